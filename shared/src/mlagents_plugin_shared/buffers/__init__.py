@@ -1,0 +1,8 @@
+"""Array-backed buffers that stand in for ML-Agents' `AgentBuffer`."""
+
+from mlagents_plugin_shared.buffers.batch import Batch
+from mlagents_plugin_shared.buffers.replay import ReplayBuffer
+from mlagents_plugin_shared.buffers.rollout import RolloutBuffer
+from mlagents_plugin_shared.buffers.selection import ReplayKey
+
+__all__ = ["Batch", "ReplayBuffer", "ReplayKey", "RolloutBuffer"]

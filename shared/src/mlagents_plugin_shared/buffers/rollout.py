@@ -1,0 +1,273 @@
+"""Segments of many agents for one on-policy update."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+from mlagents.trainers.buffer import AgentBufferKey, BufferKey, ObservationKeyPrefix
+from mlagents.trainers.trajectory import ObsUtil
+
+from mlagents_plugin_shared.buffers.batch import Batch
+from mlagents_plugin_shared.buffers.segment import (
+    NEXT_ACTIONS,
+    RowShapes,
+    Segment,
+    describe,
+    next_action,
+    row_shapes,
+)
+
+DERIVED_COLUMNS = frozenset({BufferKey.MASKS, *NEXT_ACTIONS})
+
+
+class GrowingArray:
+    """Rows in an array that doubles when it is full and keeps its memory when it is emptied."""
+
+    def __init__(self, like: np.ndarray) -> None:
+        self._rows = np.empty((max(len(like), 64), *like.shape[1:]), dtype=like.dtype)
+        self._size = 0
+
+    @property
+    def values(self) -> np.ndarray:
+        """[N, ...] view of the rows that are filled."""
+        return self._rows[: self._size]
+
+    def extend(self, rows: np.ndarray) -> None:
+        needed = self._size + len(rows)
+        if needed > len(self._rows):
+            grown = np.empty((max(needed, 2 * len(self._rows)), *self._rows.shape[1:]), self._rows.dtype)
+            grown[: self._size] = self.values
+            self._rows = grown
+        self._rows[self._size : needed] = rows
+        self._size = needed
+
+    def clear(self) -> None:
+        self._size = 0
+
+
+class RolloutBuffer(MutableMapping):
+    """Segments of many agents in the order of their arrival, for one on-policy update.
+
+    It stands where on-policy trainers and reward signals use an AgentBuffer: `buffer[key]` is an array of all
+    steps, `num_experiences` counts them, `reset_agent` empties it. Arrays that are assigned (advantages,
+    returns, value estimates) live until the next `add` or `clear`.
+
+    Steps are stored without padding; each observation once, those after the segments aside. `add` copies each
+    column once, `mini_batches` copies the columns that are read. Memory grows by doubling and is kept when
+    the buffer is emptied. The buffer draws nothing itself: the generator for shuffling is the caller's.
+
+    Args:
+        sequence_length: steps of the sequences that `mini_batches` gives; 1 for networks without memory.
+
+    Raises:
+        ValueError: sequence_length < 1.
+    """
+
+    def __init__(self, sequence_length: int = 1) -> None:
+        if sequence_length < 1:
+            raise ValueError(f"sequence_length must be at least 1, not {sequence_length}")
+        self.sequence_length = sequence_length
+        self._observations: list[GrowingArray] = []
+        self._last_observations: list[GrowingArray] = []
+        self._columns: dict[AgentBufferKey, GrowingArray] = {}
+        self._shapes: RowShapes = {}
+        self._assigned: dict[Any, np.ndarray] = {}
+        self._segments: list[tuple[str, int, bool, bool]] = []
+        self._num_experiences = 0
+
+    @property
+    def num_experiences(self) -> int:
+        """Steps of all segments, without padding."""
+        return self._num_experiences
+
+    @property
+    def agent_ids(self) -> list[str]:
+        """[K] agent of each segment."""
+        return [agent_id for agent_id, _, _, _ in self._segments]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[K] steps of each segment."""
+        return np.array([length for _, length, _, _ in self._segments], dtype=np.int64)
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """[K] whether the segment's episode ended in a terminal state."""
+        return np.array([terminated for _, _, terminated, _ in self._segments], dtype=bool)
+
+    @property
+    def interrupted(self) -> np.ndarray:
+        """[K] whether the segment's episode ended because max step was reached."""
+        return np.array([interrupted for _, _, _, interrupted in self._segments], dtype=bool)
+
+    def add(self, segment: Segment) -> None:
+        """Appends a segment; assigned arrays are dropped, for they no longer cover all steps.
+
+        Raises:
+            ValueError: the segment has other columns or shapes than the first one.
+        """
+        self._check_or_allocate(segment)
+        self._assigned.clear()
+        for i, observation in enumerate(segment.observations):
+            self._observations[i].extend(observation[:-1])
+            self._last_observations[i].extend(observation[-1:])
+        for key, column in self._columns.items():
+            column.extend(segment.columns[key])
+        self._segments.append((segment.agent_id, len(segment), segment.terminated, segment.interrupted))
+        self._num_experiences += len(segment)
+
+    def clear(self) -> None:
+        """Drops all segments and assigned arrays; memory is kept for the next ones."""
+        for array in (*self._observations, *self._last_observations, *self._columns.values()):
+            array.clear()
+        self._assigned.clear()
+        self._segments.clear()
+        self._num_experiences = 0
+
+    def reset_agent(self) -> None:
+        """AgentBuffer's name for `clear`."""
+        self.clear()
+
+    def observations(self) -> list[np.ndarray]:
+        """One array a sensor, [N, ...]: all steps in the order of arrival, as views until the next `add`."""
+        return [array.values for array in self._observations]
+
+    def last_observations(self) -> list[np.ndarray]:
+        """One array a sensor, [K, ...]: the observation after each segment, to bootstrap from."""
+        return [array.values for array in self._last_observations]
+
+    def batch(self) -> Batch:
+        """All N steps in the order of arrival, with next observations and everything that was assigned."""
+        return Batch(lazy=self._keys(), load=self._load, num_experiences=self.num_experiences)
+
+    def pad_time_major(self, values: np.ndarray, fill: float = 0) -> np.ndarray:
+        """[N, ...] values of all steps as [T, K, ...], T the longest segment; `fill` after each end."""
+        self._check_length("values", values)
+        padded = np.full(
+            (max(self.lengths, default=0), len(self._segments), *values.shape[1:]), fill, values.dtype
+        )
+        padded[self._time_and_segment()] = values
+        return padded
+
+    def unpad_time_major(self, padded: np.ndarray) -> np.ndarray:
+        """[T, K, ...] as [N, ...]; the inverse of `pad_time_major`."""
+        return padded[self._time_and_segment()]
+
+    def mini_batches(self, batch_size: int, generator: np.random.Generator | None = None) -> Iterator[Batch]:
+        """All steps once, in batches of whole sequences.
+
+        Sequences have `sequence_length` steps of one segment. Where a segment ends within a sequence the rest
+        is
+        padding: MASKS is 0 there, ACTION_MASK is 1, everything else is 0. The last batch may be smaller.
+
+        Args:
+            batch_size: steps a batch, padding included; rounded down to whole sequences, at least one.
+            generator: shuffles the sequences; without it they come in the order of arrival.
+
+        Yields:
+            Batches of [S * sequence_length, ...] arrays, S sequences one after the other.
+        """
+        steps, real = self._sequences()
+        order = np.arange(len(steps)) if generator is None else generator.permutation(len(steps))
+        per_batch = max(batch_size // self.sequence_length, 1)
+        source = self.batch()
+        for start in range(0, len(order), per_batch):
+            chosen = order[start : start + per_batch]
+            yield _select(source, steps[chosen].ravel(), real[chosen].ravel())
+
+    def _sequences(self) -> tuple[np.ndarray, np.ndarray]:
+        """[S, L] indices of the steps of each sequence, and whether each is a real step."""
+        length = self.sequence_length
+        ends = np.cumsum(self.lengths)
+        counts = -(-self.lengths // length)
+        first_sequence = np.cumsum(counts) - counts
+        within = np.arange(counts.sum()) - np.repeat(first_sequence, counts)
+        starts = np.repeat(ends - self.lengths, counts) + length * within
+        steps = starts[:, None] + np.arange(length)
+        real = steps < np.repeat(ends, counts)[:, None]
+        return np.where(real, steps, 0), real
+
+    def _time_and_segment(self) -> tuple[np.ndarray, np.ndarray]:
+        """[N] position of each step within its segment, and the segment."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        time = np.arange(self.num_experiences) - np.repeat(starts, self.lengths)
+        return time, np.repeat(np.arange(len(self._segments)), self.lengths)
+
+    def _keys(self) -> Iterator[Any]:
+        for sensor in range(len(self._observations)):
+            yield ObsUtil.get_name_at(sensor)
+            yield ObsUtil.get_name_at_next(sensor)
+        yield BufferKey.MASKS
+        yield from self._columns
+        yield from (key for key, action in NEXT_ACTIONS.items() if action in self._columns)
+        yield from self._assigned
+
+    def _load(self, key: Any) -> np.ndarray:
+        if key in self._assigned:
+            return self._assigned[key]
+        if key in self._columns:
+            return self._columns[key].values
+        if key is BufferKey.MASKS:
+            return np.ones(self.num_experiences, dtype=np.float32)
+        if key in NEXT_ACTIONS:
+            return next_action(self._columns[NEXT_ACTIONS[key]].values, np.cumsum(self.lengths) - 1)
+        prefix, sensor = key
+        if prefix is ObservationKeyPrefix.OBSERVATION:
+            return self._observations[sensor].values
+        return self._next_observation(sensor)
+
+    def _next_observation(self, sensor: int) -> np.ndarray:
+        observation = self._observations[sensor].values
+        following = np.empty_like(observation)
+        following[:-1] = observation[1:]
+        following[np.cumsum(self.lengths) - 1] = self._last_observations[sensor].values
+        return following
+
+    def _check_or_allocate(self, segment: Segment) -> None:
+        found = row_shapes(segment, without=DERIVED_COLUMNS)
+        if not self._shapes:
+            self._shapes = found
+            self._observations = [GrowingArray(rows) for rows in segment.observations]
+            self._last_observations = [GrowingArray(rows[:0]) for rows in segment.observations]
+            self._columns = {
+                key: GrowingArray(segment.columns[key]) for key in found if key in segment.columns
+            }
+        if found != self._shapes:
+            raise ValueError(f"the buffer holds {describe(self._shapes)}, the segment has {describe(found)}")
+
+    def _check_length(self, what: Any, values: np.ndarray) -> None:
+        if len(values) != self.num_experiences:
+            raise ValueError(f"{what}: shape {np.shape(values)}, but there are {self.num_experiences} steps")
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return self.batch()[key]
+
+    def __setitem__(self, key: Any, value: np.ndarray) -> None:
+        """Adds or replaces a column of all steps, [N, ...]."""
+        self._check_length(key, value)
+        self._assigned[key] = np.asarray(value)
+
+    def __delitem__(self, key: Any) -> None:
+        """Removes an assigned column."""
+        del self._assigned[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(dict.fromkeys(self._keys()))
+
+    def __len__(self) -> int:
+        return len(dict.fromkeys(self._keys()))
+
+
+def _select(source: Batch, steps: np.ndarray, real: np.ndarray) -> Batch:
+    """The chosen steps of a batch, with padding where they are not real."""
+
+    def load(key: Any) -> np.ndarray:
+        column = source[key].take(steps, axis=0)
+        if not real.all():
+            column[~real] = 1 if key is BufferKey.ACTION_MASK else 0
+        return column
+
+    return Batch(lazy=source, load=load, num_experiences=len(steps))

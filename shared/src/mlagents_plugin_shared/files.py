@@ -1,0 +1,37 @@
+"""Files that are whole or absent: written beside their place and then moved there."""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+from typing import Iterator, Union
+
+
+@contextlib.contextmanager
+def replacing(path: Union[str, Path]) -> Iterator[Path]:
+    """Gives a temporary path beside `path` to write to, and moves the file into place when the block ends well.
+
+    At every instant `path` is the whole old file or the whole new one. When the block raises, the old file stays
+    and the temporary one is removed.
+
+    Args:
+        path: final place; its folder is created if need be.
+
+    Yields:
+        The temporary path, of the same suffix, in the same folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its files are readable by their owner only, and would stay so.
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

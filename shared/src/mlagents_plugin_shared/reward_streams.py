@@ -1,0 +1,58 @@
+"""Rewards and discounts of each reward stream (extrinsic, curiosity, …) for batches from a replay buffer.
+
+Every stream has its own discount factor, and intrinsic ones depend on networks that learn, so that rewards are
+evaluated when a batch is drawn. Under `RewardSignalUtil.rewards_key(name)` a batch then holds what the stream adds up
+to, and under `discount_key(name)` what the value after it is multiplied by: 0 where the episode terminated.
+"""
+
+from typing import Dict, Tuple
+
+import numpy as np
+from mlagents.torch_utils import torch
+from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.torch_entities.components.reward_providers import BaseRewardProvider
+
+from mlagents_plugin_shared.buffers import Batch, ReplayKey
+from mlagents_plugin_shared.targets import n_step_return
+
+RewardSignals = Dict[str, BaseRewardProvider]
+
+
+def discount_key(name: str) -> Tuple[str, str]:
+    """Key of the discounts of a reward stream in a batch."""
+    return "discounts", name
+
+
+def add_step_rewards(batch: Batch, signals: RewardSignals) -> None:
+    """Adds each stream's reward and discount of every single step.
+
+    Args:
+        batch: N steps with their next observations and DONE.
+        signals: reward streams by name.
+    """
+    for name, signal in signals.items():
+        batch[RewardSignalUtil.rewards_key(name)] = _evaluate(signal, batch)
+        goes_on = np.ones_like(batch[BufferKey.DONE]) if signal.ignore_done else ~batch[BufferKey.DONE]
+        batch[discount_key(name)] = (signal.gamma * goes_on).astype(np.float32)
+
+
+def add_window_rewards(batch: Batch, window: Batch, signals: RewardSignals) -> None:
+    """Adds each stream's n-step reward sum, and the discount of the value after it.
+
+    Args:
+        batch: B windows, drawn by `ReplayBuffer.sample_n_step`.
+        window: the B * n single steps of these windows, in order.
+        signals: reward streams by name.
+    """
+    horizon = torch.as_tensor(batch[ReplayKey.HORIZON])
+    done = torch.as_tensor(batch[BufferKey.DONE])
+    for name, signal in signals.items():
+        rewards = torch.as_tensor(_evaluate(signal, window).reshape(batch[ReplayKey.WINDOW].shape))
+        ended = torch.zeros_like(done) if signal.ignore_done else done
+        reward, discount = n_step_return(rewards, horizon, ended, signal.gamma)
+        batch[RewardSignalUtil.rewards_key(name)] = reward
+        batch[discount_key(name)] = discount
+
+
+def _evaluate(signal: BaseRewardProvider, batch: Batch) -> np.ndarray:
+    return np.asarray(signal.evaluate(batch) * signal.strength, dtype=np.float32)

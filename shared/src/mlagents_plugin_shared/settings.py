@@ -1,0 +1,94 @@
+"""Checks of hyperparameters: every fault in a YAML is one line that names the key, the value and the remedy."""
+
+# No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
+import difflib
+from typing import Any, Callable
+
+import attr
+import cattr
+from mlagents.trainers import settings as host
+from mlagents.trainers.exception import TrainerConfigError
+
+
+class CheckedSettings:
+    """Mark of settings classes whose unknown keys and ill-typed values are reported by name.
+
+    Mix it into a class derived from ML-Agents' `OnPolicyHyperparamSettings` or `OffPolicyHyperparamSettings`.
+    `moved_keys` maps keys that users try here to the place where they belong.
+    """
+
+    moved_keys = {
+        "gamma": "set it under reward_signals: extrinsic:",
+        "hidden_units": "set it under network_settings:",
+        "num_layers": "set it under network_settings:",
+        "normalize": "set it under network_settings:",
+        "max_steps": "set it beside hyperparameters:",
+        "time_horizon": "set it beside hyperparameters:",
+    }
+
+
+def positive(instance: Any, attribute: attr.Attribute, value: float) -> None:
+    """attrs validator: value > 0."""
+    if not value > 0:
+        raise TrainerConfigError(_fault(instance, attribute.name, value, "it must be greater than 0"))
+
+
+def not_negative(instance: Any, attribute: attr.Attribute, value: float) -> None:
+    """attrs validator: value >= 0."""
+    if not value >= 0:
+        raise TrainerConfigError(_fault(instance, attribute.name, value, "it must be 0 or greater"))
+
+
+def between(low: float, high: float) -> Callable[[Any, attr.Attribute, float], None]:
+    """attrs validator: low <= value <= high."""
+
+    def check(instance: Any, attribute: attr.Attribute, value: float) -> None:
+        if not low <= value <= high:
+            raise TrainerConfigError(_fault(instance, attribute.name, value, f"it must lie between {low} and {high}"))
+
+    return check
+
+
+def check_sizes(settings: host.HyperparamSettings) -> None:
+    """Checks what every algorithm shares: learning rate, batch size and buffer size.
+
+    Raises:
+        TrainerConfigError: one of them is not positive, or the batch is larger than the buffer.
+    """
+    for key in ("learning_rate", "batch_size", "buffer_size"):
+        if not getattr(settings, key) > 0:
+            raise TrainerConfigError(_fault(settings, key, getattr(settings, key), "it must be greater than 0"))
+    if settings.batch_size > settings.buffer_size:
+        remedy = f"it must not be larger than buffer_size, which is {settings.buffer_size}"
+        raise TrainerConfigError(_fault(settings, "batch_size", settings.batch_size, remedy))
+
+
+def _fault(settings: Any, key: str, value: Any, remedy: str) -> str:
+    return f"{type(settings).__name__}: hyperparameters: {key}: {value} is not valid; {remedy}."
+
+
+def _unknown(class_type: type, key: str) -> str:
+    names = [field.name for field in attr.fields(class_type)]
+    text = f"{class_type.__name__}: hyperparameters: {key} is not a known key"
+    if key in class_type.moved_keys:
+        return f"{text}; {class_type.moved_keys[key]}"
+    nearest = difflib.get_close_matches(key, names, n=1)
+    return f"{text}; did you mean {nearest[0]}?" if nearest else f"{text}; the known ones are {', '.join(names)}."
+
+
+def _checked_structure(key: str, value: Any, class_type: type) -> Any:
+    if not issubclass(class_type, CheckedSettings):
+        return _host_structure(key, value, class_type)
+    fields = attr.fields_dict(class_type)
+    if key not in fields:
+        raise TrainerConfigError(_unknown(class_type, key))
+    try:
+        return cattr.structure(value, fields[key].type)
+    except (TypeError, ValueError) as error:
+        text = f"{class_type.__name__}: hyperparameters: {key}: {value!r} is not valid; {error}."
+        raise TrainerConfigError(text) from None
+
+
+# ML-Agents (1.1.0) checks names in this function and offers no hook; ours looks at `CheckedSettings` only.
+_host_structure = host.check_and_structure
+host.check_and_structure = _checked_structure

@@ -1,0 +1,82 @@
+"""What on-policy and off-policy trainers share: taking in trajectories, statistics and saving."""
+
+from abc import abstractmethod
+from typing import Dict
+
+import numpy as np
+from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.policy import Policy
+from mlagents.trainers.settings import TrainerSettings
+from mlagents.trainers.trainer.rl_trainer import RLTrainer
+from mlagents.trainers.trajectory import Trajectory
+
+from mlagents_plugin_shared.buffers import Batch
+from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.networks import update_normalization
+from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
+
+
+class IntakeTrainer(RLTrainer):
+    """Turns trajectories into arrays, keeps the episode statistics, and hands the arrays to `_store`.
+
+    To be mixed in before ML-Agents' `OnPolicyTrainer` or `OffPolicyTrainer`.
+    """
+
+    @staticmethod
+    def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
+        """Saver of checkpoints, see `mlagents_plugin_shared.checkpoints`."""
+        return CheckpointSaver(trainer_settings, model_path, load)
+
+    def get_policy(self, name_behavior_id: str) -> Policy:
+        """The one policy of this trainer; in self-play it stands for every team."""
+        return self.policy
+
+    def _process_trajectory(self, trajectory: Trajectory) -> None:
+        super()._process_trajectory(trajectory)
+        segment = trajectory_to_segment(trajectory, self.policy.behavior_spec.action_spec)
+        batch = segment.batch()
+        self._warn_if_group_reward(batch)
+        if self.is_training and self.policy.normalize:
+            self._update_normalization(segment)
+        rewards = self._evaluate_rewards(batch)
+        self._count_rewards(segment, rewards)
+        if self.should_still_train:
+            self._store(segment, rewards)
+        if trajectory.done_reached:
+            self._update_end_episode_stats(segment.agent_id, self.optimizer)
+
+    def _maybe_save_model(self, step_after_process: int) -> None:
+        # ML-Agents would write checkpoints in --inference too, over those of the training.
+        if self.is_training:
+            super()._maybe_save_model(step_after_process)
+
+    @abstractmethod
+    def _store(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+        """Puts a segment into the buffer.
+
+        Args:
+            segment: T steps of one agent.
+            rewards: [T] rewards of each reward stream, scaled by its strength.
+        """
+
+    def _update_normalization(self, segment: Segment) -> None:
+        observations = [observation[:-1] for observation in segment.observations]
+        for body in self.optimizer.network_bodies:
+            update_normalization(body, observations)
+
+    def _evaluate_rewards(self, batch: Batch) -> Dict[str, np.ndarray]:
+        return {
+            name: signal.evaluate(batch) * signal.strength for name, signal in self.optimizer.reward_signals.items()
+        }
+
+    def _count_rewards(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+        """Adds to the running returns of the agent's episode, for the statistics."""
+        environment = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
+        self.collected_rewards["environment"][segment.agent_id] += np.sum(environment)
+        for name, stream in rewards.items():
+            self.collected_rewards[name][segment.agent_id] += np.sum(stream)
+
+    def _report(self, stats: Dict[str, list]) -> None:
+        """Reports the mean of each statistic that the updates returned."""
+        for name, values in stats.items():
+            self._stats_reporter.add_stat(name, float(np.mean(values)))

@@ -1,0 +1,113 @@
+"""Trainer of off-policy algorithms: replay, a fixed ratio of updates to steps, and a replay that survives a resume."""
+
+import os
+from collections import defaultdict
+from typing import Dict, List
+
+import numpy as np
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.policy import Policy
+from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
+from mlagents.trainers.trainer.rl_trainer import RLTrainer
+from mlagents_envs.logging_util import get_logger
+from mlagents_envs.timers import timed
+
+from mlagents_plugin_shared.buffers import Batch, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.files import replacing
+from mlagents_plugin_shared.reward_streams import add_step_rewards, add_window_rewards
+from mlagents_plugin_shared.trainers.intake import IntakeTrainer
+from mlagents_plugin_shared.trajectories import Segment
+
+logger = get_logger(__name__)
+
+REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
+
+
+class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
+    """Off-policy trainer on an array-backed replay buffer.
+
+    Updates fall due at one in `steps_per_update` agent steps, however many agents there are, and only once the replay
+    holds `buffer_init_steps` and a batch: a run that resumes without its replay first fills it again.
+    A plugin sets `n_step` from its settings, and writes `create_policy` and `create_optimizer`.
+    """
+
+    n_step = 1
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.update_buffer = ReplayBuffer(self.hyperparameters.buffer_size, seed=self.seed)
+        self._updates_due = 0.0
+        self._reward_updates_due = 0.0
+
+    def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
+        """Takes the policy to train, and on a resume the replay that was saved with it."""
+        super().add_policy(parsed_behavior_id, policy)
+        if self.load and self.is_training:
+            self._resume_replay()
+
+    def _store(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+        self.update_buffer.add(segment)
+        warm = max(self.hyperparameters.batch_size, self.hyperparameters.buffer_init_steps)
+        if self.update_buffer.num_experiences >= warm:
+            self._updates_due += len(segment) / self.steps_per_update
+            self._reward_updates_due += len(segment) / self.reward_signal_steps_per_update
+
+    def _is_ready_update(self) -> bool:
+        return self._updates_due >= 1.0
+
+    @timed
+    def _update_policy(self) -> bool:
+        """Takes the updates that have fallen due."""
+        self.cumulative_returns_since_policy_update.clear()
+        stats: Dict[str, List[float]] = defaultdict(list)
+        num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
+        while self._updates_due >= 1.0:
+            self._updates_due -= 1.0
+            _collect(stats, self.optimizer.update(self._sample(), num_sequences))
+            if self.optimizer.bc_module:
+                _collect(stats, self.optimizer.bc_module.update())
+        while self._reward_updates_due >= 1.0:
+            self._reward_updates_due -= 1.0
+            _collect(stats, self.optimizer.update_reward_signals(self._sample_steps()))
+        self._report(stats)
+        return True
+
+    def _sample(self) -> Batch:
+        """A batch with the rewards and discounts of every stream: n-step windows, or sequences if there is memory."""
+        signals = self.optimizer.reward_signals
+        if self.policy.use_recurrent:
+            batch = self._sample_steps()
+            add_step_rewards(batch, signals)
+        else:
+            batch = self.update_buffer.sample_n_step(self.hyperparameters.batch_size, self.n_step)
+            window = self.update_buffer.gather(batch[ReplayKey.WINDOW].ravel())
+            add_window_rewards(batch, window, signals)
+        return batch
+
+    def _sample_steps(self) -> Batch:
+        return self.update_buffer.sample_mini_batch(self.hyperparameters.batch_size, self.policy.sequence_length)
+
+    def save_model(self) -> None:
+        """Saves the final checkpoint, and the replay once."""
+        RLTrainer.save_model(self)
+
+    def save_replay_buffer(self) -> None:
+        """Writes the replay to the results folder, as a whole or not at all."""
+        path = os.path.join(self.artifact_path, REPLAY_FILE_NAME)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            self.update_buffer.save_to_file(file)
+        logger.info(f"Saved {self.update_buffer.num_experiences} transitions ({os.path.getsize(path)} bytes) to {path}.")
+
+    def _resume_replay(self) -> None:
+        path = os.path.join(self.artifact_path, REPLAY_FILE_NAME)
+        if not (self.checkpoint_replay_buffer and os.path.isfile(path)):
+            logger.info(f"{self.brain_name}: resuming with an empty replay; save_replay_buffer: true keeps it.")
+            return
+        with open(path, "rb") as file:
+            self.update_buffer.load_from_file(file)
+        logger.info(f"{self.brain_name}: loaded {self.update_buffer.num_experiences} transitions from {path}.")
+
+
+def _collect(stats: Dict[str, List[float]], new: Dict[str, float]) -> None:
+    for name, value in new.items():
+        stats[name].append(value)

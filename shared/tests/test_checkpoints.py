@@ -1,0 +1,133 @@
+"""Checkpoints are whole or absent, load no code, and export on the torch at hand."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import NetworkSettings, TrainerSettings
+from mlagents.trainers.torch_entities.networks import SimpleActor
+from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
+
+from mlagents_plugin_shared import checkpoints
+from mlagents_plugin_shared.checkpoints import CheckpointSaver
+
+MEMORY = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)
+
+
+def policy(actions: ActionSpec = ActionSpec(2, (3, 2)), memory=None) -> TorchPolicy:
+    """A policy of ML-Agents with one vector sensor."""
+    sensor = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
+    settings = NetworkSettings(hidden_units=8, num_layers=1, memory=memory, normalize=True)
+    return TorchPolicy(0, BehaviorSpec([sensor], actions), settings, SimpleActor, {})
+
+
+def saver(folder: Path, module: TorchPolicy, load: bool = False) -> CheckpointSaver:
+    """A saver of this policy."""
+    register_trainer_plugins()
+    result = CheckpointSaver(TrainerSettings(), str(folder), load)
+    result.register(module)
+    return result
+
+
+def weights(module: TorchPolicy) -> torch.Tensor:
+    """All parameters in one tensor."""
+    return torch.cat([p.detach().flatten() for p in module.actor.parameters()])
+
+
+def test_checkpoint_restores_weights_and_step(tmp_path: Path) -> None:
+    """A second policy resumes as the first."""
+    first, second = policy(), policy()
+    first.set_step(123)
+    with torch.no_grad():
+        next(first.actor.network_body.parameters()).add_(1.0)
+    saver(tmp_path, first).save_checkpoint("Toy", 123)
+    saver(tmp_path, second, load=True).initialize_or_load()
+    assert second.get_current_step() == 123
+    torch.testing.assert_close(weights(second), weights(first))
+
+
+def test_checkpoint_writes_three_files_and_no_others(tmp_path: Path) -> None:
+    """The numbered checkpoint, its model, and the one to resume from."""
+    export, others = saver(tmp_path, policy()).save_checkpoint("Toy.v2", 5)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"Toy.v2-5.pt", "Toy.v2-5.onnx", "checkpoint.pt"}
+    assert (Path(export).name, [Path(o).name for o in others]) == ("Toy.v2-5.onnx", ["Toy.v2-5.pt"])
+
+
+def test_checkpoint_survives_a_failure_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up half-way leaves the former checkpoint as it was, and nothing half-written."""
+    module = policy()
+    keeper = saver(tmp_path, module)
+    keeper.save_checkpoint("Toy", 1)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def fail(state, path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(checkpoints.torch, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        keeper.save_checkpoint("Toy", 2)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    """A pickle that calls a function is refused, and the function is not called."""
+
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "called"),)
+
+    (tmp_path / "checkpoint.pt").write_bytes(pickle.dumps(Malicious()))
+    with pytest.raises((pickle.UnpicklingError, RuntimeError)):
+        saver(tmp_path, policy(), load=True).initialize_or_load()
+    assert not (tmp_path / "called").exists()
+
+
+def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    """One line with the path and where to look."""
+    with pytest.raises(TrainerConfigError, match=r"checkpoint\.pt.*--run-id"):
+        saver(tmp_path, policy(), load=True).initialize_or_load()
+
+
+def test_checkpoint_of_another_network_starts_anew(tmp_path: Path) -> None:
+    """Other actions: what does not fit keeps its fresh weights, with a warning."""
+    saver(tmp_path, policy()).save_checkpoint("Toy", 1)
+    other = policy(ActionSpec(3, ()))
+    saver(tmp_path, other, load=True).initialize_or_load()
+    assert torch.isfinite(weights(other)).all()
+
+
+@pytest.mark.parametrize("actions", [ActionSpec(2, ()), ActionSpec(0, (3, 2)), ActionSpec(2, (3, 2))])
+@pytest.mark.parametrize("memory", [None, MEMORY])
+def test_exported_model_acts_as_the_policy(tmp_path: Path, actions: ActionSpec, memory) -> None:
+    """Deterministic outputs equal those of torch, for a batch of 7 random observations and masks."""
+    module = policy(actions, memory)
+    path, _ = saver(tmp_path, module).save_checkpoint("Toy", 0)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    model = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    masks = np.ones((7, 5), np.float32)
+    masks[:, [1, 4]] = rng.integers(0, 2, (7, 2))
+    feed = {"obs_0": rng.normal(size=(7, 4)), "action_masks": masks, "recurrent_in": rng.normal(size=(7, 1, 8))}
+    names = [i.name for i in model.get_inputs()]
+    outputs = [o.name for o in model.get_outputs()]
+    values = dict(zip(outputs, model.run(None, {name: feed[name].astype(np.float32) for name in names})))
+    memories = torch.as_tensor(feed["recurrent_in"], dtype=torch.float32).transpose(0, 1)
+    with torch.no_grad():
+        encoding, after = module.actor.network_body([torch.as_tensor(feed["obs_0"], dtype=torch.float32)], None, memories)
+        expected = module.actor.action_model.get_action_out(encoding, torch.as_tensor(masks))
+    if actions.continuous_size:
+        np.testing.assert_allclose(values["deterministic_continuous_actions"], expected[3], atol=1e-5)
+    if actions.discrete_size:
+        np.testing.assert_array_equal(values["deterministic_discrete_actions"], expected[4])
+    if memory:
+        np.testing.assert_allclose(values["recurrent_out"][:, 0], after[0], atol=1e-5)

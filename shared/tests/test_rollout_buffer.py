@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.trajectory import ObsUtil
+
+from fakes import HYBRID, counting_segment, mask_of, trajectory
+from mlagents_plugin_shared.buffers import RolloutBuffer
+from mlagents_plugin_shared.trajectories import trajectory_to_segment
+
+OBSERVATION = ObsUtil.get_name_at(0)
+NEXT_OBSERVATION = ObsUtil.get_name_at_next(0)
+REWARDS = BufferKey.ENVIRONMENT_REWARDS
+
+
+def filled(sequence_length=1):
+    """Segments of 5, 2 and 3 steps."""
+    buffer = RolloutBuffer(sequence_length)
+    buffer.add(counting_segment(0, 5))
+    buffer.add(counting_segment(20, 2, agent_id="b", terminated=True))
+    buffer.add(counting_segment(5, 3, interrupted=True))
+    return buffer
+
+
+def test_rollout_buffer_keeps_segments_in_order_of_arrival():
+    """Steps come segment after segment, and the observations after them aside."""
+    buffer = filled()
+    assert buffer.num_experiences == 10
+    assert buffer.observations()[0][:, 0].tolist() == [0, 1, 2, 3, 4, 20, 21, 5, 6, 7]
+    assert buffer.last_observations()[0][:, 0].tolist() == [5, 22, 8]
+    assert buffer.lengths.tolist() == [5, 2, 3]
+    assert buffer.agent_ids == ["a", "b", "a"]
+    assert buffer.terminated.tolist() == [False, True, False]
+    assert buffer.interrupted.tolist() == [False, False, True]
+
+
+def test_rollout_buffer_batch_has_next_observations_and_actions():
+    """The next observation of a segment's last step is the one aside; its next action is zero."""
+    batch = filled().batch()
+    assert batch[NEXT_OBSERVATION][:, 0].tolist() == [1, 2, 3, 4, 5, 21, 22, 6, 7, 8]
+    assert batch[BufferKey.DISCRETE_ACTION][:, 0].tolist() == [0, 1, 2, 3, 0, 0, 1, 1, 2, 3]
+    assert batch[BufferKey.NEXT_DISC_ACTION][:, 0].tolist() == [1, 2, 3, 0, 0, 1, 0, 2, 3, 0]
+    assert batch[BufferKey.MASKS].tolist() == [1] * 10
+    assert batch.num_experiences == 10
+
+
+def test_rollout_buffer_batch_equals_agentbuffer():
+    """All steps hold what ML-Agents' own append would hold."""
+    buffer = RolloutBuffer()
+    fakes = [trajectory(HYBRID, 4 + seed, shapes=[(4,), (3, 6, 6)], memory=8, seed=seed) for seed in range(3)]
+    for fake in fakes:
+        buffer.add(trajectory_to_segment(fake, HYBRID))
+    parts = [fake.to_agentbuffer() for fake in fakes]
+    for key in buffer:
+        expected = np.concatenate([np.array(part[key], dtype=buffer[key].dtype) for part in parts])
+        np.testing.assert_array_equal(buffer[key], expected, str(key))
+
+
+def test_rollout_buffer_pad_time_major_round_trip():
+    """Padding puts each segment in a column of its own, unpadding brings the steps back in order."""
+    buffer = filled()
+    padded = buffer.pad_time_major(buffer[REWARDS], fill=-1)
+    assert padded.tolist() == [[0, 20, 5], [1, 21, 6], [2, -1, 7], [3, -1, -1], [4, -1, -1]]
+    assert buffer.unpad_time_major(padded).tolist() == buffer[REWARDS].tolist()
+
+
+def test_rollout_buffer_pad_time_major_keeps_inner_shapes():
+    """Values of any inner shape are padded alike."""
+    buffer = filled()
+    values = np.random.default_rng(0).random((10, 2, 3))
+    padded = buffer.pad_time_major(values)
+    assert padded.shape == (5, 3, 2, 3)
+    np.testing.assert_array_equal(buffer.unpad_time_major(padded), values)
+
+
+def test_rollout_buffer_assigned_column_is_in_batches():
+    """Advantages and returns that were assigned come with every batch until the next segment."""
+    buffer = filled()
+    key = RewardSignalUtil.returns_key("extrinsic")
+    buffer[BufferKey.ADVANTAGES] = np.arange(10)
+    buffer[key] = np.arange(10) * 2
+    batches = list(buffer.mini_batches(4))
+    assert np.concatenate([batch[BufferKey.ADVANTAGES] for batch in batches]).tolist() == list(range(10))
+    assert np.concatenate([batch[key] for batch in batches]).tolist() == list(range(0, 20, 2))
+    buffer.add(counting_segment(50, 2))
+    assert BufferKey.ADVANTAGES not in buffer
+
+
+def test_rollout_buffer_assigned_column_of_other_length_raises():
+    """A column that does not cover all steps is refused with its shape and the number of steps."""
+    with pytest.raises(ValueError, match=r"shape \(9,\), but there are 10 steps"):
+        filled()[BufferKey.ADVANTAGES] = np.zeros(9)
+    with pytest.raises(ValueError, match=r"shape \(9,\), but there are 10 steps"):
+        filled().pad_time_major(np.zeros(9))
+
+
+def test_rollout_buffer_mini_batches_in_order():
+    """Without a generator the steps come in order, and the last batch may be smaller."""
+    batches = list(filled().mini_batches(4))
+    assert [batch[REWARDS].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 20, 21, 5], [6, 7]]
+    assert all(batch[BufferKey.MASKS].all() for batch in batches)
+
+
+def test_rollout_buffer_mini_batches_shuffled_hold_every_step_once():
+    """A pass with a generator holds each step exactly once, in another order, the same for the same seed."""
+    first, second = (
+        np.concatenate([b[REWARDS] for b in filled().mini_batches(4, np.random.default_rng(seed))])
+        for seed in (1, 1)
+    )
+    assert sorted(first) == [0, 1, 2, 3, 4, 5, 6, 7, 20, 21]
+    assert first.tolist() == second.tolist() != sorted(first)
+
+
+@pytest.mark.parametrize("generator", [None, np.random.default_rng(0)])
+@pytest.mark.parametrize("sequence_length", [1, 2, 3, 4, 7])
+def test_rollout_buffer_sequences_hold_every_real_step_once(sequence_length, generator):
+    """Whatever the length of sequences, the steps with MASKS 1 are all steps, each once."""
+    batches = list(filled(sequence_length).mini_batches(8, generator))
+    real = [batch[REWARDS][batch[BufferKey.MASKS] > 0] for batch in batches]
+    assert sorted(np.concatenate(real)) == [0, 1, 2, 3, 4, 5, 6, 7, 20, 21]
+    assert all(len(batch[REWARDS]) % sequence_length == 0 for batch in batches)
+
+
+def test_rollout_buffer_sequences_stay_within_segments():
+    """A sequence ends with its segment; the rest is zeros, but all actions are allowed there."""
+    (batch,) = filled(3).mini_batches(100)
+    # segments of 5, 2 and 3 steps: sequences 0 1 2, 3 4 -, 20 21 -, 5 6 7
+    assert batch[REWARDS].tolist() == [0, 1, 2, 3, 4, 0, 20, 21, 0, 5, 6, 7]
+    assert batch[BufferKey.MASKS].tolist() == [1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1]
+    assert batch[OBSERVATION][[5, 8], 0].tolist() == [0, 0]
+    assert batch[BufferKey.ACTION_MASK][5].tolist() == [1, 1, 1, 1]
+    assert batch[BufferKey.ACTION_MASK][4].tolist() == mask_of([4])[0].tolist()
+
+
+def test_rollout_buffer_batch_size_is_rounded_to_sequences():
+    """Batches hold whole sequences, at least one."""
+    assert [len(batch[REWARDS]) for batch in filled(3).mini_batches(7)] == [6, 6]
+    assert [len(batch[REWARDS]) for batch in filled(3).mini_batches(1)] == [3, 3, 3, 3]
+
+
+def test_rollout_buffer_padding_does_not_reach_the_buffer():
+    """Writing zeros into the padding of a batch changes no step."""
+    buffer = filled(3)
+    for batch in buffer.mini_batches(100):
+        batch[REWARDS][:] = -1
+    assert buffer[REWARDS].tolist() == [0, 1, 2, 3, 4, 20, 21, 5, 6, 7]
+
+
+def test_rollout_buffer_reset_agent_empties_and_reuses_memory():
+    """After a reset the buffer is empty, reads as empty, and fills again from its start."""
+    buffer = filled()
+    buffer[BufferKey.ADVANTAGES] = np.zeros(10)
+    before = buffer.observations()[0].__array_interface__["data"]
+    buffer.reset_agent()
+    assert buffer.num_experiences == 0
+    assert len(buffer.lengths) == 0
+    assert list(buffer.mini_batches(4)) == []
+    assert BufferKey.ADVANTAGES not in buffer
+    buffer.add(counting_segment(70, 2))
+    assert buffer[REWARDS].tolist() == [70, 71]
+    assert buffer.observations()[0].__array_interface__["data"] == before
+
+
+def test_rollout_buffer_grows_without_losing_steps():
+    """Hundreds of segments beyond the first allocation are all there, in order."""
+    buffer = RolloutBuffer()
+    for start in range(0, 3000, 30):
+        buffer.add(counting_segment(start, 30))
+    assert buffer[REWARDS].tolist() == list(range(3000))
+    assert buffer[NEXT_OBSERVATION][:, 0].tolist() == list(range(1, 3001))
+
+
+def test_rollout_buffer_other_shape_raises_with_both():
+    """A segment with other observations is refused with both shapes and changes nothing."""
+    buffer = filled()
+    with pytest.raises(ValueError, match=r"holds .*obs:0: \[1\].*has .*obs:0: \[3\]"):
+        buffer.add(counting_segment(0, 5, width=3))
+    assert buffer.num_experiences == 10
+
+
+def test_rollout_buffer_empty_reads_as_empty():
+    """Before the first segment there are no keys, and any column is empty."""
+    buffer = RolloutBuffer()
+    assert buffer.num_experiences == 0
+    assert len(buffer[REWARDS]) == 0
+    assert REWARDS not in buffer
+    assert list(buffer.mini_batches(4)) == []
+
+
+def test_rollout_buffer_sequence_length_below_one_raises():
+    """Sequences have at least one step."""
+    with pytest.raises(ValueError, match="sequence_length must be at least 1, not 0"):
+        RolloutBuffer(0)

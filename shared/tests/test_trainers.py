@@ -1,0 +1,163 @@
+"""The shared trainers with an algorithm that only records what it is given."""
+
+from pathlib import Path
+from typing import Dict, List
+
+import attr
+import numpy as np
+import pytest
+from mlagents.plugins import all_trainer_settings, all_trainer_types
+from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import OffPolicyHyperparamSettings, OnPolicyHyperparamSettings
+from mlagents.trainers.torch_entities.networks import SimpleActor
+
+from mlagents_plugin_shared.optimizers import PluginOptimizer
+from mlagents_plugin_shared.reward_streams import discount_key
+from mlagents_plugin_shared.testing import Corridor, train
+from mlagents_plugin_shared.trainers import ReplayTrainer, RolloutTrainer
+
+
+@attr.s(auto_attribs=True)
+class RolloutSettings(OnPolicyHyperparamSettings):
+    """Settings of the recording on-policy algorithm."""
+
+    lambd: float = 0.9
+
+
+class Recorder(PluginOptimizer):
+    """Keeps every batch; its value of any state is 0."""
+
+    def __init__(self, policy, settings) -> None:
+        super().__init__(policy, settings)
+        self.batches: List = []
+
+    @property
+    def network_bodies(self) -> List:
+        """The actor's body."""
+        return [self.policy.actor.network_body]
+
+    def update(self, batch, num_sequences: int) -> Dict[str, float]:
+        """Records."""
+        self.batches.append((batch, num_sequences))
+        return {"Losses/Policy Loss": 0.0}
+
+    def rollout_values(self, rollout):
+        """Zeros."""
+        return (
+            {"extrinsic": np.zeros(rollout.num_experiences, np.float32)},
+            {"extrinsic": np.zeros(len(rollout.lengths), np.float32)},
+        )
+
+    def get_modules(self) -> Dict:
+        """Nothing to save."""
+        return {}
+
+
+class RandomPolicyMixin:
+    """Wiring that both recording trainers share."""
+
+    def create_policy(self, parsed_behavior_id, behavior_spec) -> TorchPolicy:
+        """ML-Agents' policy, untrained."""
+        return TorchPolicy(self.seed, behavior_spec, self.trainer_settings.network_settings, SimpleActor, {})
+
+    def create_optimizer(self) -> Recorder:
+        """The recorder."""
+        return Recorder(self.policy, self.trainer_settings)
+
+
+class RecordingReplayTrainer(RandomPolicyMixin, ReplayTrainer):
+    """Off-policy."""
+
+    n_step = 2
+
+
+class RecordingRolloutTrainer(RandomPolicyMixin, RolloutTrainer):
+    """On-policy."""
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers both algorithms, as an entry point would."""
+    for name, trainer, settings in (
+        ("replay", RecordingReplayTrainer, OffPolicyHyperparamSettings),
+        ("rollout", RecordingRolloutTrainer, RolloutSettings),
+    ):
+        monkeypatch.setitem(all_trainer_types, name, trainer)
+        monkeypatch.setitem(all_trainer_settings, name, settings)
+
+
+def config(trainer_type: str, max_steps: int = 400, **hyperparameters) -> dict:
+    """Settings of a short run."""
+    return {
+        "trainer_type": trainer_type,
+        "max_steps": max_steps,
+        "time_horizon": 8,
+        "hyperparameters": {"batch_size": 16, "buffer_size": 1000, **hyperparameters},
+        "network_settings": {"hidden_units": 8, "normalize": True},
+    }
+
+
+def test_rollout_trainer_gives_every_step_to_one_update(tmp_path: Path) -> None:
+    """The batches hold all steps of the run but those of the last, open rollout."""
+    trainer = train(Corridor(), config("rollout", buffer_size=50), tmp_path)
+    sizes = [batch.num_experiences for batch, _ in trainer.optimizer.batches]
+    assert all(50 <= size < 50 + 4 * 8 for size in sizes)
+    assert sum(sizes) + trainer.update_buffer.num_experiences == trainer.get_step
+
+
+def test_rollout_trainer_computes_returns(tmp_path: Path) -> None:
+    """With values of 0 the advantage is the return, and the reward of a terminal step is the whole of it."""
+    trainer = train(Corridor(), config("rollout", buffer_size=50), tmp_path)
+    batch, num_sequences = trainer.optimizer.batches[0]
+    assert num_sequences == batch.num_experiences
+    returns = batch[RewardSignalUtil.returns_key("extrinsic")]
+    np.testing.assert_allclose(batch[BufferKey.ADVANTAGES], returns)
+    ends = np.flatnonzero(batch[BufferKey.DONE])
+    np.testing.assert_allclose(returns[ends], batch[BufferKey.ENVIRONMENT_REWARDS][ends], rtol=1e-5)
+
+
+def test_replay_trainer_updates_at_its_ratio(tmp_path: Path) -> None:
+    """One update in 5 agent steps, once a batch is in."""
+    trainer = train(Corridor(), config("replay", steps_per_update=5), tmp_path)
+    assert len(trainer.optimizer.batches) == pytest.approx(trainer.get_step / 5, abs=16 / 5 + 8)
+
+
+def test_replay_trainer_gives_n_step_rewards_and_discounts(tmp_path: Path) -> None:
+    """Two steps of -0.05 at γ 0.99 or what the episode's end leaves; the discount is 0 after the goal only."""
+    trainer = train(Corridor(), config("replay"), tmp_path)
+    batch, _ = trainer.optimizer.batches[-1]
+    reward, discount = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))
+    values = [-0.05, -0.05 - 0.05 * 0.99, 0.95, -0.05 + 0.95 * 0.99]
+    assert np.isclose(reward[:, None], values, atol=1e-5).any(axis=1).all()
+    at_goal = np.isclose(reward[:, None], values[2:], atol=1e-5).any(axis=1)
+    np.testing.assert_array_equal(discount == 0, at_goal)
+
+
+def test_replay_trainer_resumes_with_its_replay(tmp_path: Path) -> None:
+    """save_replay_buffer brings the transitions back; without it the replay starts empty."""
+    kept = []
+    for save in (True, False):
+        folder = tmp_path / str(save)
+        train(Corridor(), config("replay", save_replay_buffer=save), folder)
+        again = train(Corridor(), config("replay", max_steps=420, save_replay_buffer=save), folder, resume=True)
+        kept.append(again.update_buffer.num_experiences)
+    assert kept[0] > 350
+    assert kept[1] < 100
+
+
+def test_normalization_follows_the_data(tmp_path: Path) -> None:
+    """With `normalize: true` the statistics have seen every step."""
+    trainer = train(Corridor(), config("rollout"), tmp_path)
+    normalizer = trainer.policy.actor.network_body.processors[0].normalizer
+    assert normalizer.normalization_steps.item() == trainer.get_step + 1
+
+
+def test_inference_stores_nothing(tmp_path: Path) -> None:
+    """No rollout, no update and no checkpoint."""
+    train(Corridor(), config("rollout"), tmp_path)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    trainer = train(Corridor(max_steps=50), config("rollout"), tmp_path, resume=True, inference=True)
+    assert trainer.update_buffer.num_experiences == 0
+    assert not trainer.optimizer.batches
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == files
