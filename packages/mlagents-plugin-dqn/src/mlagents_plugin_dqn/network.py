@@ -1,0 +1,112 @@
+"""The Q network, also in the form in which it is exported to Unity."""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+from mlagents.torch_utils import torch
+from mlagents.trainers.settings import NetworkSettings
+from mlagents.trainers.torch_entities.action_log_probs import ActionLogProbs
+from mlagents.trainers.torch_entities.agent_action import AgentAction
+from mlagents.trainers.torch_entities.networks import NetworkBody
+from mlagents_envs.base_env import ActionSpec, ObservationSpec
+from mlagents_plugin_shared.exploration import greedy_actions
+from mlagents_plugin_shared.networks import BranchingQHead
+from torch import nn
+
+MODEL_EXPORT_VERSION = 3.0  # MLAgents2_0, the version that Unity's current loader expects
+
+
+class QNetwork(nn.Module):
+    """Q values for several discrete branches over ML-Agents' own observation encoders.
+
+    Call, output and meaning:
+
+    | call                   | output               | meaning                                             |
+    |------------------------|----------------------|-----------------------------------------------------|
+    | `q_values(obs)`        | [B, S, A], memories  | value of each action, S reward streams, branches side by side |
+    | `scores(obs)`          | [B, A], memories     | what the greedy choice compares: the sum over streams |
+    | `forward(obs, masks)`  | tuple                | the outputs of an exported ML-Agents model          |
+
+    Args:
+        observation_specs: sensors of the behaviour.
+        network_settings: `network_settings:` of the YAML.
+        action_spec: discrete branches of the behaviour.
+        num_streams: number S of reward streams.
+        dueling: split Q into value and advantages.
+    """
+
+    def __init__(
+        self,
+        observation_specs: List[ObservationSpec],
+        network_settings: NetworkSettings,
+        action_spec: ActionSpec,
+        num_streams: int,
+        dueling: bool,
+    ) -> None:
+        super().__init__()
+        self.branches = list(action_spec.discrete_branches)
+        self.network_body = NetworkBody(observation_specs, network_settings)
+        memory = network_settings.memory
+        encoding_size = memory.memory_size // 2 if memory else network_settings.hidden_units
+        self.head = BranchingQHead(encoding_size, self.branches, num_streams, dueling=dueling)
+        # Constants of the exported model; Unity reads them as float tensors.
+        self.register_buffer("version_number", torch.tensor([MODEL_EXPORT_VERSION]))
+        self.register_buffer("memory_size_vector", torch.tensor([float(self.memory_size)]))
+        self.register_buffer("discrete_act_size_vector", torch.tensor([self.branches], dtype=torch.float32))
+
+    @property
+    def memory_size(self) -> int:
+        """Size of the recurrent state, 0 without memory."""
+        return self.network_body.memory_size
+
+    def q_values(
+        self, observations: List[torch.Tensor], memories: Optional[torch.Tensor] = None, sequence_length: int = 1
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Q values of every action.
+
+        Args:
+            observations: one tensor [B, ...] a sensor; with memory, B = sequences x sequence_length.
+            memories: [1, sequences, M] recurrent state at the start of each sequence.
+            sequence_length: steps a sequence.
+
+        Returns:
+            [B, S, A] Q values and the recurrent state after the sequences.
+        """
+        encoding, memories = self.network_body(observations, memories=memories, sequence_length=sequence_length)
+        return self.head(encoding), memories
+
+    def scores(
+        self, observations: List[torch.Tensor], memories: Optional[torch.Tensor] = None, sequence_length: int = 1
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """[B, A] sum of the Q values over the reward streams, and the recurrent state."""
+        q, memories = self.q_values(observations, memories, sequence_length)
+        return q.sum(dim=1), memories
+
+    def forward(
+        self,
+        inputs: List[torch.Tensor],
+        masks: torch.Tensor,
+        memories: Optional[torch.Tensor] = None,
+    ) -> Tuple[torch.Tensor, ...]:
+        """Outputs of the exported model, in ML-Agents' order; both action outputs are the greedy legal actions."""
+        scores, memories = self.scores(inputs, memories)
+        actions = greedy_actions(scores, masks, self.branches)
+        # Two nodes: ONNX does not take one tensor for two outputs.
+        outputs = [self.version_number, self.memory_size_vector, actions, self.discrete_act_size_vector, actions + 0]
+        return (*outputs, memories) if self.memory_size else tuple(outputs)
+
+    def get_action_and_stats(
+        self,
+        inputs: List[torch.Tensor],
+        masks: torch.Tensor,
+        memories: Optional[torch.Tensor] = None,
+        sequence_length: int = 1,
+    ) -> Tuple[AgentAction, Dict[str, Any], torch.Tensor]:
+        """Greedy actions in the form that behavioural cloning reads; its log-probabilities are a softmax of Q."""
+        scores, memories = self.scores(inputs, memories, sequence_length)
+        actions = greedy_actions(scores, masks, self.branches)
+        log_probs = [branch.log_softmax(dim=1) for branch in scores.split(self.branches, dim=1)]
+        chosen = [
+            log_prob.gather(1, action.unsqueeze(1)).squeeze(1) for log_prob, action in zip(log_probs, actions.unbind(1))
+        ]
+        action = AgentAction(None, [branch.unsqueeze(1) for branch in actions.unbind(1)])
+        return action, {"log_probs": ActionLogProbs(None, chosen, log_probs)}, memories

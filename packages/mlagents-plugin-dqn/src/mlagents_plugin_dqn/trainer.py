@@ -1,0 +1,76 @@
+"""The trainer of DQN: wiring of settings, policy and optimizer."""
+
+from typing import Any, Dict
+
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.settings import ScheduleType
+from mlagents_envs.base_env import BehaviorSpec
+from mlagents_plugin_shared import schedules
+from mlagents_plugin_shared.trainers import ReplayTrainer
+
+from mlagents_plugin_dqn.network import QNetwork
+from mlagents_plugin_dqn.optimizer import DQNOptimizer
+from mlagents_plugin_dqn.policy import QPolicy
+from mlagents_plugin_dqn.settings import DQNSettings
+
+TRAINER_NAME = "dqn"
+
+
+class DQNTrainer(ReplayTrainer):
+    """Trains a behaviour with discrete actions by DQN."""
+
+    hyperparameters: DQNSettings
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.n_step = self.hyperparameters.n_step
+
+    @staticmethod
+    def get_trainer_name() -> str:
+        """Name for `trainer_type:` in the YAML."""
+        return TRAINER_NAME
+
+    def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> QPolicy:
+        """Creates a policy for a behaviour.
+
+        Raises:
+            TrainerConfigError: the behaviour has continuous actions.
+        """
+        action_spec = behavior_spec.action_spec
+        if action_spec.continuous_size > 0 or action_spec.discrete_size == 0:
+            raise TrainerConfigError(
+                f"Behavior {self.brain_name} has {action_spec.continuous_size} continuous actions, and dqn chooses "
+                "among discrete ones only: use trainer_type: sac, ppo or a2c."
+            )
+        return QPolicy(
+            epsilon=self._exploration_schedule(),
+            seed=self.seed,
+            behavior_spec=behavior_spec,
+            network_settings=self.trainer_settings.network_settings,
+            actor_cls=QNetwork,
+            actor_kwargs=self._head_arguments(),
+        )
+
+    def create_optimizer(self) -> DQNOptimizer:
+        """Creates the learner of this trainer's policy."""
+        target = QNetwork(
+            self.policy.behavior_spec.observation_specs,
+            self.trainer_settings.network_settings,
+            self.policy.behavior_spec.action_spec,
+            **self._head_arguments(),
+        )
+        return DQNOptimizer(self.policy, self.trainer_settings, target)
+
+    def _head_arguments(self) -> Dict[str, Any]:
+        return {"num_streams": len(self.trainer_settings.reward_signals), "dueling": self.hyperparameters.dueling}
+
+    def _exploration_schedule(self) -> schedules.Schedule:
+        """Epsilon by step; 0 where the user asks for inference or deterministic actions."""
+        settings = self.hyperparameters
+        if not self.is_training or self.trainer_settings.network_settings.deterministic:
+            return schedules.constant(0.0)
+        if settings.exploration_schedule == ScheduleType.CONSTANT:
+            return schedules.constant(settings.exploration_initial_eps)
+        steps = settings.exploration_steps or max(self.trainer_settings.max_steps // 5, 1)
+        return schedules.linear(settings.exploration_initial_eps, settings.exploration_final_eps, steps)

@@ -1,0 +1,109 @@
+"""Trainers, policies and batches to test with, without an environment."""
+
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.settings import TrainerSettings
+from mlagents_envs.base_env import (
+    ActionSpec,
+    BehaviorSpec,
+    DecisionSteps,
+    DimensionProperty,
+    ObservationSpec,
+    ObservationType,
+)
+from mlagents_plugin_shared.trajectories import Segment
+
+from mlagents_plugin_dqn.trainer import DQNTrainer
+
+BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+BRANCHES = (3, 2)
+
+
+def behavior_spec(
+    branches: Sequence[int] = BRANCHES, shapes: Sequence[Tuple[int, ...]] = ((4,),), continuous: int = 0
+) -> BehaviorSpec:
+    """A behaviour with vector or picture sensors."""
+    picture = (DimensionProperty.NONE, *[DimensionProperty.TRANSLATIONAL_EQUIVARIANCE] * 2)
+    return BehaviorSpec(
+        [
+            ObservationSpec(
+                shape, picture if len(shape) == 3 else (DimensionProperty.NONE,), ObservationType.DEFAULT, f"obs_{i}"
+            )
+            for i, shape in enumerate(shapes)
+        ],
+        ActionSpec(continuous, tuple(branches)),
+    )
+
+
+def trainer(
+    spec: Optional[BehaviorSpec] = None, *, settings: Optional[dict] = None, path: str = "unused", **hyperparameters: Any
+) -> DQNTrainer:
+    """A trainer with its policy and optimizer."""
+    register_trainer_plugins()
+    config = {
+        "trainer_type": "dqn",
+        "hyperparameters": {"batch_size": 8, "buffer_size": 1000, **hyperparameters},
+        "network_settings": {"hidden_units": 16, "num_layers": 1},
+        **(settings or {}),
+    }
+    result = DQNTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, path)
+    result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec or behavior_spec()))
+    return result
+
+
+def decision_steps(
+    spec: BehaviorSpec, count: int, legal: Optional[np.ndarray] = None, seed: int = 0
+) -> DecisionSteps:
+    """`count` agents with random observations; `legal` is [count, A] bool."""
+    rng = np.random.default_rng(seed)
+    observations = [rng.normal(size=(count, *o.shape)).astype(np.float32) for o in spec.observation_specs]
+    branches = spec.action_spec.discrete_branches
+    masks = None if legal is None else np.split(~legal, np.cumsum(branches)[:-1], axis=1)
+    agents = np.arange(count)
+    return DecisionSteps(observations, np.zeros(count, np.float32), agents, masks, np.zeros(count), np.zeros(count))
+
+
+def random_legal(count: int, branches: Sequence[int] = BRANCHES, seed: int = 0) -> np.ndarray:
+    """[count, A] bool masks with at least one legal action in each branch."""
+    rng = np.random.default_rng(seed)
+    legal = rng.random((count, sum(branches))) < 0.5
+    offsets = np.cumsum([0, *branches[:-1]])
+    for offset, size in zip(offsets, branches):
+        legal[np.arange(count), offset + rng.integers(0, size, count)] = True
+    return legal
+
+
+def segment(
+    spec: BehaviorSpec,
+    length: int = 6,
+    *,
+    terminated: bool = False,
+    interrupted: bool = False,
+    legal: Optional[np.ndarray] = None,
+    memory: int = 0,
+    agent_id: str = "a",
+    seed: int = 0,
+) -> Segment:
+    """Random steps of one agent; `legal` is [length, A] bool."""
+    rng = np.random.default_rng(seed)
+    branches = spec.action_spec.discrete_branches
+    legal = random_legal(length, branches, seed) if legal is None else legal
+    actions = np.stack([rng.integers(0, size, length) for size in branches], axis=1)
+    columns = {
+        BufferKey.MASKS: np.ones(length, np.float32),
+        BufferKey.DONE: np.zeros(length, bool),
+        BufferKey.CONTINUOUS_ACTION: np.zeros((length, 0), np.float32),
+        BufferKey.DISCRETE_ACTION: actions.astype(np.int32),
+        BufferKey.ACTION_MASK: legal.astype(np.uint8),
+        BufferKey.ENVIRONMENT_REWARDS: rng.normal(size=length).astype(np.float32),
+        BufferKey.GROUP_REWARD: np.zeros(length, np.float32),
+    }
+    columns[BufferKey.DONE][-1] = terminated or interrupted
+    if memory:
+        columns[BufferKey.MEMORY] = rng.normal(size=(length, memory)).astype(np.float32)
+    observations = [rng.normal(size=(length + 1, *o.shape)).astype(np.float32) for o in spec.observation_specs]
+    return Segment(agent_id, observations, columns, terminated, interrupted)

@@ -1,0 +1,198 @@
+"""The learner against a slow re-derivation, and what must not influence it."""
+
+import numpy as np
+import pytest
+from build import behavior_spec, random_legal, segment, trainer
+from mlagents.torch_utils import torch
+from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.trajectory import ObsUtil
+from mlagents_plugin_shared.buffers import ReplayKey
+from mlagents_plugin_shared.reward_streams import discount_key
+
+MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
+
+
+def disturb(network: torch.nn.Module) -> None:
+    """Makes a network differ from its copy."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.5)
+
+
+def filled(**options):
+    """A trainer whose replay holds random segments, and whose target network differs from the online one."""
+    dqn = trainer(**options)
+    for i in range(6):
+        ends = [{}, {"terminated": True}, {"interrupted": True}][i % 3]
+        dqn.update_buffer.add(segment(dqn.policy.behavior_spec, 7, agent_id=str(i), seed=i, **ends))
+    disturb(dqn.optimizer.target)
+    return dqn
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_target_is_re_derived_in_a_slow_loop(double: bool) -> None:
+    """r + discount · mean over branches of the target network's value of the best *legal next* action."""
+    dqn = filled(double=double, n_step=3)
+    batch = dqn._sample()
+    optimizer = dqn.optimizer
+    next_obs = [torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])]
+    judge = optimizer.target.q_values(next_obs)[0].detach().numpy()[:, 0]
+    chooser = optimizer.online.q_values(next_obs)[0].detach().numpy()[:, 0] if double else judge
+    rewards, discounts = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))
+    legal = batch[ReplayKey.NEXT_ACTION_MASK].astype(bool)
+    expected = []
+    for b in range(len(rewards)):
+        values = []
+        for branch in (range(0, 3), range(3, 5)):
+            allowed = [a for a in branch if legal[b, a]]
+            values.append(judge[b, max(allowed, key=lambda a: chooser[b, a])])
+        expected.append(rewards[b] + discounts[b] * np.mean(values))
+    targets = optimizer._targets(batch, optimizer._next_values(batch), num_sequences=8)
+    np.testing.assert_allclose(targets[:, 0].numpy(), expected, rtol=1e-5)
+
+
+def test_next_values_come_from_the_next_observation() -> None:
+    """Changing the present observation leaves the value of the next state alone; changing the next one does not."""
+    dqn = filled()
+    batch = dqn._sample()
+    before = dqn.optimizer._next_values(batch)
+    batch[ObsUtil.get_name_at(0)] = batch[ObsUtil.get_name_at(0)] + 10.0
+    torch.testing.assert_close(dqn.optimizer._next_values(batch), before)
+    batch[ObsUtil.get_name_at_next(0)] = batch[ObsUtil.get_name_at_next(0)] + 10.0
+    assert not torch.allclose(dqn.optimizer._next_values(batch), before)
+
+
+def test_next_values_obey_the_next_mask() -> None:
+    """Forbidding the best next action changes the value."""
+    dqn = filled(double=False)
+    batch = dqn._sample()
+    q, _ = dqn.optimizer.target.q_values([torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])])
+    batch[ReplayKey.NEXT_ACTION_MASK] = np.ones((8, 5), np.uint8)
+    free = dqn.optimizer._next_values(batch)
+    masked = np.ones((8, 5), np.uint8)
+    masked[np.arange(8), q[:, 0, :3].argmax(dim=1)] = 0
+    batch[ReplayKey.NEXT_ACTION_MASK] = masked
+    assert (dqn.optimizer._next_values(batch) < free).all()
+
+
+def test_terminated_and_interrupted_ends_have_different_targets() -> None:
+    """A terminal step's target is its reward; an interrupted one's holds the value after it."""
+    dqn = trainer(n_step=1)
+    spec = dqn.policy.behavior_spec
+    for end in ("terminated", "interrupted"):
+        dqn.update_buffer.reset_agent()
+        dqn.update_buffer.add(segment(spec, 1, **{end: True}))
+        batch = dqn._sample()
+        discount = np.asarray(batch[discount_key("extrinsic")])
+        np.testing.assert_allclose(discount, 0.0 if end == "terminated" else 0.99, rtol=1e-6)
+
+
+def test_update_moves_the_online_network_only() -> None:
+    """The target network gets no gradient and stays until its interval."""
+    dqn = filled(target_update_interval=100)
+    online = [p.clone() for p in dqn.optimizer.online.parameters()]
+    target = [p.clone() for p in dqn.optimizer.target.parameters()]
+    dqn.optimizer.update(dqn._sample(), 8)
+    assert any(not torch.equal(a, b) for a, b in zip(online, dqn.optimizer.online.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(target, dqn.optimizer.target.parameters()))
+
+
+def test_target_network_is_copied_at_its_interval() -> None:
+    """With interval 3 it is unchanged after two updates and equal to the online network after the third."""
+    dqn = filled(target_update_interval=3)
+
+    def is_equal() -> bool:
+        pairs = zip(dqn.optimizer.online.parameters(), dqn.optimizer.target.parameters())
+        return all(torch.equal(a, b) for a, b in pairs)
+
+    equal = []
+    for _ in range(3):
+        dqn.optimizer.update(dqn._sample(), 8)
+        equal.append(is_equal())
+    assert equal == [False, False, True]
+
+
+def test_soft_target_moves_by_tau() -> None:
+    """tau 0.25: the target is a quarter of the way to the online network after one update."""
+    dqn = filled(tau=0.25)
+    before = [p.clone() for p in dqn.optimizer.target.parameters()]
+    dqn.optimizer.update(dqn._sample(), 8)
+    for old, new, online in zip(before, dqn.optimizer.target.parameters(), dqn.optimizer.online.parameters()):
+        torch.testing.assert_close(new, 0.75 * old + 0.25 * online)
+
+
+def test_gradient_is_clipped() -> None:
+    """With a tiny bound and plain gradient descent the step is at most as long as bound times learning rate."""
+    dqn = filled(max_grad_norm=1e-3, learning_rate=1.0)
+    dqn.optimizer.optimizer = torch.optim.SGD(dqn.optimizer.parameters, lr=1.0)
+    before = [p.clone() for p in dqn.optimizer.parameters]
+    stats = dqn.optimizer.update(dqn._sample(), 8)
+    step = torch.cat([(a - b).flatten() for a, b in zip(before, dqn.optimizer.parameters)]).norm().item()
+    assert stats["Policy/Gradient Norm"] > 1e-3
+    assert step == pytest.approx(1e-3, rel=1e-3)
+
+
+def recurrent(**options):
+    """A trainer with memory and a replay of segments with recurrent states."""
+    dqn = trainer(settings=MEMORY, **options)
+    for i in range(4):
+        dqn.update_buffer.add(segment(dqn.policy.behavior_spec, 6, terminated=True, memory=8, agent_id=str(i), seed=i))
+    disturb(dqn.optimizer.target)
+    return dqn
+
+
+def test_recurrent_update_starts_from_the_stored_memory() -> None:
+    """Other stored states give another loss; what stands under padding does not matter."""
+    dqn = recurrent()
+    batch = dqn._sample()
+    reference = dqn.optimizer._chosen_values(batch)
+    batch[BufferKey.MEMORY] = batch[BufferKey.MEMORY] + 1.0
+    assert not torch.allclose(dqn.optimizer._chosen_values(batch), reference)
+
+
+def test_recurrent_loss_ignores_padding() -> None:
+    """Garbage in padded steps changes neither targets of real steps nor the loss."""
+    dqn = recurrent()
+    batch = dqn._sample()
+    padding = batch[BufferKey.MASKS] == 0
+    assert padding.any()
+
+    def real_targets() -> torch.Tensor:
+        targets = dqn.optimizer._targets(batch, dqn.optimizer._next_values(batch), num_sequences=2)
+        return targets[torch.as_tensor(~padding)]
+
+    reference = real_targets()
+    for key in (RewardSignalUtil.rewards_key("extrinsic"), ObsUtil.get_name_at_next(0), ObsUtil.get_name_at(0)):
+        garbage = np.array(batch[key])
+        garbage[padding] = 1e3
+        batch[key] = garbage
+    torch.testing.assert_close(real_targets(), reference)
+
+
+def test_update_ratio_does_not_depend_on_the_number_of_agents() -> None:
+    """One update in steps_per_update agent steps, whether they come from one agent or from ten."""
+    counts = []
+    for agents in (1, 10):
+        dqn = trainer(steps_per_update=4, batch_size=8)
+        for i in range(20):
+            dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i % agents)), {})
+        counts.append(dqn._updates_due)
+    assert counts[0] == counts[1] == pytest.approx(200 / 4)
+
+
+def test_updates_wait_for_the_warm_up() -> None:
+    """No update falls due before buffer_init_steps are in."""
+    dqn = trainer(buffer_init_steps=50, batch_size=8)
+    for i in range(4):
+        dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i)), {})
+    assert not dqn._is_ready_update()
+    dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True), {})
+    assert dqn._is_ready_update()
+
+
+def test_legal_masks_of_fakes_are_not_trivial() -> None:
+    """The masks that these tests use forbid something and allow something."""
+    legal = random_legal(100)
+    assert legal.any(axis=1).all()
+    assert not legal.all()
+    assert behavior_spec().action_spec.discrete_size == 2

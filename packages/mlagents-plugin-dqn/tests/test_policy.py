@@ -1,0 +1,102 @@
+"""Acting: masks, branches, one draw an agent, memory, and the exploration schedule."""
+
+import numpy as np
+import pytest
+from build import BEHAVIOR, behavior_spec, decision_steps, random_legal, trainer
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import TrainerConfigError
+
+OFFSETS = np.array([0, 3])
+
+
+def is_legal(actions: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    """[B, D] whether each action is legal."""
+    return np.take_along_axis(legal, actions + OFFSETS, axis=1)
+
+
+def act(dqn, steps) -> np.ndarray:
+    """[B, D] actions."""
+    return dqn.policy.get_action(steps).env_action.discrete
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0])
+def test_policy_never_chooses_a_masked_action(epsilon: float) -> None:
+    """Greedy or random, every action of 5,000 masked decisions is legal."""
+    dqn = trainer(exploration_schedule="constant", exploration_initial_eps=epsilon)
+    legal = random_legal(5000)
+    assert is_legal(act(dqn, decision_steps(dqn.policy.behavior_spec, 5000, legal)), legal).all()
+
+
+def test_policy_would_choose_masked_actions_without_the_mask() -> None:
+    """The control: with the mask left out the same decisions hold illegal actions."""
+    dqn = trainer(exploration_schedule="constant", exploration_initial_eps=0.0)
+    assert not is_legal(act(dqn, decision_steps(dqn.policy.behavior_spec, 5000)), random_legal(5000)).all()
+
+
+@pytest.mark.parametrize("count", [1, 12, 100])
+def test_policy_acts_for_every_agent_and_branch(count: int) -> None:
+    """[agents, branches], with two sensors: the shape does not depend on their number."""
+    dqn = trainer(behavior_spec((3, 3, 3, 2), ((4,), (3,))), exploration_schedule="constant", exploration_initial_eps=1.0)
+    actions = act(dqn, decision_steps(dqn.policy.behavior_spec, count))
+    assert actions.shape == (count, 4)
+    assert actions.dtype == np.int32
+
+
+def test_policy_draws_epsilon_for_each_agent() -> None:
+    """At epsilon ½ some agents explore and some do not: 1 - ½·5/6 = 58 % of 4,000 act greedily."""
+    dqn = trainer(exploration_schedule="constant", exploration_initial_eps=0.5)
+    steps = decision_steps(dqn.policy.behavior_spec, 4000)
+    explored = act(dqn, steps)
+    dqn.policy.epsilon = lambda step: 0.0
+    share = (explored == act(dqn, steps)).all(axis=1).mean()
+    assert share == pytest.approx(1 - 0.5 * 5 / 6, abs=0.03)
+
+
+def test_epsilon_falls_over_its_own_steps() -> None:
+    """From 0.8 to 0.05 over exploration_steps, wherever max_steps and 20,000 lie."""
+    dqn = trainer(exploration_initial_eps=0.8, exploration_final_eps=0.05, exploration_steps=100_000)
+    values = [dqn.policy.epsilon(step) for step in (0, 20_000, 50_000, 100_000, 400_000)]
+    assert values == pytest.approx([0.8, 0.65, 0.425, 0.05, 0.05])
+
+
+def test_epsilon_falls_over_a_fifth_of_the_run_by_default() -> None:
+    """max_steps 1,000: half-way at 100, at the end from 200 on."""
+    dqn = trainer(settings={"max_steps": 1000}, exploration_initial_eps=1.0, exploration_final_eps=0.0)
+    assert [dqn.policy.epsilon(step) for step in (0, 100, 200, 900)] == pytest.approx([1.0, 0.5, 0.0, 0.0])
+
+
+def test_deterministic_policy_does_not_explore() -> None:
+    """--deterministic and --inference act greedily."""
+    settings = {"network_settings": {"hidden_units": 16, "deterministic": True}}
+    assert trainer(settings=settings, exploration_initial_eps=1.0).policy.epsilon(0) == 0.0
+
+
+def test_policy_carries_memory() -> None:
+    """The state after one decision is stored and changes the next one."""
+    memory = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
+    dqn = trainer(settings=memory)
+    steps = decision_steps(dqn.policy.behavior_spec, 3)
+    run_out = dqn.policy.evaluate(steps, ["a", "b", "c"])
+    assert run_out["memory_out"].shape == (3, 8)
+    assert np.abs(run_out["memory_out"]).max() > 0
+    dqn.policy.save_memories(["a", "b", "c"], run_out["memory_out"])
+    again = dqn.policy.evaluate(steps, ["a", "b", "c"])["memory_out"]
+    assert not np.allclose(again, run_out["memory_out"])
+
+
+def test_weights_carry_the_exploration_step() -> None:
+    """Self-play acts with copies of the policy; they explore as much as the learner at that step."""
+    dqn = trainer(exploration_steps=100, exploration_initial_eps=1.0, exploration_final_eps=0.0)
+    copy = dqn.create_policy(BEHAVIOR, dqn.policy.behavior_spec)
+    dqn.policy.increment_step(50)
+    copy.load_weights(dqn.policy.get_weights())
+    assert copy.epsilon(copy.get_current_step()) == pytest.approx(0.5)
+    for mine, other in zip(copy.actor.state_dict().values(), dqn.policy.actor.state_dict().values()):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("branches", [(), (3,)])
+def test_continuous_actions_are_refused(branches: tuple) -> None:
+    """Continuous and hybrid behaviours get one line that names the behaviour and what to use."""
+    with pytest.raises(TrainerConfigError, match="Behavior Toy has 2 continuous actions.*use trainer_type"):
+        trainer(behavior_spec(branches, continuous=2))
