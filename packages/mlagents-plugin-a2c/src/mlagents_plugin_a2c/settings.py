@@ -1,0 +1,71 @@
+"""Hyperparameters of A2C, as they stand under `hyperparameters:` in the YAML."""
+
+# No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
+from enum import Enum
+from typing import Optional
+
+import attr
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType
+from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative
+
+
+class OptimizerType(Enum):
+    """Gradient method."""
+
+    RMSPROP = "rmsprop"
+    ADAM = "adam"
+
+
+@attr.s(auto_attribs=True)
+class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
+    """Hyperparameters of A2C.
+
+    `learning_rate`, `learning_rate_schedule`, `beta`, `beta_schedule`, `lambd` and `shared_critic` mean what they
+    mean in ML-Agents' PPO.
+    """
+
+    buffer_size: int = 1024
+    """Agent steps of a rollout; each rollout gives one gradient step."""
+
+    batch_size: int = attr.ib(default=attr.Factory(lambda self: self.buffer_size, takes_self=True))
+    """Steps whose gradient is computed at a time; memory and speed depend on it, the result does not."""
+
+    learning_rate: float = 7e-4
+
+    num_epoch: int = 1
+    """Always 1; accepted because Unity's example file has it."""
+
+    optimizer: OptimizerType = OptimizerType.RMSPROP
+    """rmsprop (smoothing 0.99, epsilon 1e-5) as in the paper's code, or adam."""
+
+    beta: float = attr.ib(default=0.0, validator=not_negative)
+    """Weight of the entropy bonus; more keeps the policy random for longer."""
+
+    beta_schedule: Optional[ScheduleType] = None
+    """linear: beta falls to 1e-5 at max_steps; default: as learning_rate_schedule."""
+
+    lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0))
+    """λ of GAE; low trusts the critic, high trusts the rewards."""
+
+    value_coefficient: float = attr.ib(default=0.5, validator=not_negative)
+    """Weight of the value loss."""
+
+    max_grad_norm: float = attr.ib(default=0.5, validator=not_negative)
+    """Bound of the gradient's norm; 0 does not clip."""
+
+    normalize_advantage: bool = True
+    """Scale the advantages of a rollout to mean 0 and deviation 1, which frees the learning rate from the rewards' scale."""
+
+    shared_critic: bool = False
+    """One network body for policy and value."""
+
+    def __attrs_post_init__(self) -> None:
+        check_sizes(self)
+        if self.num_epoch != 1:
+            raise TrainerConfigError(
+                f"A2CSettings: hyperparameters: num_epoch: {self.num_epoch} is not valid; A2C takes one step a rollout: "
+                "leave it out, or use trainer_type: ppo for several epochs."
+            )
+        if self.beta_schedule is None:
+            self.beta_schedule = self.learning_rate_schedule

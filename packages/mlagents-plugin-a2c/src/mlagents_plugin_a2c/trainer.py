@@ -1,0 +1,42 @@
+"""The trainer of A2C: wiring of settings, policy and optimizer."""
+
+from typing import Any, Dict
+
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleActor
+from mlagents_envs.base_env import BehaviorSpec
+from mlagents_plugin_shared.trainers import RolloutTrainer
+
+from mlagents_plugin_a2c.optimizer import A2COptimizer
+from mlagents_plugin_a2c.settings import A2CSettings
+
+TRAINER_NAME = "a2c"
+
+
+class A2CTrainer(RolloutTrainer):
+    """Trains a behaviour with continuous, discrete or hybrid actions by A2C."""
+
+    hyperparameters: A2CSettings
+
+    @staticmethod
+    def get_trainer_name() -> str:
+        """Name for `trainer_type:` in the YAML."""
+        return TRAINER_NAME
+
+    def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> TorchPolicy:
+        """Creates a policy for a behaviour, with the network of ML-Agents' PPO."""
+        actor_kwargs: Dict[str, Any] = {"conditional_sigma": False, "tanh_squash": False}
+        if self.hyperparameters.shared_critic:
+            actor_kwargs["stream_names"] = [signal.value for signal in self.trainer_settings.reward_signals]
+        return TorchPolicy(
+            self.seed,
+            behavior_spec,
+            self.trainer_settings.network_settings,
+            SharedActorCritic if self.hyperparameters.shared_critic else SimpleActor,
+            actor_kwargs,
+        )
+
+    def create_optimizer(self) -> A2COptimizer:
+        """Creates the learner of this trainer's policy."""
+        return A2COptimizer(self.policy, self.trainer_settings)

@@ -1,0 +1,90 @@
+"""Whole runs in process on tasks of a few lines, each with a control that must fail."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlagents.torch_utils import torch
+from mlagents_plugin_shared.testing import Corridor, Duel, Match, Recall, Target, ToyEnv, train
+
+MEMORY = {"memory_size": 16, "sequence_length": 4}
+SELF_PLAY = {"save_steps": 200, "swap_steps": 100, "team_change": 1000}
+
+
+def config(max_steps: int, *, memory: Any = None, learning_rate: float = 3e-3, **settings: Any) -> dict:
+    """Settings that solve the toy tasks."""
+    return {
+        "trainer_type": "a2c",
+        "max_steps": max_steps,
+        "time_horizon": 8,
+        "hyperparameters": {"learning_rate": learning_rate, "buffer_size": 64},
+        "network_settings": {"hidden_units": 32, "num_layers": 1, "memory": memory},
+        **settings,
+    }
+
+
+def final_return(env: ToyEnv) -> float:
+    """Mean of the last 100 episodes."""
+    return float(np.mean(env.returns[-100:]))
+
+
+@pytest.mark.parametrize(
+    ("env", "max_steps", "enough"),
+    [
+        (Corridor(), 6000, 0.6),  # discrete; best 0.8
+        (Corridor(masked=True), 6000, 0.6),
+        (Target(), 8000, 0.8),  # continuous; best 1, and the policy's noise costs some
+        (Match(continuous=True), 12000, 0.75),  # hybrid
+    ],
+)
+def test_a2c_solves_every_action_type(tmp_path: Path, env: ToyEnv, max_steps: int, enough: float) -> None:
+    """Discrete, masked, continuous and hybrid actions."""
+    train(env, config(max_steps), tmp_path)
+    assert final_return(env) >= enough
+    assert env.illegal_actions == 0
+
+
+@pytest.mark.parametrize(("env", "enough"), [(Corridor(), 0.6), (Target(), 0.8), (Match(continuous=True), 0.75)])
+def test_a2c_without_learning_fails(tmp_path: Path, env: ToyEnv, enough: float) -> None:
+    """The control: learning rate 0 (next to it; 0 is refused) does not reach the bounds above."""
+    train(env, config(2000, learning_rate=1e-12), tmp_path)
+    assert final_return(env) < enough
+
+
+@pytest.mark.parametrize(("memory", "low", "high"), [(MEMORY, 0.7, 1.0), (None, -1.0, 0.5)])
+def test_a2c_remembers_with_memory_only(tmp_path: Path, memory: Any, low: float, high: float) -> None:
+    """A sign seen two steps ago: nearly always right with memory, chance without."""
+    env = Recall()
+    train(env, config(10000, memory=memory), tmp_path)
+    assert low <= final_return(env) <= high
+
+
+def test_a2c_plays_itself(tmp_path: Path) -> None:
+    """Through ML-Agents' ghost trainer the policy learns to call the winning number nearly always."""
+    trainer = train(Duel(), config(4000, self_play=SELF_PLAY), tmp_path)
+    duel = Duel(num_agents=200)
+    duel.reset()
+    actions = trainer.policies["Toy?team=0"].get_action(duel.get_steps("Toy?team=0")[0]).env_action.discrete
+    assert (actions == 2).mean() > 0.8
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_a2c_resumes(tmp_path: Path, threaded: bool) -> None:
+    """The step goes on where it was, and a model has been exported."""
+    settings = config(1000, threaded=threaded)
+    first = train(Corridor(), settings, tmp_path)
+    assert (tmp_path / "Toy.onnx").exists()
+    settings["max_steps"] = 1500
+    assert train(Corridor(), settings, tmp_path, resume=True).get_step >= 1500 > first.get_step
+
+
+def test_a2c_infers_without_learning(tmp_path: Path) -> None:
+    """The weights stay, and no checkpoint is written."""
+    settings = config(500, checkpoint_interval=100)
+    first = train(Corridor(), settings, tmp_path)
+    files = sorted(tmp_path.rglob("*.pt"))
+    second = train(Corridor(max_steps=100), settings, tmp_path, resume=True, inference=True)
+    for before, after in zip(first.policy.actor.parameters(), second.policy.actor.parameters()):
+        assert torch.equal(before, after)
+    assert sorted(tmp_path.rglob("*.pt")) == files
