@@ -1,0 +1,208 @@
+"""The engine loop that all scenes share: decisions, actions, rewards and ends, in Unity's order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlagents_player.errors import PlayerError
+from mlagents_player.scenes.base import Actions, Rows, Scene
+
+log = logging.getLogger(__name__)
+
+ILLEGAL_ACTION = "the nearest legal one is taken, 0 for NaN. This is logged once."
+
+
+@dataclass
+class AgentInfos:
+    """What the trainer is told of some agents of one behaviour, one row an agent.
+
+    Attributes:
+        ids: [agents] episode ids.
+        rewards: [agents] float32, given since each agent's last decision.
+        observations: One array [agents, *shape] for each observation.
+        done: These are terminal steps.
+        interrupted: [agents] the episode ended by `max_step` or an interruption; False unless `done`.
+        masks: [agents, sum of branch sizes], True where forbidden; None if nothing is.
+        group_ids: [agents] the group of each agent; 0 is none.
+        group_rewards: [agents] float32.
+    """
+
+    ids: NDArray[np.int32]
+    rewards: NDArray[np.float32]
+    observations: list[NDArray[Any]]
+    done: bool
+    interrupted: NDArray[np.bool_]
+    masks: NDArray[np.bool_] | None = None
+    group_ids: NDArray[np.int32] | None = None
+    group_rewards: NDArray[np.float32] | None = None
+
+
+@dataclass
+class Reply:
+    """The trainer's answer: actions by behaviour, or a reset of everything."""
+
+    actions: dict[str, Actions] = field(default_factory=dict)
+    reset: bool = False
+
+
+Decide = Callable[[dict[str, list[AgentInfos]]], Reply]
+"""Asks the trainer: infos by behaviour, terminals before decisions, to its reply."""
+
+
+class Academy:
+    """Steps a scene and asks the trainer whenever an agent is due to decide or has ended an episode.
+
+    One `step` is one FixedUpdate of Unity, 0.02 s of simulated time.
+    """
+
+    def __init__(self, scene: Scene, decide: Decide) -> None:
+        """Begin the first episode of every agent.
+
+        Args:
+            scene: The scene to run.
+            decide: Called with the infos of one message; returns the trainer's reply.
+        """
+        self._scene = scene
+        self._decide = decide
+        specs = [spec.action_spec for spec in scene.behaviors.values()]
+        self._behaviors = list(scene.behaviors)
+        self._actions = Actions.zeros(
+            scene.num_agents,
+            max(spec.continuous_size for spec in specs),
+            max(spec.discrete_size for spec in specs),
+        )
+        self._agent_steps = np.zeros(scene.num_agents, np.int64)
+        self._ids = np.arange(scene.num_agents, dtype=np.int32)
+        self._next_id = scene.num_agents
+        self._absent = np.zeros(scene.num_agents, bool)
+        self._terminals: dict[str, list[AgentInfos]] = {}
+        self._warned = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Reset every agent without telling the trainer of any end, as at the command RESET."""
+        self._terminals = {}
+        self._absent[:] = False
+        self._step_count = 0
+        self._begin_episodes(np.arange(self._scene.num_agents))
+
+    def step(self) -> None:
+        """One academy step: ask for decisions, act, let physics run, collect ended episodes."""
+        scene = self._scene
+        present = ~self._absent
+        due = np.flatnonzero(scene.decisions_due(self._step_count) & present)
+        self._absent[:] = False
+        self._step_count += 1
+        self._agent_steps += 1
+        if (len(due) or self._terminals) and self._exchange(due):
+            return
+        acting = np.flatnonzero(present)
+        scene.act(acting, self._actions[acting])
+        self._interrupt_overdue()
+        self._finish_episodes()
+        scene.simulate()
+        self._finish_episodes()
+
+    def _exchange(self, due: Rows) -> bool:
+        """Tell the trainer and take its actions; True if it reset everything instead."""
+        decisions = self._by_behavior(due)
+        infos = self._terminals
+        self._terminals = {}
+        for behavior, agents in decisions.items():
+            infos.setdefault(behavior, []).append(self._collect(behavior, agents, done=False))
+        reply = self._decide(infos)
+        if reply.reset:
+            self.reset()
+            return True
+        for behavior, actions in reply.actions.items():
+            self._store_actions(behavior, decisions.get(behavior, due[:0]), actions)
+        return False
+
+    def _by_behavior(self, agents: Rows) -> dict[str, Rows]:
+        indices = self._scene.behavior_index[agents]
+        groups = {name: agents[indices == k] for k, name in enumerate(self._behaviors)}
+        return {name: rows for name, rows in groups.items() if len(rows)}
+
+    def _collect(self, behavior: str, agents: Rows, done: bool) -> AgentInfos:
+        """Observe agents and start a new reward window for them."""
+        scene = self._scene
+        infos = AgentInfos(
+            ids=self._ids[agents],
+            rewards=scene.rewards[agents],
+            observations=scene.observe(behavior, agents),
+            done=done,
+            interrupted=scene.interrupted[agents],
+            masks=None if done else scene.action_mask(behavior, agents),
+            group_ids=scene.group_ids[agents] if scene.group_ids.any() else None,
+            group_rewards=scene.group_rewards[agents] if scene.group_ids.any() else None,
+        )
+        scene.rewards[agents] = 0
+        scene.group_rewards[agents] = 0
+        return infos
+
+    def _store_actions(self, behavior: str, agents: Rows, actions: Actions) -> None:
+        """Check one behaviour's actions and keep them until the next decision.
+
+        Raises:
+            PlayerError: there is no such behaviour, or the number of rows or of actions is not what was
+                asked for.
+        """
+        if behavior not in self._scene.behaviors:
+            raise PlayerError(
+                f"The trainer sent actions for behaviour {behavior!r}, which the scene has not."
+            )
+        spec = self._scene.behaviors[behavior].action_spec
+        found = (*actions.continuous.shape, *actions.discrete.shape)
+        wanted = (len(agents), spec.continuous_size, len(agents), spec.discrete_size)
+        if found != wanted:
+            raise PlayerError(
+                f"The trainer sent actions of the wrong shape for behaviour {behavior!r}: "
+                f"continuous {found[:2]}, discrete {found[2:]}; expected {wanted[:2]} and {wanted[2:]}."
+            )
+        self._actions[agents] = self._sane(behavior, actions, spec.discrete_branches)
+
+    def _sane(self, behavior: str, actions: Actions, branches: tuple[int, ...]) -> Actions:
+        """The nearest legal actions; the first that is not legal is logged."""
+        legal = Actions(
+            np.nan_to_num(actions.continuous),
+            np.clip(actions.discrete, 0, np.array(branches, np.int32) - 1),
+        )
+        same = np.isfinite(actions.continuous).all() and np.array_equal(legal.discrete, actions.discrete)
+        if not same and not self._warned:
+            self._warned = True
+            log.error("Behaviour %s got a NaN, infinite or out-of-range action; %s", behavior, ILLEGAL_ACTION)
+        return legal
+
+    def _interrupt_overdue(self) -> None:
+        if self._scene.max_step:
+            overdue = (self._agent_steps >= self._scene.max_step) & ~self._scene.ended
+            self._scene.end_episode(np.flatnonzero(overdue), interrupted=True)
+
+    def _finish_episodes(self) -> None:
+        """Queue the terminal steps of ended episodes and begin the next ones."""
+        ended = np.flatnonzero(self._scene.ended)
+        if not len(ended):
+            return
+        for behavior, agents in self._by_behavior(ended).items():
+            self._terminals.setdefault(behavior, []).append(self._collect(behavior, agents, done=True))
+        if self._scene.reloads:
+            self._absent[ended] = True
+            self._ids[ended] = self._next_id + np.arange(len(ended))
+            self._next_id += len(ended)
+        self._begin_episodes(ended)
+
+    def _begin_episodes(self, agents: Rows) -> None:
+        scene = self._scene
+        self._agent_steps[agents] = 0
+        self._actions[agents] = Actions.zeros(
+            len(agents), self._actions.continuous.shape[1], self._actions.discrete.shape[1]
+        )
+        for array in (scene.rewards, scene.group_rewards, scene.ended, scene.interrupted):
+            array[agents] = 0
+        scene.reset(agents)

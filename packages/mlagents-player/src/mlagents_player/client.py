@@ -1,0 +1,194 @@
+"""The connection to the trainer and the session that runs over it.
+
+The trainer is the gRPC server and the player its client: every call of the player carries what happened
+in the scene, and the answer carries the trainer's command and actions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from types import TracebackType
+from typing import NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from mlagents_envs.communicator_objects.command_pb2 import QUIT, RESET
+from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
+from mlagents_envs.communicator_objects.unity_rl_initialization_input_pb2 import (
+    UnityRLInitializationInputProto,
+)
+from mlagents_envs.communicator_objects.unity_rl_input_pb2 import UnityRLInputProto
+
+from mlagents_player import side_channels, wire
+from mlagents_player.academy import Academy, AgentInfos, Reply
+from mlagents_player.errors import PlayerError, TrainerGone
+from mlagents_player.parameters import EnvironmentParameters, seeded
+from mlagents_player.scenes.base import Actions, Scene
+
+log = logging.getLogger(__name__)
+
+EXCHANGE = "/communicator_objects.UnityToExternalProto/Exchange"
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+NOT_A_TRAINER = "What listens on this port is no ML-Agents trainer"
+GOODBYE_SECONDS = 1.0
+
+
+class Connection:
+    """An open channel to the trainer on this machine; a context manager that closes it."""
+
+    def __init__(self, port: int) -> None:
+        self._channel = grpc.insecure_channel(f"localhost:{port}", CHANNEL_OPTIONS)
+        self._call = self._channel.unary_unary(EXCHANGE)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the trainer listens; True once it does, False after `seconds`."""
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=seconds)
+        except grpc.FutureTimeoutError:
+            return False
+        return True
+
+    def exchange(self, message: bytes) -> UnityMessageProto:
+        """Send a message and wait, however long, for the trainer's.
+
+        Raises:
+            TrainerGone: the trainer closed the session or vanished.
+            PlayerError: the answer is not of this protocol.
+        """
+        try:
+            reply = UnityMessageProto.FromString(self._call(message))
+        except grpc.RpcError as error:
+            raise _ended(error.code()) from error
+        except DecodeError as error:
+            raise PlayerError(f"{NOT_A_TRAINER} (unreadable answer).") from error
+        if reply.header.status != wire.OK:
+            raise TrainerGone(f"the trainer closed the environment (status {reply.header.status})")
+        return reply
+
+    def say_goodbye(self) -> None:
+        """Tell the trainer that the player ends of its own accord, so that it need not wait."""
+        with contextlib.suppress(grpc.RpcError):  # perhaps nobody is left to tell
+            self._call(wire.status(wire.CLOSED), timeout=GOODBYE_SECONDS)
+
+
+def _ended(code: grpc.StatusCode) -> Exception:
+    if code == grpc.StatusCode.UNIMPLEMENTED:
+        return PlayerError(f"{NOT_A_TRAINER} ({code.name}).")
+    return TrainerGone(f"the connection to the trainer ended ({code.name})")
+
+
+def handshake(connection: Connection) -> tuple[UnityRLInitializationInputProto, UnityRLInputProto]:
+    """Introduce the player and wait for the first command.
+
+    Returns:
+        What the trainer set at the start (seed, number of areas) and its first input, whose reset needs no
+        answer: the scene begins with one.
+
+    Raises:
+        PlayerError: the trainer speaks another major version of the protocol.
+        TrainerGone: the trainer ended the session.
+    """
+    settings = connection.exchange(wire.hello()).unity_input.rl_initialization_input
+    check_version(settings.communication_version)
+    first = connection.exchange(wire.status(wire.OK)).unity_input.rl_input
+    return settings, first
+
+
+def check_version(theirs: str) -> None:
+    """Raise `PlayerError` unless the trainer's protocol has the same major version."""
+    if theirs.split(".")[0] != wire.COMMUNICATION_VERSION.split(".")[0]:
+        raise PlayerError(
+            f"The trainer speaks version {theirs or 'unknown'} of the ML-Agents protocol and this player "
+            f"{wire.COMMUNICATION_VERSION}; install a version of mlagents with the same major number."
+        )
+
+
+class Session:
+    """One scene played for one trainer, from the handshake until the trainer ends it."""
+
+    def __init__(self, connection: Connection, scene_type: type[Scene], num_areas: int | None = None) -> None:
+        """Shake hands and build the scene.
+
+        Args:
+            connection: A channel to a trainer that listens.
+            scene_type: The scene to play.
+            num_areas: Copies of the scene; None: as the trainer says.
+        """
+        self._connection = connection
+        settings, first = handshake(connection)
+        self._parameters = EnvironmentParameters()
+        changed = side_channels.apply(first.side_channel, self._parameters)
+        copies = max(1, settings.num_areas if num_areas is None else num_areas)
+        self._scene = scene_type(scene_type.areas * copies, seeded(settings.seed), self._parameters)
+        self._scene.parameters_changed(changed)
+        self._introduced: set[str] = set()
+        if first.command == QUIT:
+            raise TrainerGone("the trainer sent QUIT")
+        log.info(
+            "Connected to ML-Agents %s: seed %d, %d agents.",
+            settings.package_version,
+            settings.seed,
+            self._scene.num_agents,
+        )
+
+    def run(self) -> NoReturn:
+        """Play until the trainer ends the session.
+
+        Raises:
+            TrainerGone: the trainer ended it.
+            PlayerError: the trainer sent something that cannot be obeyed.
+        """
+        academy = Academy(self._scene, self._decide)
+        while True:
+            academy.step()
+
+    def _decide(self, infos: dict[str, list[AgentInfos]]) -> Reply:
+        introduce = [name for name in infos if name not in self._introduced]
+        message = wire.encode_output(infos, self._scene.behaviors, introduce)
+        reply = self._connection.exchange(message).unity_input.rl_input
+        self._introduced.update(introduce)
+        self._scene.parameters_changed(side_channels.apply(reply.side_channel, self._parameters))
+        if reply.command == QUIT:
+            raise TrainerGone("the trainer sent QUIT")
+        return Reply({} if reply.command == RESET else _actions(reply), reset=reply.command == RESET)
+
+
+def _actions(reply: UnityRLInputProto) -> dict[str, Actions]:
+    try:
+        return wire.decode_actions(reply)
+    except ValueError as error:
+        raise PlayerError(f"The trainer sent actions that cannot be read: {error}.") from error
+
+
+def play(connection: Connection, scene_type: type[Scene], num_areas: int | None = None) -> str:
+    """Play a scene over a connection until the trainer ends it.
+
+    Returns:
+        Why it ended.
+
+    Raises:
+        PlayerError: the trainer sent something that cannot be obeyed; it has been told that the player ends.
+    """
+    try:
+        Session(connection, scene_type, num_areas).run()
+    except TrainerGone as gone:
+        return str(gone)
+    except BaseException:
+        connection.say_goodbye()
+        raise

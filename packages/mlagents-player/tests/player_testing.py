@@ -1,0 +1,157 @@
+"""Helpers of the player's tests: free ports, processes, and trainers scripted or in this process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
+from mlagents_envs.communicator_objects.unity_to_external_pb2_grpc import (
+    UnityToExternalProtoServicer,
+    add_UnityToExternalProtoServicer_to_server,
+)
+
+from mlagents_player.academy import Academy, AgentInfos, Reply
+from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.scenes.base import Actions, Scene
+
+Infos = dict[str, list[AgentInfos]]
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def player_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`mlagents-player` as a process, ended by its own handle if it is still there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlagents_player", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+class FakeTrainer(UnityToExternalProtoServicer):
+    """A gRPC server that gives scripted answers, the last one again and again."""
+
+    def __init__(self, *answers: Callable[[UnityMessageProto], UnityMessageProto]) -> None:
+        self.answers = list(answers)
+        self.received: list[UnityMessageProto] = []
+        self.server = grpc.server(ThreadPoolExecutor(2))
+        add_UnityToExternalProtoServicer_to_server(self, self.server)
+        self.port = self.server.add_insecure_port("localhost:0")
+
+    def Exchange(self, request: UnityMessageProto, context: object) -> UnityMessageProto:
+        self.received.append(request)
+        answer = self.answers[min(len(self.received), len(self.answers)) - 1]
+        return answer(request)
+
+    def __enter__(self) -> FakeTrainer:
+        self.server.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.stop(None).wait()
+
+
+def message(status: int = 200, version: str = "1.5.0", **rl_input: object) -> UnityMessageProto:
+    """A trainer's message: greeting and input in one, of which the player reads what it needs."""
+    answer = UnityMessageProto()
+    answer.header.status = status
+    start = answer.unity_input.rl_initialization_input
+    start.communication_version, start.seed, start.num_areas = version, 1, 1
+    for name, value in rl_input.items():
+        setattr(answer.unity_input.rl_input, name, value)
+    return answer
+
+
+class InProcess:
+    """A scene in an academy whose trainer is a function; keeps every message."""
+
+    def __init__(
+        self,
+        scene_type: type[Scene],
+        policy: Callable[[AgentInfos], Actions],
+        areas: int = 1,
+        seed: int = 0,
+        parameters: EnvironmentParameters | None = None,
+    ) -> None:
+        self.scene = scene_type(areas, np.random.default_rng(seed), parameters or EnvironmentParameters())
+        self.policy = policy
+        self.messages: list[tuple[list[AgentInfos], list[AgentInfos]]] = []
+        self.reset_next = False
+        self.academy = Academy(self.scene, self.decide)
+
+    def decide(self, infos: Infos) -> Reply:
+        """Note the message as (terminals, decisions) and answer it by the policy."""
+        (behavior, batches), *_ = infos.items()
+        self.messages.append(([b for b in batches if b.done], [b for b in batches if not b.done]))
+        if self.reset_next:
+            self.reset_next = False
+            return Reply(reset=True)
+        decisions = [batch for batch in batches if not batch.done]
+        return Reply({behavior: self.policy(decisions[0])} if decisions else {})
+
+    def run(self, academy_steps: int) -> InProcess:
+        """Take academy steps."""
+        for _ in range(academy_steps):
+            self.academy.step()
+        return self
+
+
+def continuous(*values: float) -> Callable[[AgentInfos], Actions]:
+    """A policy that always takes these continuous actions."""
+
+    def policy(infos: AgentInfos) -> Actions:
+        agents = len(infos.ids)
+        return Actions(np.tile(np.float32(values), (agents, 1)), np.zeros((agents, 0), np.int32))
+
+    return policy
+
+
+def discrete(*values: int) -> Callable[[AgentInfos], Actions]:
+    """A policy that always takes these discrete actions."""
+
+    def policy(infos: AgentInfos) -> Actions:
+        agents = len(infos.ids)
+        return Actions(np.zeros((agents, 0), np.float32), np.tile(np.int32(values), (agents, 1)))
+
+    return policy
+
+
+def in_thread(target: Callable[[], object]) -> threading.Thread:
+    """Start a daemon thread."""
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    return thread
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()

@@ -1,0 +1,241 @@
+"""How a session ends: the trainer quits, vanishes, speaks another version or sends nonsense."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from mlagents_envs.communicator_objects.command_pb2 import QUIT, RESET, STEP
+from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
+from mlagents_envs.environment import UnityEnvironment
+
+from mlagents_player.client import Connection, play
+from mlagents_player.errors import PlayerError
+from mlagents_player.scenes.basic import Basic
+from player_testing import FakeTrainer, free_port, message, player_process, wait_until
+
+TRAINER = """
+import sys
+from mlagents_envs.environment import UnityEnvironment
+environment = UnityEnvironment({player!r}, base_port={port}, log_folder={logs!r})
+environment.reset()
+print(environment._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def answering(**rl_input: object) -> Callable[[UnityMessageProto], UnityMessageProto]:
+    return lambda request: message(**rl_input)
+
+
+def played(trainer: FakeTrainer) -> str:
+    with Connection(trainer.port) as connection:
+        assert connection.wait(10)
+        return play(connection, Basic)
+
+
+def step_with(
+    change: Callable[[UnityMessageProto], None],
+) -> Callable[[UnityMessageProto], UnityMessageProto]:
+    """An answer STEP that `change` has altered."""
+
+    def answer(request: UnityMessageProto) -> UnityMessageProto:
+        reply = message(command=STEP)
+        change(reply)
+        return reply
+
+    return answer
+
+
+@pytest.mark.parametrize("calls", [2, 3, 5])
+def test_play_ends_at_quit(calls: int) -> None:
+    """QUIT ends the session, also in the handshake, and no goodbye follows it."""
+    answers = [answering(command=RESET)] * (calls - 1) + [answering(command=QUIT)]
+    with FakeTrainer(*answers) as trainer:
+        assert "QUIT" in played(trainer)
+        assert len(trainer.received) == calls
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 5])
+def test_play_ends_at_another_status(calls: int) -> None:
+    """A status of 400 in any answer ends the session."""
+    with FakeTrainer(*[answering()] * (calls - 1), answering(status=400)) as trainer:
+        assert "status 400" in played(trainer)
+
+
+def test_handshake_is_hello_then_an_empty_message() -> None:
+    """First the player introduces itself, then asks; brain parameters come once, with the first infos."""
+    with FakeTrainer(*[answering()] * 4, answering(command=QUIT)) as trainer:
+        played(trainer)
+    outputs = [request.unity_output for request in trainer.received]
+    assert outputs[0].rl_initialization_output.communication_version == "1.5.0"
+    assert trainer.received[1].header.status == 200
+    assert not trainer.received[1].HasField("unity_output")
+    brains = [len(output.rl_initialization_output.brain_parameters) for output in outputs]
+    assert brains == [0, 0, 1, 0, 0]
+    assert len(outputs[2].rl_output.agentInfos["Basic"].value) == 1
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "0.15.0", "", "garbage"])
+def test_play_refuses_another_major_version(version: str) -> None:
+    """A trainer of another protocol is an error that names both versions, and is told goodbye."""
+    with FakeTrainer(answering(version=version)) as trainer, pytest.raises(PlayerError, match=r"1\.5\.0"):
+        played(trainer)
+    assert trainer.received[-1].header.status == 400
+
+
+def test_play_accepts_another_minor_version() -> None:
+    """1.0.0 and 1.9.3 are the same protocol."""
+    for version in ("1.0.0", "1.9.3"):
+        with FakeTrainer(answering(version=version), answering(status=400)) as trainer:
+            assert "status 400" in played(trainer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.unity_input.rl_input.agent_actions["Basic"].value.add(discrete_actions=[1, 2]),
+        lambda m: m.unity_input.rl_input.agent_actions["Basic"].value.add(continuous_actions=[1.0]),
+        lambda m: [
+            m.unity_input.rl_input.agent_actions["Basic"].value.add(discrete_actions=[1]) for _ in "12"
+        ],
+        lambda m: m.unity_input.rl_input.agent_actions["Nobody"].value.add(discrete_actions=[1]),
+    ],
+)
+def test_play_refuses_actions_of_the_wrong_shape(change: Callable[[UnityMessageProto], None]) -> None:
+    """Too many actions, of the wrong kind, for too many agents or for nobody: one line that says so."""
+    with FakeTrainer(answering(), answering(), step_with(change)) as trainer:
+        with pytest.raises(PlayerError, match="The trainer sent actions"):
+            played(trainer)
+        assert trainer.received[-1].header.status == 400
+
+
+def test_play_clamps_discrete_actions(caplog: pytest.LogCaptureFixture) -> None:
+    """An action beyond its branch is taken as the last one of it, with one line in the log."""
+
+    def far(reply: UnityMessageProto) -> None:
+        reply.unity_input.rl_input.agent_actions["Basic"].value.add(discrete_actions=[99])
+
+    with FakeTrainer(answering(), answering(), step_with(far), answering(status=400)) as trainer:
+        played(trainer)
+    observation = trainer.received[3].unity_output.rl_output.agentInfos["Basic"].value[0].observations[0]
+    assert observation.float_data.data[11] == 1  # one to the right of the start
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+def test_play_survives_garbage_on_the_side_channel() -> None:
+    """Malformed side-channel bytes are left out and the session goes on."""
+    with FakeTrainer(
+        answering(side_channel=b"junk"), *[answering(side_channel=b"\x00" * 30)] * 3, answering(status=400)
+    ) as trainer:
+        assert "status 400" in played(trainer)
+    assert len(trainer.received) == 5
+
+
+def test_play_says_what_listens_is_no_trainer() -> None:
+    """A gRPC server without the service is an error, not an end."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    with Connection(port) as connection:
+        assert connection.wait(10)
+        with pytest.raises(PlayerError, match="no ML-Agents trainer"):
+            play(connection, Basic)
+    server.stop(None).wait()
+
+
+def test_player_ends_when_the_trainer_is_killed(players: Path, tmp_path: Path) -> None:
+    """A trainer that is killed while it holds the call leaves no player behind, and the log says why."""
+    script = TRAINER.format(player=str(players / "Basic"), port=free_port(), logs=str(tmp_path))
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert trainer.stdout is not None
+        assert int(trainer.stdout.readline()) > 0
+    finally:
+        trainer.kill()
+        trainer.communicate()
+    log = tmp_path / "Player-0.log"
+    assert wait_until(lambda: "Ended: the connection" in log.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_player_ends_when_the_trainer_vanishes_in_the_handshake(answers: int) -> None:
+    """The server stops between handshake messages: the process ends soon, with code 0."""
+    asked = threading.Event()
+
+    def hang(request: UnityMessageProto) -> UnityMessageProto:
+        asked.set()
+        threading.Event().wait(3)
+        return message()
+
+    trainer = FakeTrainer(*[answering()] * (answers - 1), hang)
+    with trainer, player_process("run", "Basic", "--mlagents-port", str(trainer.port)) as process:
+        assert asked.wait(30)
+        trainer.server.stop(None)
+        assert process.wait(timeout=15) == 0
+
+
+def test_editor_play_button() -> None:
+    """`play` waits for an environment without a file, plays, and ends with it."""
+    port = free_port()
+    with player_process("play", "Basic", "--port", str(port), "--timeout", "60") as process:
+        environment = UnityEnvironment(None, base_port=port, timeout_wait=30)
+        environment.reset()
+        for _ in range(5):
+            environment.step()
+        environment.close()
+        output, errors = process.communicate(timeout=15)
+        assert process.returncode == 0, errors
+        assert "Playing Basic" in output
+        assert "Ended: the " in output
+
+
+def test_editor_play_button_can_be_pressed_again() -> None:
+    """A second player connects to a second environment on the same port."""
+    port = free_port()
+    for _ in range(2):
+        with player_process("play", "Basic", "--port", str(port)) as process:
+            environment = UnityEnvironment(None, base_port=port, timeout_wait=30)
+            environment.reset()
+            environment.close()
+            assert process.wait(timeout=15) == 0
+
+
+def test_play_without_a_trainer() -> None:
+    """Nothing listens: one line on the error stream and code 1."""
+    with player_process("play", "Basic", "--port", str(free_port()), "--timeout", "1") as process:
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert errors.count("\n") == 1
+        assert "No trainer listens on port" in errors
+
+
+def test_play_on_a_port_that_is_no_trainer() -> None:
+    """Something that accepts and says nothing is not a trainer either."""
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+        with player_process("play", "Basic", "--port", str(port), "--timeout", "2") as process:
+            _, errors = process.communicate(timeout=30)
+            assert process.returncode == 1
+            assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to processes on POSIX only")
+def test_play_stops_at_ctrl_c() -> None:
+    """Ctrl+C while it waits: one line, code 130."""
+    with player_process("play", "Basic", "--port", str(free_port())) as process:
+        assert wait_until(lambda: process.poll() is None, 2)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=15)
+        assert process.returncode == 130
+        assert errors == "mlagents-player: stopped.\n"
