@@ -1,0 +1,270 @@
+"""Everything that this repository does to itself; ``nox --list`` shows it.
+
+The packages are discovered: a folder with a pyproject.toml in ``packages/`` is all that a new one needs.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import nox
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent
+DIST = ROOT / "dist"
+PLAYERS = ROOT / "players"
+PACKAGES = {
+    nox.project.load_toml(file)["project"]["name"]: file.parent
+    for file in sorted([*ROOT.glob("shared/pyproject.toml"), *ROOT.glob("packages/*/pyproject.toml")])
+}
+
+PYTHONS = ["3.10", "3.11"]
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+OWN_PYTHON_FITS = OWN_PYTHON in PYTHONS
+ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
+
+nox.needs_version = ">=2026.8.10"  # older ones take a dangling pyenv shim for an interpreter, and fail
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "types", "build", "tests", "together"]
+# nox's own interpreter runs the tests, and the other one where it is found. Where nox runs on a Python that
+# ML-Agents does not know, uv fetches one that it does.
+nox.options.download_python = "never" if OWN_PYTHON_FITS else "auto"
+nox.options.error_on_missing_interpreters = not OWN_PYTHON_FITS
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    install(session, *group(ROOT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def types(session: nox.Session) -> None:
+    """Check the sources of every package with mypy."""
+    install_all(session, *group(ROOT, "types"))
+    session.run("mypy", *(str(folder / "src") for folder in PACKAGES.values()))
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def build(session: nox.Session) -> None:
+    """Build sdists, and wheels from the sdists, into dist/, and check them."""
+    build_wheels(session)
+    install(session, *group(ROOT, "build"))
+    session.run("twine", "check", "--strict", *map(str, [*DIST.glob("*.tar.gz"), *DIST.glob("*.whl")]))
+    for wheel in DIST.glob("*.whl"):
+        if missing := missing_from(wheel):
+            session.error(f"{wheel.name} lacks {', '.join(missing)}")
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("package", [nox.param(name, id=name) for name in PACKAGES])
+def tests(session: nox.Session, package: str) -> None:
+    """Run one package's tests on its wheel, beside nothing but what it declares."""
+    build_wheels(session)
+    folder = PACKAGES[package]
+    install(session, package, *group(folder, "test"))
+    run_pytest(session, [folder], folder / "tests", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def together(session: nox.Session) -> None:
+    """Run the tests of tests/ where all wheels share one environment."""
+    install_all(session, *group(ROOT, "test"))
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def learning(session: nox.Session) -> None:
+    """Run the tests that train for minutes."""
+    install_all(session, *group(ROOT, "test"))
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "learning", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def learn(session: nox.Session) -> None:
+    """Run mlagents-learn: nox -s learn -- configs/dqn/Basic.yaml [its other arguments]."""
+    arguments = list(session.posargs)
+    config = chosen_config(session)
+    install_all(session)
+    if not is_given("--run-id", arguments):
+        arguments += ["--run-id", f"{config.parent.name}-{config.stem}"]
+    if not is_given("--env", arguments):
+        session.run("mlagents-player", "build", config.stem, "--output", str(PLAYERS))
+        arguments += ["--env", str(PLAYERS / config.stem)]
+    if not is_given("--base-port", arguments):
+        arguments += ["--base-port", str(free_port())]
+    # After Ctrl+C the trainer exports its models; nox would kill it after 0.3 seconds.
+    session.run("mlagents-learn", *arguments, interrupt_timeout=60)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def bench(session: nox.Session) -> None:
+    """Run a benchmark: nox -s bench -- NAME [its arguments]; without a name, list them."""
+    scripts = {file.stem: file for file in sorted(ROOT.glob("benchmarks/*.py"))}
+    if not session.posargs:
+        session.log(f"Benchmarks: {', '.join(scripts)}")
+        return
+    name, *arguments = session.posargs
+    if name not in scripts:
+        session.error(f"no benchmark {name!r}; there are: {', '.join(scripts)}")
+    install_all(session)
+    session.run("python", str(scripts[name]), *arguments)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def dev(session: nox.Session) -> None:
+    """Make an environment to work in: every package editable, the requirements of all tests and checks."""
+    editable = [argument for folder in PACKAGES.values() for argument in ("--editable", str(folder))]
+    tools = [*group(ROOT, "lint", "types", "test")]
+    tools += [requirement for folder in PACKAGES.values() for requirement in group(folder, "test")]
+    install(session, *editable, *tools, ours=False)
+    session.log(f"its commands, python among them, are in {session.bin}")
+
+
+def group(folder: Path, *names: str) -> tuple[str, ...]:
+    """Requirements of the dependency groups in a folder's pyproject.toml."""
+    return nox.project.dependency_groups(nox.project.load_toml(folder / "pyproject.toml"), *names)
+
+
+def build_wheels(session: nox.Session) -> None:
+    """Fill dist/, unless it was built from exactly these sources."""
+    stamp = DIST / ".sources"
+    digest = sources_digest()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run_install("uv", "build", "--all-packages", "--out-dir", str(DIST), external=True, silent=True)
+    stamp.write_text(digest, encoding="utf-8")
+
+
+def sources_digest() -> str:
+    """Digest of all files of all packages, without caches."""
+    digest = hashlib.sha256()
+    for folder in PACKAGES.values():
+        for file in sorted(folder.rglob("*")):
+            name = file.relative_to(ROOT)
+            if file.is_file() and not any(part.startswith((".", "__pycache__")) for part in name.parts):
+                digest.update(f"{name.as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def missing_from(wheel: Path) -> list[str]:
+    """What a wheel should hold and does not."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata_name = next(name for name in names if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(metadata_name).decode())
+    present = {
+        "py.typed": any(name.endswith("/py.typed") for name in names),
+        "LICENSE": any(name.endswith(".dist-info/licenses/LICENSE") for name in names),
+        "Requires-Python": "Requires-Python" in metadata,
+        "License-Expression": "License-Expression" in metadata,
+    }
+    return [item for item, is_present in present.items() if not is_present]
+
+
+def install_all(session: nox.Session, *requirements: str) -> None:
+    """Install every wheel and the requirements, unless the environment holds just these."""
+    build_wheels(session)
+    stamp = Path(session.virtualenv.location) / "installed.txt"
+    wanted = "\n".join([sources_digest(), *requirements, *constraints(session)])
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    install(session, *PACKAGES, *requirements)
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def install(session: nox.Session, *requirements: str, ours: bool = True) -> None:
+    """Install with uv: the wheels in dist/ win, then those that PIP_FIND_LINKS holds, then the index."""
+    file = Path(session.virtualenv.location) / "constraints.txt"
+    file.write_text("\n".join(constraints(session, ours=ours)), encoding="utf-8")
+    # A wheel that was built again has its old version: uv would keep the one that is installed.
+    again = [f"--reinstall-package={name}" for name in PACKAGES]
+    links = [f"--find-links={link}" for link in find_links()]
+    session.install(*requirements, "--constraint", str(file), *again, *links)
+
+
+def constraints(session: nox.Session, *, ours: bool = True) -> list[str]:
+    """Lines of a constraints file; unlike a requirement, it hides no undeclared dependency.
+
+    Without them uv would prefer an index's newer version to a wheel that lies at hand.
+    """
+    python = str(session.python or OWN_PYTHON)
+    own = newest_wheels([DIST], python) if ours else {}
+    local = newest_wheels([Path(link) for link in find_links()], python)
+    return [
+        *(f"{name} @ {wheel.as_uri()}" for name, (_, wheel) in own.items()),
+        *(f"{name}=={version}" for name, (version, _) in local.items() if name not in PACKAGES),
+    ]
+
+
+def find_links() -> list[str]:
+    """Folders and pages in PIP_FIND_LINKS, which uv does not read by itself."""
+    return os.environ.get("PIP_FIND_LINKS", "").split()
+
+
+def newest_wheels(folders: list[Path], python: str) -> dict[str, tuple[Version, Path]]:
+    """Newest wheel of each distribution that an interpreter of this version can install."""
+    python_version = [int(part) for part in python.split(".")[:2]]
+    tags = {*cpython_tags(python_version), *compatible_tags(python_version)}
+    newest: dict[str, tuple[Version, Path]] = {}
+    for wheel in (file for folder in folders for file in folder.glob("*.whl")):
+        name, version, _, wheel_tags = parse_wheel_filename(wheel.name)
+        if tags & wheel_tags and (name not in newest or version > newest[name][0]):
+            newest[name] = (version, wheel)
+    return newest
+
+
+# Run in an empty directory: nothing but an installed package can be found.
+LIES_IN_SITE_PACKAGES = """
+import importlib.util, pathlib, sys, sysconfig
+for name in sys.argv[1:]:
+    origin = pathlib.Path(importlib.util.find_spec(name).origin)
+    if pathlib.Path(sysconfig.get_path("purelib")) not in origin.parents:
+        sys.exit(f"{name} would be tested from {origin}, not from its wheel")
+"""
+
+
+def run_pytest(session: nox.Session, packages, tests: Path, *arguments: str) -> None:
+    """Run tests from an empty directory, so that they see the installed packages and not ``src``."""
+    names = [marker.parent.name for folder in packages for marker in folder.glob("src/*/py.typed")]
+    # One thread for each of pytest's processes: torch would start as many as there are cores in every one.
+    env = {"PYTHONPATH": None, "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
+        session.run("python", "-c", LIES_IN_SITE_PACKAGES, *names, env=env, log=False)
+        session.run("pytest", "--numprocesses=auto", "--timeout=600", str(tests), *arguments, env=env)
+
+
+def chosen_config(session: nox.Session) -> Path:
+    """The trainer configuration among the session's arguments."""
+    config = next((Path(arg) for arg in session.posargs if arg.endswith((".yaml", ".yml"))), None)
+    if config is None:
+        session.error("no configuration given; try: nox -s learn -- configs/dqn/Basic.yaml")
+    if not config.is_file():
+        session.error(f"configuration {config} does not exist")
+    return config
+
+
+def is_given(option: str, arguments: list[str]) -> bool:
+    """Whether the option is among the arguments, as ``--option value`` or ``--option=value``."""
+    return any(argument.split("=")[0] == option for argument in arguments)
+
+
+def free_port() -> int:
+    """ML-Agents' own first port, or a later one where that is taken, by another training for instance."""
+    for port in range(5005, 6000, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("localhost", port))
+            return port
+    return 5005

@@ -1,0 +1,81 @@
+"""What the tests run over: each ``package``, each ``plugin`` (a package with a trainer), each ``config``."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Package(NamedTuple):
+    """One distribution of the repository."""
+
+    name: str
+    folder: Path
+    project: dict[str, Any]
+
+    @property
+    def import_name(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def trainers(self) -> dict[str, str]:
+        return self.project.get("entry-points", {}).get("mlagents.trainer_type", {})
+
+    def text(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
+
+    def imports(self) -> Iterator[str]:
+        """Top-level names that the sources import."""
+        for file in self.folder.glob("src/**/*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    yield from (alias.name.partition(".")[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    yield node.module.partition(".")[0]
+
+
+def read_package(file: Path) -> Package:
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    return Package(project["name"], file.parent, project)
+
+
+PACKAGES = [
+    read_package(file)
+    for file in sorted([*ROOT.glob("shared/pyproject.toml"), *ROOT.glob("packages/*/pyproject.toml")])
+]
+PLUGINS = [package for package in PACKAGES if package.trainers]
+CONFIGS = sorted(ROOT.glob("configs/*/*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def packages() -> list[Package]:
+    return PACKAGES
+
+
+@pytest.fixture(scope="session")
+def plugins() -> list[Package]:
+    return PLUGINS
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    by_name = {"package": PACKAGES, "plugin": PLUGINS}
+    for fixture, members in by_name.items():
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, members, ids=[member.name for member in members])
+    if "config" in metafunc.fixturenames:
+        ids = [f"{file.parent.name}/{file.stem}" for file in CONFIGS]
+        metafunc.parametrize("config", CONFIGS, ids=ids)

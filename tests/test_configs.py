@@ -1,0 +1,48 @@
+"""Every configuration trains what its name says and says what to expect."""
+
+import re
+
+import pytest
+import yaml
+
+STATUS = re.compile(r"\b(almost tuned|untested|tuned)\b")
+HEADER_FACTS = ["environment", "reward", "steps", "wall-clock", "seeds"]
+
+
+def header(config):
+    """The comment lines that open a file."""
+    lines = config.read_text(encoding="utf-8").splitlines()
+    end = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "\n".join(lines[:end]).lower()
+
+
+def test_every_trainer_has_a_configuration(plugin, root):
+    """A user finds at least one file to start from."""
+    for name in plugin.trainers:
+        assert list((root / "configs" / name).glob("*.yaml"))
+
+
+def test_config_parses_with_the_plugins_registered(config):
+    """mlagents-learn takes the file and finds every key known."""
+    from mlagents.trainers.learn import parse_command_line
+
+    options = parse_command_line([str(config)])
+    assert {settings.trainer_type for settings in options.behaviors.values()} == {config.parent.name}
+
+
+def test_config_is_named_after_its_trainer_and_behavior(config):
+    """configs/<trainer_type>/<Environment>.yaml holds that trainer for the behaviour of that name."""
+    behaviors = yaml.safe_load(config.read_text(encoding="utf-8"))["behaviors"]
+    assert config.stem in behaviors
+    assert {behavior["trainer_type"] for behavior in behaviors.values()} == {config.parent.name}
+
+
+@pytest.mark.parametrize("fact", HEADER_FACTS)
+def test_header_states_what_to_expect(config, fact):
+    """The header names the environment, the reward, the steps, the time and the seeds."""
+    assert fact in header(config)
+
+
+def test_header_states_how_well_the_numbers_are_known(config):
+    """The header says tuned, almost tuned or untested."""
+    assert STATUS.search(header(config))

@@ -1,0 +1,108 @@
+"""What the design asks of every distribution, and of the repository as a whole."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+PLUGIN_HEADINGS = [
+    "install",
+    "yaml",
+    "run",
+    "can i use it",
+    "hyperparameters",
+    "logged metrics",
+    "differences from the paper",
+    "results",
+    "limits",
+]
+
+# Spelled so that this file does not match itself.
+FORBIDDEN = {
+    "a registry's host name": re.compile(r"\bpy(?:pi)\.org|\bpython(?:hosted)\.org|--(?:extra-)?index-url"),
+    "a path of one machine": re.compile(r"(?<![\w.~}*-])/(?:root|work|opt|tmp|home|Users)/"),
+}
+LOCK_FILES = re.compile(r"(?:^|/)(?:[\w.-]+\.lock|package-lock\.json|pylock\.\S*toml)$")
+
+
+def test_version_is_literal(package):
+    """The version stands in pyproject.toml as three numbers, and nothing is computed at build time."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+", package.project["version"])
+    assert "dynamic" not in package.project
+
+
+def test_licence_is_stated_and_shipped(package, root):
+    """The licence is an SPDX expression (PEP 639), and its text is the repository's own."""
+    assert package.project["license"] == "Apache-2.0"
+    assert package.project["license-files"] == ["LICENSE"]
+    assert package.text("LICENSE") == (root / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_python_range_is_what_the_host_can_run_on(package):
+    """ML-Agents needs at least 3.10.1 and cannot start on 3.12."""
+    assert package.project["requires-python"] == ">=3.10.1,<3.12"
+
+
+def test_import_package_is_named_like_the_distribution_and_typed(package):
+    """src holds one package, whose name follows from the distribution's, with a py.typed marker."""
+    assert [entry.name for entry in (package.folder / "src").iterdir()] == [package.import_name]
+    assert (package.folder / "src" / package.import_name / "py.typed").is_file()
+
+
+def test_changelog_has_an_entry_for_the_version(package):
+    """Users find the version that they install in the changelog."""
+    assert re.search(rf"^## \[?{re.escape(package.project['version'])}\b", package.text("CHANGELOG.md"), re.M)
+
+
+def test_readme_is_the_description(package):
+    """The README opens with the distribution's name."""
+    assert package.project["readme"] == "README.md"
+    assert package.text("README.md").startswith(f"# {package.name}")
+
+
+def test_plugin_readme_has_the_headings_of_all_plugins(plugin):
+    """A reader who knows one plugin's README finds their way in every other."""
+    headings = [line.lower() for line in plugin.text("README.md").splitlines() if line.startswith("#")]
+    missing = [wanted for wanted in PLUGIN_HEADINGS if not any(wanted in line for line in headings)]
+    assert missing == []
+
+
+def test_plugins_never_import_each_other(package, plugins):
+    """A plugin can be installed, and removed, without any other."""
+    others = {other.import_name for other in plugins} - {package.import_name}
+    assert others.isdisjoint(package.imports())
+
+
+def test_plugin_asks_for_one_minor_version_of_shared(plugin, packages):
+    """All plugins can share one environment: they ask for the same range of the shared package."""
+    shared = next(package for package in packages if package.folder.name == "shared")
+    _, minor, _ = shared.project["version"].split(".")
+    assert f"{shared.name}>=0.{minor},<0.{int(minor) + 1}" in plugin.project["dependencies"]
+
+
+def test_ci_runs_the_test_line_of_the_readme(root):
+    """What CI checks is what the README promises."""
+    last_line = (root / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
+    assert last_line in (root / "README.md").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def tracked(root):
+    """Names of the files that git tracks."""
+    if shutil.which("git") is None or not (root / ".git").exists():
+        pytest.skip("not a git checkout")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True)
+    return [name for name in listing.stdout.split("\0") if (root / name).is_file()]
+
+
+def test_no_lock_file_is_tracked(tracked):
+    """A lock file would carry addresses of one registry."""
+    assert [name for name in tracked if LOCK_FILES.search(name)] == []
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_tracked_file_depends_on_one_machine(tracked, root, what):
+    """A clone works wherever it lies and wherever its packages come from."""
+    texts = ((name, (root / name).read_text(encoding="utf-8", errors="ignore")) for name in tracked)
+    assert [name for name, text in texts if FORBIDDEN[what].search(text)] == []
