@@ -121,19 +121,24 @@ def sampling(floats: int, capacity: int, repeats: int) -> list[Line]:
 def intake(floats: int, repeats: int) -> list[Line]:
     """From a trajectory to the replay buffer and to the rollout buffer."""
     fakes = [trajectory(floats, seed) for seed in range(20)]
-    lines = []
-    for name, make in (("replay", lambda: ReplayBuffer(20 * HORIZON)), ("rollout", RolloutBuffer)):
-        theirs, ours = AgentBuffer(), make()
+    buffers = {"replay": ReplayBuffer(20 * HORIZON), "rollout": RolloutBuffer()}
+    return [
+        intake_line(f"trajectory into {name} buffer, {floats} floats", fakes, ours, repeats)
+        for name, ours in buffers.items()
+    ]
 
-        def fill(add: Callable, buffer: AgentBuffer | ReplayBuffer | RolloutBuffer) -> None:
-            buffer.reset_agent()
-            for fake in fakes:
-                add(buffer, fake)
 
-        times = compare(lambda: fill(add_to_theirs, theirs), lambda: fill(add_to_ours, ours), repeats)  # noqa: B023
-        per_step = (each / (20 * HORIZON) for each in times)
-        lines.append(Line(f"trajectory into {name} buffer, {floats} floats", "us a step", *per_step))
-    return lines
+def intake_line(title: str, fakes: list[Trajectory], ours: ReplayBuffer | RolloutBuffer, repeats: int) -> Line:
+    """One of our buffers against AgentBuffer, filled with the same trajectories."""
+    theirs = AgentBuffer()
+
+    def fill(add: Callable, buffer: AgentBuffer | ReplayBuffer | RolloutBuffer) -> None:
+        buffer.reset_agent()
+        for fake in fakes:
+            add(buffer, fake)
+
+    times = compare(lambda: fill(add_to_theirs, theirs), lambda: fill(add_to_ours, ours), repeats)
+    return Line(title, "us a step", *(each / (len(fakes) * HORIZON) for each in times))
 
 
 def memory(floats: int, transitions: int) -> Line:

@@ -22,9 +22,7 @@ def registered():
 
 
 def plugin_entry_points():
-    return [
-        point for point in metadata.entry_points(group="mlagents.trainer_type") if point.name != "default"
-    ]
+    return [point for point in metadata.entry_points(group="mlagents.trainer_type") if point.name != "default"]
 
 
 def test_every_declared_trainer_is_an_entry_point(plugins):

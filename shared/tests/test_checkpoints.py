@@ -14,15 +14,22 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import NetworkSettings, TrainerSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
-from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
+from mlagents_envs.base_env import (
+    ActionSpec,
+    BehaviorSpec,
+    DimensionProperty,
+    ObservationSpec,
+    ObservationType,
+)
 
 from mlagents_plugin_shared import checkpoints
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
 
+HYBRID = ActionSpec(2, (3, 2))
 MEMORY = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)
 
 
-def policy(actions: ActionSpec = ActionSpec(2, (3, 2)), memory=None) -> TorchPolicy:
+def policy(actions: ActionSpec = HYBRID, memory=None) -> TorchPolicy:
     """A policy of ML-Agents with one vector sensor."""
     sensor = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
     settings = NetworkSettings(hidden_units=8, num_layers=1, memory=memory, normalize=True)
@@ -117,13 +124,19 @@ def test_exported_model_acts_as_the_policy(tmp_path: Path, actions: ActionSpec, 
     rng = np.random.default_rng(0)
     masks = np.ones((7, 5), np.float32)
     masks[:, [1, 4]] = rng.integers(0, 2, (7, 2))
-    feed = {"obs_0": rng.normal(size=(7, 4)), "action_masks": masks, "recurrent_in": rng.normal(size=(7, 1, 8))}
+    feed = {
+        "obs_0": rng.normal(size=(7, 4)),
+        "action_masks": masks,
+        "recurrent_in": rng.normal(size=(7, 1, 8)),
+    }
     names = [i.name for i in model.get_inputs()]
     outputs = [o.name for o in model.get_outputs()]
-    values = dict(zip(outputs, model.run(None, {name: feed[name].astype(np.float32) for name in names})))
+    values = dict(zip(outputs, model.run(None, {name: feed[name].astype(np.float32) for name in names}), strict=True))
     memories = torch.as_tensor(feed["recurrent_in"], dtype=torch.float32).transpose(0, 1)
     with torch.no_grad():
-        encoding, after = module.actor.network_body([torch.as_tensor(feed["obs_0"], dtype=torch.float32)], None, memories)
+        encoding, after = module.actor.network_body(
+            [torch.as_tensor(feed["obs_0"], dtype=torch.float32)], None, memories
+        )
         expected = module.actor.action_model.get_action_out(encoding, torch.as_tensor(masks))
     if actions.continuous_size:
         np.testing.assert_allclose(values["deterministic_continuous_actions"], expected[3], atol=1e-5)

@@ -21,9 +21,14 @@ def test_replacing_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> None
     """An error half-way leaves the old content and no temporary file."""
     path = tmp_path / "model.pt"
     path.write_text("old")
-    with pytest.raises(OSError, match="disk full"), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise OSError("disk full")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

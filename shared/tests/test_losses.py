@@ -60,7 +60,8 @@ def test_huber_equals_torch() -> None:
     """The field's function, on a grid."""
     errors = torch.linspace(-4, 4, 81)
     torch.testing.assert_close(
-        huber(errors, 1.5), torch.nn.functional.huber_loss(errors, torch.zeros(81), delta=1.5, reduction="none")
+        huber(errors, 1.5),
+        torch.nn.functional.huber_loss(errors, torch.zeros(81), delta=1.5, reduction="none"),
     )
 
 

@@ -9,7 +9,12 @@ from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import DimensionProperty, ObservationSpec, ObservationType
 
-from mlagents_plugin_shared.networks import BranchingQHead, chosen_values, update_normalization, update_target_network
+from mlagents_plugin_shared.networks import (
+    BranchingQHead,
+    chosen_values,
+    update_normalization,
+    update_target_network,
+)
 
 VECTOR = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
 
@@ -67,5 +72,5 @@ def test_update_normalization_equals_ml_agents() -> None:
     ours, theirs = body(), body()
     update_normalization(ours, [rows])
     theirs.update_normalization(buffer)
-    for mine, other in zip(ours.buffers(), theirs.buffers()):
+    for mine, other in zip(ours.buffers(), theirs.buffers(), strict=True):
         torch.testing.assert_close(mine, other)

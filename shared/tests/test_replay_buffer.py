@@ -110,9 +110,7 @@ def test_replay_buffer_other_first_observation_is_not_linked():
 
 def test_replay_buffer_other_agent_is_not_linked():
     """The same observation is no joint if another agent saw it."""
-    buffer = filled(
-        counting_segment(0, 3, agent_id="a"), counting_segment(3, 3, agent_id="b", terminated=True)
-    )
+    buffer = filled(counting_segment(0, 3, agent_id="a"), counting_segment(3, 3, agent_id="b", terminated=True))
     assert buffer.num_experiences == 5
 
 

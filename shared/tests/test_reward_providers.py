@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fakes import CONTINUOUS, DISCRETE, HYBRID, trajectory
 from mlagents.trainers.buffer import AgentBuffer, AgentBufferField, ObservationKeyPrefix
 from mlagents.trainers.settings import (
     CuriositySettings,
@@ -15,6 +14,7 @@ from mlagents.trainers.settings import (
 from mlagents.trainers.torch_entities.components.reward_providers import create_reward_provider
 from mlagents_envs.base_env import BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 
+from fakes import CONTINUOUS, DISCRETE, HYBRID, trajectory
 from mlagents_plugin_shared.buffers import ReplayBuffer, RolloutBuffer
 from mlagents_plugin_shared.trajectories import trajectory_to_segment
 

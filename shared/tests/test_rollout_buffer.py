@@ -103,8 +103,7 @@ def test_rollout_buffer_mini_batches_in_order():
 def test_rollout_buffer_mini_batches_shuffled_hold_every_step_once():
     """A pass with a generator holds each step exactly once, in another order, the same for the same seed."""
     first, second = (
-        np.concatenate([b[REWARDS] for b in filled().mini_batches(4, np.random.default_rng(seed))])
-        for seed in (1, 1)
+        np.concatenate([b[REWARDS] for b in filled().mini_batches(4, np.random.default_rng(seed))]) for seed in (1, 1)
     )
     assert sorted(first) == [0, 1, 2, 3, 4, 5, 6, 7, 20, 21]
     assert first.tolist() == second.tolist() != sorted(first)
@@ -190,3 +189,14 @@ def test_rollout_buffer_sequence_length_below_one_raises():
     """Sequences have at least one step."""
     with pytest.raises(ValueError, match="sequence_length must be at least 1, not 0"):
         RolloutBuffer(0)
+
+
+def test_rollout_buffer_batch_cannot_be_read_after_a_change():
+    """A column that is read for the first time after `clear` would be of another rollout: it raises."""
+    buffer = filled()
+    batch = buffer.batch()
+    first = batch[REWARDS]
+    buffer.clear()
+    assert batch[REWARDS] is first
+    with pytest.raises(RuntimeError, match="has changed"):
+        batch[OBSERVATION]

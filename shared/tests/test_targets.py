@@ -20,7 +20,9 @@ def sequences(draw):
     length, batch = draw(st.integers(1, 8)), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     discount = rng.choice([0.0, 0.5, 0.9, 1.0], size=(length, batch))
-    return [torch.as_tensor(x) for x in (rng.normal(size=(length, batch)), discount, rng.normal(size=(length + 1, batch)))]
+    return [
+        torch.as_tensor(x) for x in (rng.normal(size=(length, batch)), discount, rng.normal(size=(length + 1, batch)))
+    ]
 
 
 def test_td_target_golden() -> None:
@@ -44,7 +46,10 @@ def test_td_target_refuses_shapes_that_would_broadcast() -> None:
 def test_n_step_return_golden() -> None:
     """h = 3: 1 + 0.5 * 2 + 0.25 * 4 = 3, then 0.125; h = 1 and terminal: 8, then 0; later rewards do not count."""
     reward, discount = n_step_return(
-        torch.tensor([[1.0, 2.0, 4.0], [8.0, 100.0, 100.0]]), torch.tensor([3, 1]), torch.tensor([False, True]), 0.5
+        torch.tensor([[1.0, 2.0, 4.0], [8.0, 100.0, 100.0]]),
+        torch.tensor([3, 1]),
+        torch.tensor([False, True]),
+        0.5,
     )
     torch.testing.assert_close(reward, torch.tensor([3.0, 8.0]))
     torch.testing.assert_close(discount, torch.tensor([0.125, 0.0]))

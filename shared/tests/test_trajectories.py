@@ -40,9 +40,7 @@ def assert_equals_agentbuffer(fake, action_spec):
 def test_trajectory_to_segment_equals_to_agentbuffer(spec, length, shapes, memory, ending, seed):
     """Every column that both have holds the same numbers, whatever the actions, sensors and end."""
     done, interrupted = ending
-    fake = trajectory(
-        spec, length, shapes=shapes, memory=memory, done=done, interrupted=interrupted, seed=seed
-    )
+    fake = trajectory(spec, length, shapes=shapes, memory=memory, done=done, interrupted=interrupted, seed=seed)
     assert_equals_agentbuffer(fake, spec)
 
 

@@ -181,9 +181,7 @@ def test_balls_roll_down_a_slope() -> None:
     for _ in range(25):
         balls.step(slope)
     assert gap[0] == pytest.approx(3 * np.cos(np.radians(10)) - 2.5)
-    assert np.linalg.norm(balls.velocity) == pytest.approx(
-        5 / 7 * 9.81 * np.sin(np.radians(10)) * 0.5, rel=0.01
-    )
+    assert np.linalg.norm(balls.velocity) == pytest.approx(5 / 7 * 9.81 * np.sin(np.radians(10)) * 0.5, rel=0.01)
 
 
 def test_balls_bounce_only_when_fast() -> None:

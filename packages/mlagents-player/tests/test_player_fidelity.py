@@ -44,9 +44,7 @@ def test_3dball_is_close_to_the_engine() -> None:
     ("constant", "value"),
     [("FRICTION", 0.0), ("CONTACT_OFFSET", 0.0), ("CORRECTION", 0.4), ("RESTITUTION", 0.3), ("INERTIA", 1.0)],
 )
-def test_3dball_depends_on_each_constant(
-    constant: str, value: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_3dball_depends_on_each_constant(constant: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a wrong constant the comparison fails: it can tell."""
     monkeypatch.setattr(physics, constant, value)
     comparison = fidelity.compare(Ball3D, recording("3DBall"))
@@ -69,18 +67,14 @@ def test_fidelity_refuses_a_recording_of_another_scene() -> None:
         fidelity.compare(Ball3D, recording("Basic"))
 
 
-def test_fidelity_needs_a_recording(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fidelity_needs_a_recording(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a file and without the variable one line says how to give one."""
     monkeypatch.delenv("MLAGENTS_REFERENCE_DATA", raising=False)
     assert cli.main(["fidelity", "Basic"]) == 1
     assert "--demo FILE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"not a recording at all, but long enough to be read", b"\xff" * 99]
-)
+@pytest.mark.parametrize("content", [b"", b"not a recording at all, but long enough to be read", b"\xff" * 99])
 def test_read_refuses_garbage(content: bytes, tmp_path: Path) -> None:
     """What is no recording is one clear error."""
     path = tmp_path / "x.demo"

@@ -103,9 +103,7 @@ def test_play_accepts_another_minor_version() -> None:
     [
         lambda m: m.unity_input.rl_input.agent_actions["Basic"].value.add(discrete_actions=[1, 2]),
         lambda m: m.unity_input.rl_input.agent_actions["Basic"].value.add(continuous_actions=[1.0]),
-        lambda m: [
-            m.unity_input.rl_input.agent_actions["Basic"].value.add(discrete_actions=[1]) for _ in "12"
-        ],
+        lambda m: [m.unity_input.rl_input.agent_actions["Basic"].value.add(discrete_actions=[1]) for _ in "12"],
         lambda m: m.unity_input.rl_input.agent_actions["Nobody"].value.add(discrete_actions=[1]),
     ],
 )
@@ -154,9 +152,7 @@ def test_play_says_what_listens_is_no_trainer() -> None:
 def test_player_ends_when_the_trainer_is_killed(players: Path, tmp_path: Path) -> None:
     """A trainer that is killed while it holds the call leaves no player behind, and the log says why."""
     script = TRAINER.format(player=str(players / "Basic"), port=free_port(), logs=str(tmp_path))
-    trainer = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    trainer = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert trainer.stdout is not None
         assert int(trainer.stdout.readline()) > 0

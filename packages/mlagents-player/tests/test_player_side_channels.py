@@ -102,6 +102,4 @@ def test_apply_refuses_numbers_that_are_none(value: float) -> None:
 def test_apply_never_raises(data: bytes) -> None:
     """Whatever bytes come, the player goes on."""
     side_channels.apply(data, EnvironmentParameters())
-    side_channels.apply(
-        ENVIRONMENT_PARAMETERS.bytes_le + struct.pack("<i", len(data)) + data, EnvironmentParameters()
-    )
+    side_channels.apply(ENVIRONMENT_PARAMETERS.bytes_le + struct.pack("<i", len(data)) + data, EnvironmentParameters())

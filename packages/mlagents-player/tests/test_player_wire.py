@@ -88,9 +88,7 @@ def test_encode_output_is_read_by_mlagents() -> None:
 
 def test_encode_output_introduces_a_behavior_only_when_told() -> None:
     """Without `introduce` no brain parameters are sent."""
-    message = UnityMessageProto.FromString(
-        wire.encode_output({"B": [some_infos(1, False, False, False)]}, {"B": SPEC})
-    )
+    message = UnityMessageProto.FromString(wire.encode_output({"B": [some_infos(1, False, False, False)]}, {"B": SPEC}))
     assert not message.unity_output.HasField("rl_initialization_output")
 
 

@@ -1,6 +1,6 @@
 """Trainers and rollouts to test with, without an environment."""
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from mlagents.plugins.trainer_type import register_trainer_plugins
@@ -8,10 +8,16 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.settings import TrainerSettings
-from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
-from mlagents_plugin_shared.trajectories import Segment
+from mlagents_envs.base_env import (
+    ActionSpec,
+    BehaviorSpec,
+    DimensionProperty,
+    ObservationSpec,
+    ObservationType,
+)
 
 from mlagents_plugin_a2c.trainer import A2CTrainer
+from mlagents_plugin_shared.trajectories import Segment
 
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 ACTIONS = {
@@ -23,7 +29,11 @@ MEMORY = {"memory_size": 8, "sequence_length": 4}
 
 
 def trainer(
-    actions: str = "hybrid", *, memory: Optional[dict] = None, settings: Optional[dict] = None, **hyperparameters: Any
+    actions: str = "hybrid",
+    *,
+    memory: dict | None = None,
+    settings: dict | None = None,
+    **hyperparameters: Any,
 ) -> A2CTrainer:
     """A trainer with its policy and optimizer; the same weights at every call."""
     register_trainer_plugins()

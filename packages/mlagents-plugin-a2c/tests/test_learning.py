@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mlagents.torch_utils import torch
+
 from mlagents_plugin_shared.testing import Corridor, Duel, Match, Recall, Target, ToyEnv, train
 
 MEMORY = {"memory_size": 16, "sequence_length": 4}
@@ -85,6 +86,6 @@ def test_a2c_infers_without_learning(tmp_path: Path) -> None:
     first = train(Corridor(), settings, tmp_path)
     files = sorted(tmp_path.rglob("*.pt"))
     second = train(Corridor(max_steps=100), settings, tmp_path, resume=True, inference=True)
-    for before, after in zip(first.policy.actor.parameters(), second.policy.actor.parameters()):
+    for before, after in zip(first.policy.actor.parameters(), second.policy.actor.parameters(), strict=True):
         assert torch.equal(before, after)
     assert sorted(tmp_path.rglob("*.pt")) == files

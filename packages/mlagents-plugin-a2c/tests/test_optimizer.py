@@ -1,22 +1,21 @@
 """The step of A2C: one a rollout, clipped, blind to padding, and equal however it is accumulated."""
 
 import itertools
-from typing import List
 
 import numpy as np
 import pytest
-from build import ACTIONS, MEMORY, batch, fill, segment, trainer
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
-from mlagents_plugin_shared.targets import gae
 
+from build import ACTIONS, MEMORY, batch, fill, segment, trainer
 from mlagents_plugin_a2c.optimizer import normalize
+from mlagents_plugin_shared.targets import gae
 
 ADVANTAGES = BufferKey.ADVANTAGES
 
 
-def step(a2c, sgd: bool = True) -> List[torch.Tensor]:
+def step(a2c, sgd: bool = True) -> list[torch.Tensor]:
     """Parameters after one update; with plain gradient descent, so that they show the gradient."""
     if sgd:
         a2c.optimizer.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=1.0)
@@ -26,7 +25,10 @@ def step(a2c, sgd: bool = True) -> List[torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("actions", "memory", "shared_critic"),
-    [(actions, memory, shared) for actions, memory, shared in itertools.product(ACTIONS, [None, MEMORY], [False, True])],
+    [
+        (actions, memory, shared)
+        for actions, memory, shared in itertools.product(ACTIONS, [None, MEMORY], [False, True])
+    ],
 )
 def test_accumulated_parts_equal_one_step(actions: str, memory, shared_critic: bool) -> None:
     """batch_size 8 of 44 steps gives the parameters of one whole step, to 1e-6."""
@@ -35,7 +37,7 @@ def test_accumulated_parts_equal_one_step(actions: str, memory, shared_critic: b
         a2c = trainer(actions, memory=memory, shared_critic=shared_critic, batch_size=batch_size, max_grad_norm=0.0)
         fill(a2c)
         results.append(step(a2c))
-    for whole, parts in zip(*results):
+    for whole, parts in zip(*results, strict=True):
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
 
 
@@ -56,7 +58,7 @@ def test_gradient_is_clipped() -> None:
         a2c = trainer(max_grad_norm=bound, learning_rate=1.0)
         before = [p.detach().clone() for p in a2c.optimizer.parameters]
         fill(a2c)
-        moved = [a - b for a, b in zip(before, step(a2c))]
+        moved = [a - b for a, b in zip(before, step(a2c), strict=True)]
         lengths.append(torch.cat([m.flatten() for m in moved]).norm().item())
     assert lengths[0] == pytest.approx(0.01, rel=1e-3)
     assert lengths[1] > 0.05
@@ -78,7 +80,7 @@ def test_padding_does_not_influence_the_step() -> None:
             rollout[key] = column
         a2c.optimizer.update(rollout, rollout.num_experiences // 4)
         results.append([p.detach().clone() for p in a2c.optimizer.parameters])
-    for clean, dirty in zip(*results):
+    for clean, dirty in zip(*results, strict=True):
         torch.testing.assert_close(dirty, clean)
 
 
@@ -92,7 +94,7 @@ def test_advantages_equal_a_segment_by_segment_computation() -> None:
     ours = np.asarray(rollout.batch()[ADVANTAGES])
     rewards = np.asarray(rollout.batch()[RewardSignalUtil.rewards_key("extrinsic")])
     start = 0
-    for length, last, terminated in zip(rollout.lengths, last_values, rollout.terminated):
+    for length, last, terminated in zip(rollout.lengths, last_values, rollout.terminated, strict=True):
         part = slice(start, start + length)
         v = torch.as_tensor(np.append(values[part], last))[:, None]
         discount = torch.full((length, 1), 0.99)

@@ -31,7 +31,7 @@ def test_batch_size_defaults_to_the_whole_rollout() -> None:
 
 def test_several_epochs_are_refused() -> None:
     """num_epoch 3 would be off-policy without a ratio: the message says what to use instead."""
-    with pytest.raises(TrainerConfigError, match="num_epoch: 3.*trainer_type: ppo"):
+    with pytest.raises(TrainerConfigError, match=r"num_epoch: 3.*trainer_type: ppo"):
         strict_to_cls({"num_epoch": 3}, A2CSettings)
 
 

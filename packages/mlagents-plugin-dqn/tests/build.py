@@ -1,6 +1,7 @@
 """Trainers, policies and batches to test with, without an environment."""
 
-from typing import Any, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mlagents.plugins.trainer_type import register_trainer_plugins
@@ -15,23 +16,26 @@ from mlagents_envs.base_env import (
     ObservationSpec,
     ObservationType,
 )
-from mlagents_plugin_shared.trajectories import Segment
 
 from mlagents_plugin_dqn.trainer import DQNTrainer
+from mlagents_plugin_shared.trajectories import Segment
 
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 BRANCHES = (3, 2)
 
 
 def behavior_spec(
-    branches: Sequence[int] = BRANCHES, shapes: Sequence[Tuple[int, ...]] = ((4,),), continuous: int = 0
+    branches: Sequence[int] = BRANCHES, shapes: Sequence[tuple[int, ...]] = ((4,),), continuous: int = 0
 ) -> BehaviorSpec:
     """A behaviour with vector or picture sensors."""
     picture = (DimensionProperty.NONE, *[DimensionProperty.TRANSLATIONAL_EQUIVARIANCE] * 2)
     return BehaviorSpec(
         [
             ObservationSpec(
-                shape, picture if len(shape) == 3 else (DimensionProperty.NONE,), ObservationType.DEFAULT, f"obs_{i}"
+                shape,
+                picture if len(shape) == 3 else (DimensionProperty.NONE,),
+                ObservationType.DEFAULT,
+                f"obs_{i}",
             )
             for i, shape in enumerate(shapes)
         ],
@@ -40,7 +44,11 @@ def behavior_spec(
 
 
 def trainer(
-    spec: Optional[BehaviorSpec] = None, *, settings: Optional[dict] = None, path: str = "unused", **hyperparameters: Any
+    spec: BehaviorSpec | None = None,
+    *,
+    settings: dict | None = None,
+    path: str = "unused",
+    **hyperparameters: Any,
 ) -> DQNTrainer:
     """A trainer with its policy and optimizer."""
     register_trainer_plugins()
@@ -55,9 +63,7 @@ def trainer(
     return result
 
 
-def decision_steps(
-    spec: BehaviorSpec, count: int, legal: Optional[np.ndarray] = None, seed: int = 0
-) -> DecisionSteps:
+def decision_steps(spec: BehaviorSpec, count: int, legal: np.ndarray | None = None, seed: int = 0) -> DecisionSteps:
     """`count` agents with random observations; `legal` is [count, A] bool."""
     rng = np.random.default_rng(seed)
     observations = [rng.normal(size=(count, *o.shape)).astype(np.float32) for o in spec.observation_specs]
@@ -72,7 +78,7 @@ def random_legal(count: int, branches: Sequence[int] = BRANCHES, seed: int = 0) 
     rng = np.random.default_rng(seed)
     legal = rng.random((count, sum(branches))) < 0.5
     offsets = np.cumsum([0, *branches[:-1]])
-    for offset, size in zip(offsets, branches):
+    for offset, size in zip(offsets, branches, strict=True):
         legal[np.arange(count), offset + rng.integers(0, size, count)] = True
     return legal
 
@@ -83,7 +89,7 @@ def segment(
     *,
     terminated: bool = False,
     interrupted: bool = False,
-    legal: Optional[np.ndarray] = None,
+    legal: np.ndarray | None = None,
     memory: int = 0,
     agent_id: str = "a",
     seed: int = 0,

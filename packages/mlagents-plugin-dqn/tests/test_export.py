@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
 from build import behavior_spec, decision_steps, random_legal, trainer
 
 MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
@@ -47,11 +48,18 @@ def test_exported_model_depends_on_the_mask(tmp_path: Path) -> None:
 def test_exported_model_has_the_names_and_constants_that_unity_reads(tmp_path: Path) -> None:
     """float32 constants among the outputs, a dynamic batch axis, and a first run on zeros with all masks zero."""
     model = exported(trainer(), tmp_path)
-    assert {i.name: i.shape for i in model.get_inputs()} == {"obs_0": ["batch", 4], "action_masks": ["batch", 5]}
+    assert {i.name: i.shape for i in model.get_inputs()} == {
+        "obs_0": ["batch", 4],
+        "action_masks": ["batch", 5],
+    }
     names = [output.name for output in model.get_outputs()]
     zeros = {"obs_0": np.zeros((1, 4), np.float32), "action_masks": np.zeros((1, 5), np.float32)}
-    values = dict(zip(names, model.run(None, zeros)))
-    for name, value in (("version_number", [3.0]), ("memory_size", [0.0]), ("discrete_action_output_shape", [[3.0, 2.0]])):
+    values = dict(zip(names, model.run(None, zeros), strict=True))
+    for name, value in (
+        ("version_number", [3.0]),
+        ("memory_size", [0.0]),
+        ("discrete_action_output_shape", [[3.0, 2.0]]),
+    ):
         assert values[name].dtype == np.float32
         np.testing.assert_array_equal(values[name], value)
     assert values["discrete_actions"].shape == values["deterministic_discrete_actions"].shape == (1, 2)
@@ -65,7 +73,11 @@ def test_exported_model_carries_memory(tmp_path: Path) -> None:
     memories = np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)
     ids = [str(i) for i in range(5)]
     dqn.policy.save_memories(ids, memories)
-    feed = {"obs_0": steps.obs[0], "action_masks": np.ones((5, 5), np.float32), "recurrent_in": memories[:, None]}
+    feed = {
+        "obs_0": steps.obs[0],
+        "action_masks": np.ones((5, 5), np.float32),
+        "recurrent_in": memories[:, None],
+    }
     actions, recurrent_out, size = model.run(["discrete_actions", "recurrent_out", "memory_size"], feed)
     run_out = dqn.policy.evaluate(steps, ids)
     np.testing.assert_array_equal(actions, run_out["action"].discrete)

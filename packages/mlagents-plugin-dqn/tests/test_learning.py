@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mlagents.torch_utils import torch
+
 from mlagents_plugin_shared.testing import Corridor, Duel, Match, Recall, train
 
 MEMORY = {"memory_size": 16, "sequence_length": 4}
@@ -101,6 +102,6 @@ def test_dqn_infers_without_exploring_or_learning(tmp_path: Path) -> None:
     env = Corridor(seed=1, max_steps=200)
     second = train(env, settings, tmp_path, resume=True, inference=True)
     assert min(env.returns) >= 0.75
-    for before, after in zip(first.policy.actor.parameters(), second.policy.actor.parameters()):
+    for before, after in zip(first.policy.actor.parameters(), second.policy.actor.parameters(), strict=True):
         assert torch.equal(before, after)
     assert sorted(tmp_path.rglob("*.pt")) == files

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from build import behavior_spec, random_legal, segment, trainer
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
+
+from build import behavior_spec, random_legal, segment, trainer
 from mlagents_plugin_shared.buffers import ReplayKey
 from mlagents_plugin_shared.reward_streams import discount_key
 
@@ -43,7 +44,7 @@ def test_target_is_re_derived_in_a_slow_loop(double: bool) -> None:
     expected = []
     for b in range(len(rewards)):
         values = []
-        for branch in (range(0, 3), range(3, 5)):
+        for branch in (range(3), range(3, 5)):
             allowed = [a for a in branch if legal[b, a]]
             values.append(judge[b, max(allowed, key=lambda a: chooser[b, a])])
         expected.append(rewards[b] + discounts[b] * np.mean(values))
@@ -93,8 +94,8 @@ def test_update_moves_the_online_network_only() -> None:
     online = [p.clone() for p in dqn.optimizer.online.parameters()]
     target = [p.clone() for p in dqn.optimizer.target.parameters()]
     dqn.optimizer.update(dqn._sample(), 8)
-    assert any(not torch.equal(a, b) for a, b in zip(online, dqn.optimizer.online.parameters()))
-    assert all(torch.equal(a, b) for a, b in zip(target, dqn.optimizer.target.parameters()))
+    assert any(not torch.equal(a, b) for a, b in zip(online, dqn.optimizer.online.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(target, dqn.optimizer.target.parameters(), strict=True))
 
 
 def test_target_network_is_copied_at_its_interval() -> None:
@@ -102,7 +103,7 @@ def test_target_network_is_copied_at_its_interval() -> None:
     dqn = filled(target_update_interval=3)
 
     def is_equal() -> bool:
-        pairs = zip(dqn.optimizer.online.parameters(), dqn.optimizer.target.parameters())
+        pairs = zip(dqn.optimizer.online.parameters(), dqn.optimizer.target.parameters(), strict=True)
         return all(torch.equal(a, b) for a, b in pairs)
 
     equal = []
@@ -117,7 +118,9 @@ def test_soft_target_moves_by_tau() -> None:
     dqn = filled(tau=0.25)
     before = [p.clone() for p in dqn.optimizer.target.parameters()]
     dqn.optimizer.update(dqn._sample(), 8)
-    for old, new, online in zip(before, dqn.optimizer.target.parameters(), dqn.optimizer.online.parameters()):
+    for old, new, online in zip(
+        before, dqn.optimizer.target.parameters(), dqn.optimizer.online.parameters(), strict=True
+    ):
         torch.testing.assert_close(new, 0.75 * old + 0.25 * online)
 
 
@@ -127,7 +130,7 @@ def test_gradient_is_clipped() -> None:
     dqn.optimizer.optimizer = torch.optim.SGD(dqn.optimizer.parameters, lr=1.0)
     before = [p.clone() for p in dqn.optimizer.parameters]
     stats = dqn.optimizer.update(dqn._sample(), 8)
-    step = torch.cat([(a - b).flatten() for a, b in zip(before, dqn.optimizer.parameters)]).norm().item()
+    step = torch.cat([(a - b).flatten() for a, b in zip(before, dqn.optimizer.parameters, strict=True)]).norm().item()
     assert stats["Policy/Gradient Norm"] > 1e-3
     assert step == pytest.approx(1e-3, rel=1e-3)
 
@@ -162,7 +165,11 @@ def test_recurrent_loss_ignores_padding() -> None:
         return targets[torch.as_tensor(~padding)]
 
     reference = real_targets()
-    for key in (RewardSignalUtil.rewards_key("extrinsic"), ObsUtil.get_name_at_next(0), ObsUtil.get_name_at(0)):
+    for key in (
+        RewardSignalUtil.rewards_key("extrinsic"),
+        ObsUtil.get_name_at_next(0),
+        ObsUtil.get_name_at(0),
+    ):
         garbage = np.array(batch[key])
         garbage[padding] = 1e3
         batch[key] = garbage

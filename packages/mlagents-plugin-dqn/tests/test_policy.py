@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from build import BEHAVIOR, behavior_spec, decision_steps, random_legal, trainer
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
+
+from build import BEHAVIOR, behavior_spec, decision_steps, random_legal, trainer
 
 OFFSETS = np.array([0, 3])
 
@@ -36,7 +37,11 @@ def test_policy_would_choose_masked_actions_without_the_mask() -> None:
 @pytest.mark.parametrize("count", [1, 12, 100])
 def test_policy_acts_for_every_agent_and_branch(count: int) -> None:
     """[agents, branches], with two sensors: the shape does not depend on their number."""
-    dqn = trainer(behavior_spec((3, 3, 3, 2), ((4,), (3,))), exploration_schedule="constant", exploration_initial_eps=1.0)
+    dqn = trainer(
+        behavior_spec((3, 3, 3, 2), ((4,), (3,))),
+        exploration_schedule="constant",
+        exploration_initial_eps=1.0,
+    )
     actions = act(dqn, decision_steps(dqn.policy.behavior_spec, count))
     assert actions.shape == (count, 4)
     assert actions.dtype == np.int32
@@ -91,12 +96,12 @@ def test_weights_carry_the_exploration_step() -> None:
     dqn.policy.increment_step(50)
     copy.load_weights(dqn.policy.get_weights())
     assert copy.epsilon(copy.get_current_step()) == pytest.approx(0.5)
-    for mine, other in zip(copy.actor.state_dict().values(), dqn.policy.actor.state_dict().values()):
+    for mine, other in zip(copy.actor.state_dict().values(), dqn.policy.actor.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, other)
 
 
 @pytest.mark.parametrize("branches", [(), (3,)])
 def test_continuous_actions_are_refused(branches: tuple) -> None:
     """Continuous and hybrid behaviours get one line that names the behaviour and what to use."""
-    with pytest.raises(TrainerConfigError, match="Behavior Toy has 2 continuous actions.*use trainer_type"):
+    with pytest.raises(TrainerConfigError, match=r"Behavior Toy has 2 continuous actions.*use trainer_type"):
         trainer(behavior_spec(branches, continuous=2))

@@ -28,7 +28,12 @@ def test_settings_accept_the_keys_of_unitys_example() -> None:
 
 @pytest.mark.parametrize(
     ("options", "interval"),
-    [({}, 1000), ({"tau": 0.005}, 1), ({"target_update_interval": 50}, 50), ({"tau": 0.5, "target_update_interval": 4}, 4)],
+    [
+        ({}, 1000),
+        ({"tau": 0.005}, 1),
+        ({"target_update_interval": 50}, 50),
+        ({"tau": 0.5, "target_update_interval": 4}, 4),
+    ],
 )
 def test_target_update_interval_follows_tau(options: dict, interval: int) -> None:
     """A soft target moves at every update, a hard one every 1000, unless the file says otherwise."""

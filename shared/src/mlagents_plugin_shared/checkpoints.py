@@ -1,9 +1,8 @@
 """Checkpoints: atomic .pt files, and .onnx files beside them."""
 
-import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.exception import TrainerConfigError
@@ -27,7 +26,7 @@ class CheckpointSaver(TorchModelSaver):
         if is_first_policy:
             self.exporter = OnnxExporter(module)
 
-    def save_checkpoint(self, behavior_name: str, step: int) -> Tuple[str, List[str]]:
+    def save_checkpoint(self, behavior_name: str, step: int) -> tuple[str, list[str]]:
         """Writes `<behavior>-<step>.pt` and `.onnx`, then `checkpoint.pt`, from which a run resumes.
 
         Args:
@@ -55,12 +54,10 @@ class CheckpointSaver(TorchModelSaver):
         with replacing(f"{self.model_path}.onnx") as temporary:
             shutil.copyfile(source_nn_path, temporary)
 
-    def _load_model(
-        self, load_path: str, policy: Optional[TorchPolicy] = None, reset_global_steps: bool = False
-    ) -> None:
-        if not os.path.isfile(load_path):
+    def _load_model(self, load_path: str, policy: TorchPolicy | None = None, reset_global_steps: bool = False) -> None:
+        if not Path(load_path).is_file():
             raise TrainerConfigError(
-                f"There is no checkpoint {load_path}. Check --run-id or --initialize-from, and the name of the behaviour."
+                f"There is no checkpoint {load_path}. Check --run-id, --initialize-from and the behaviour's name."
             )
         # weights_only: a checkpoint from elsewhere must not be able to run code.
         saved = torch.load(load_path, map_location=default_device(), weights_only=True)
@@ -74,7 +71,7 @@ class CheckpointSaver(TorchModelSaver):
             logger.info(f"Resuming training from step {target.get_current_step()}.")
 
 
-def _load_module(name: str, module: Any, saved: Dict[str, Any]) -> None:
+def _load_module(name: str, module: Any, saved: dict[str, Any]) -> None:
     """Loads what fits; what does not fit starts anew, with a warning, as in ML-Agents."""
     if name not in saved:
         logger.warning(f"The checkpoint holds no {name}: it starts anew.")

@@ -4,10 +4,9 @@ Pure functions of tensors. The actions of an agent are D branches, branch d with
 the branches side by side, [B, A] with A = ΣA_d; a mask is 1 where an action is legal.
 """
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
-
 
 _ILLEGAL = 1e8  # exact in float32, so that adding 1e8 - 1e8 leaves the score of a legal action as it is
 
@@ -50,7 +49,7 @@ def greedy_actions(scores: torch.Tensor, mask: torch.Tensor, branches: Sequence[
 
 
 def random_actions(
-    mask: torch.Tensor, branches: Sequence[int], generator: Optional[torch.Generator] = None
+    mask: torch.Tensor, branches: Sequence[int], generator: torch.Generator | None = None
 ) -> torch.Tensor:
     """One action a branch, uniform among the legal ones, drawn for every agent on its own.
 
@@ -68,7 +67,8 @@ def random_actions(
     # The place of the largest of independent uniform numbers is itself uniform.
     draws = torch.rand(mask.shape, generator=generator, device=mask.device)
     no_choice = torch.cat(
-        [(part.sum(dim=1, keepdim=True) == 0).expand_as(part) for part in mask.split(list(branches), dim=1)], dim=1
+        [(part.sum(dim=1, keepdim=True) == 0).expand_as(part) for part in mask.split(list(branches), dim=1)],
+        dim=1,
     )
     return greedy_actions(draws, torch.where(no_choice, torch.ones_like(mask), mask), branches)
 
@@ -78,7 +78,7 @@ def epsilon_greedy(
     mask: torch.Tensor,
     branches: Sequence[int],
     epsilon: float,
-    generator: Optional[torch.Generator] = None,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Replaces the greedy actions of each agent, with probability epsilon, by random legal ones.
 

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Union
 
 
 @contextlib.contextmanager
-def replacing(path: Union[str, Path]) -> Iterator[Path]:
+def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` to write to, and moves the file into place when the block ends well.
 
     At every instant `path` is the whole old file or the whole new one. When the block raises, the old file stays
@@ -27,11 +27,11 @@ def replacing(path: Union[str, Path]) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path: Path) -> None:
-    with open(path, "rb+") as file:
+    with path.open("rb+") as file:
         os.fsync(file.fileno())

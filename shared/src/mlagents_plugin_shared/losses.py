@@ -5,14 +5,10 @@ A mask is 1 for a real step and 0 for padding; where `total` is given the sum is
 number of real steps, so that losses of parts add up to the loss of the whole.
 """
 
-from typing import Optional
-
 import torch
 
 
-def masked_mean(
-    values: torch.Tensor, mask: Optional[torch.Tensor] = None, *, total: Optional[float] = None
-) -> torch.Tensor:
+def masked_mean(values: torch.Tensor, mask: torch.Tensor | None = None, *, total: float | None = None) -> torch.Tensor:
     """Mean over the real steps.
 
     Args:
@@ -75,9 +71,9 @@ def huber(error: torch.Tensor, delta: float = 1.0) -> torch.Tensor:
 def policy_gradient_loss(
     log_probs_tm1: torch.Tensor,
     advantage_t: torch.Tensor,
-    mask: Optional[torch.Tensor] = None,
+    mask: torch.Tensor | None = None,
     *,
-    total: Optional[float] = None,
+    total: float | None = None,
 ) -> torch.Tensor:
     """Policy-gradient loss of actor-critic.
 
@@ -103,9 +99,9 @@ def policy_gradient_loss(
 def value_loss(
     v_tm1: torch.Tensor,
     return_t: torch.Tensor,
-    mask: Optional[torch.Tensor] = None,
+    mask: torch.Tensor | None = None,
     *,
-    total: Optional[float] = None,
+    total: float | None = None,
 ) -> torch.Tensor:
     """Mean squared error of state values against returns (without the factor ½).
 
@@ -122,7 +118,7 @@ def value_loss(
 
 
 def entropy_loss(
-    entropy: torch.Tensor, mask: Optional[torch.Tensor] = None, *, total: Optional[float] = None
+    entropy: torch.Tensor, mask: torch.Tensor | None = None, *, total: float | None = None
 ) -> torch.Tensor:
     """Negative mean entropy; added with a positive weight it keeps the policy from narrowing too soon.
 

@@ -1,6 +1,6 @@
 """Network parts: a Q head for several branches, target networks and observation normalisation."""
 
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mlagents.torch_utils import torch
@@ -78,11 +78,11 @@ def update_target_network(online: nn.Module, target: nn.Module, tau: float = 1.0
     floats = [p for p in target.parameters() if p.is_floating_point()]
     sources = [p for p in online.parameters() if p.is_floating_point()]
     torch._foreach_lerp_(floats, sources, tau)
-    for buffer, source in zip(target.buffers(), online.buffers()):
+    for buffer, source in zip(target.buffers(), online.buffers(), strict=True):
         buffer.copy_(source)
 
 
-def update_normalization(body: NetworkBody, observations: List[np.ndarray]) -> None:
+def update_normalization(body: NetworkBody, observations: list[np.ndarray]) -> None:
     """Adds observations to the running mean and variance of a network's vector inputs.
 
     Does what `NetworkBody.update_normalization` does, for arrays.
@@ -91,6 +91,6 @@ def update_normalization(body: NetworkBody, observations: List[np.ndarray]) -> N
         body: network body; nothing happens where its settings have `normalize: false`.
         observations: one array [T, ...] a sensor.
     """
-    for observation, processor in zip(observations, body.processors):
+    for observation, processor in zip(observations, body.processors, strict=True):
         if isinstance(processor, VectorInput):
             processor.update_normalization(torch.as_tensor(observation))

@@ -1,7 +1,8 @@
 """What the optimizer of every algorithm repeats: schedules, gradient steps and the list of what is saved."""
 
 from abc import abstractmethod
-from typing import Any, Dict, Iterable, List
+from collections.abc import Iterable
+from typing import Any
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
@@ -24,14 +25,14 @@ class PluginOptimizer(TorchOptimizer):
     def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings) -> None:
         super().__init__(policy, trainer_settings)
         self.hyperparameters: Any = trainer_settings.hyperparameters
-        self.streams: List[str] = list(self.reward_signals)
+        self.streams: list[str] = list(self.reward_signals)
         self.learning_rate = self.schedule(
             self.hyperparameters.learning_rate_schedule, self.hyperparameters.learning_rate, 1e-10
         )
 
     @property
     @abstractmethod
-    def network_bodies(self) -> List[NetworkBody]:
+    def network_bodies(self) -> list[NetworkBody]:
         """Bodies of the networks whose observation normalisation follows the data."""
 
     def schedule(self, kind: ScheduleType, initial: float, final: float) -> schedules.Schedule:
@@ -63,9 +64,9 @@ class PluginOptimizer(TorchOptimizer):
         self.optimizer.zero_grad()
         return norm.item()
 
-    def get_modules(self) -> Dict[str, Any]:
+    def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy: the torch optimizer and the reward signals' networks."""
-        modules: Dict[str, Any] = {"Optimizer:value_optimizer": self.optimizer}
+        modules: dict[str, Any] = {"Optimizer:value_optimizer": self.optimizer}
         for signal in self.reward_signals.values():
             modules.update(signal.get_modules())
         return modules

@@ -5,8 +5,6 @@ evaluated when a batch is drawn. Under `RewardSignalUtil.rewards_key(name)` a ba
 to, and under `discount_key(name)` what the value after it is multiplied by: 0 where the episode terminated.
 """
 
-from typing import Dict, Tuple
-
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
@@ -15,10 +13,10 @@ from mlagents.trainers.torch_entities.components.reward_providers import BaseRew
 from mlagents_plugin_shared.buffers import Batch, ReplayKey
 from mlagents_plugin_shared.targets import n_step_return
 
-RewardSignals = Dict[str, BaseRewardProvider]
+RewardSignals = dict[str, BaseRewardProvider]
 
 
-def discount_key(name: str) -> Tuple[str, str]:
+def discount_key(name: str) -> tuple[str, str]:
     """Key of the discounts of a reward stream in a batch."""
     return "discounts", name
 

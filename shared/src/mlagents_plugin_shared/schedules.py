@@ -1,6 +1,6 @@
 """Schedules: values as pure functions of the step, so that resuming a run needs nothing but its step."""
 
-from typing import Callable
+from collections.abc import Callable
 
 Schedule = Callable[[int], float]
 

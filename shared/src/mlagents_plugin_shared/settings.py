@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
 import difflib
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar, Dict
 
 import attr
 import cattr
@@ -17,7 +17,7 @@ class CheckedSettings:
     `moved_keys` maps keys that users try here to the place where they belong.
     """
 
-    moved_keys = {
+    moved_keys: ClassVar[Dict[str, str]] = {
         "gamma": "set it under reward_signals: extrinsic:",
         "hidden_units": "set it under network_settings:",
         "num_layers": "set it under network_settings:",

@@ -5,8 +5,6 @@ Pure functions of tensors. Sequences are time-major, [T, B]. There is no `done` 
 which the agent acted and in `_t` for what followed. Every target is detached.
 """
 
-from typing import Tuple
-
 import torch
 
 
@@ -42,7 +40,7 @@ def td_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor) ->
 
 def n_step_return(
     r_t: torch.Tensor, horizon: torch.Tensor, terminated: torch.Tensor, gamma: float
-) -> Tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Discounted sum of the rewards in windows of up to n steps, and the discount of what follows them.
 
     R = r_1 + γ r_2 + … + γ^{h-1} r_h,   discount = γ^h, or 0 where the window ended in a terminal state
@@ -61,7 +59,7 @@ def n_step_return(
     Raises:
         ValueError: `horizon` or `terminated` is not [B].
     """
-    batch_size, n = r_t.shape
+    _batch_size, n = r_t.shape
     _check_same_shape(batch=r_t[:, 0], horizon=horizon, terminated=terminated)
     step = torch.arange(n, device=r_t.device)
     counts = step < horizon.unsqueeze(1)
@@ -107,7 +105,7 @@ def n_step_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor
 
 def hold_end(
     r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor, mask: torch.Tensor
-) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Makes padding at the end of sequences neutral, so that n-step targets bootstrap from the last real step.
 
     Padded steps get reward 0, discount 1 and the value after the last real step.

@@ -6,8 +6,9 @@ asks for one ability: masks, branches, memory, continuous actions, an opponent.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 from mlagents.plugins.trainer_type import register_trainer_plugins
@@ -33,7 +34,7 @@ from mlagents_envs.side_channel.environment_parameters_channel import Environmen
 
 BEHAVIOR = "Toy"
 
-Outcome = Tuple[np.ndarray, np.ndarray, np.ndarray]
+Outcome = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class ToyEnv(BaseEnv):
@@ -53,18 +54,18 @@ class ToyEnv(BaseEnv):
     """
 
     action_spec: ActionSpec
-    observation_shapes: Sequence[Tuple[int, ...]]
+    observation_shapes: Sequence[tuple[int, ...]]
     teams = 1
 
-    def __init__(self, num_agents: int = 4, *, seed: int = 0, max_steps: Optional[int] = None) -> None:
+    def __init__(self, num_agents: int = 4, *, seed: int = 0, max_steps: int | None = None) -> None:
         self.num_agents = num_agents
         self.rng = np.random.default_rng(seed)
-        self.returns: List[float] = []
+        self.returns: list[float] = []
         self.illegal_actions = 0
         self._steps_left = max_steps
         self._names = [f"{BEHAVIOR}?team={team}" for team in range(self.teams)]
-        self._actions: Dict[str, ActionTuple] = {}
-        self._results: Dict[str, Tuple[DecisionSteps, TerminalSteps]] = {}
+        self._actions: dict[str, ActionTuple] = {}
+        self._results: dict[str, tuple[DecisionSteps, TerminalSteps]] = {}
 
     @abstractmethod
     def begin(self, agents: np.ndarray) -> None:
@@ -75,7 +76,7 @@ class ToyEnv(BaseEnv):
         """
 
     @abstractmethod
-    def observe(self) -> List[np.ndarray]:
+    def observe(self) -> list[np.ndarray]:
         """One array [agents, ...] a sensor."""
 
     @abstractmethod
@@ -89,7 +90,7 @@ class ToyEnv(BaseEnv):
             [agents] rewards, [agents] terminated, [agents] interrupted.
         """
 
-    def legal(self) -> Optional[np.ndarray]:
+    def legal(self) -> np.ndarray | None:
         """[agents, A] bool, which actions are legal now; None if all are."""
         return None
 
@@ -135,7 +136,7 @@ class ToyEnv(BaseEnv):
         """Not used by the trainers."""
         raise ValueError("a toy task takes the actions of all agents at once")
 
-    def get_steps(self, behavior_name: str) -> Tuple[DecisionSteps, TerminalSteps]:
+    def get_steps(self, behavior_name: str) -> tuple[DecisionSteps, TerminalSteps]:
         """What the last step led to for a team."""
         return self._results[behavior_name]
 
@@ -155,7 +156,7 @@ class ToyEnv(BaseEnv):
             offsets = np.cumsum([0, *self.action_spec.discrete_branches[:-1]])
             self.illegal_actions += int((~np.take_along_axis(legal, action.discrete + offsets, axis=1)).sum())
 
-    def _publish(self, reward: np.ndarray, final: List[np.ndarray], ended: np.ndarray, interrupted: np.ndarray) -> None:
+    def _publish(self, reward: np.ndarray, final: list[np.ndarray], ended: np.ndarray, interrupted: np.ndarray) -> None:
         observations, legal = self.observe(), self.legal()
         reward = reward.astype(np.float32)
         for team, name in enumerate(self._names):
@@ -163,11 +164,17 @@ class ToyEnv(BaseEnv):
             over = np.intersect1d(ended, agents)
             going_on = np.where(np.isin(agents, ended), 0.0, reward[agents]).astype(np.float32)
             self._results[name] = (
-                DecisionSteps([o[agents] for o in observations], going_on, agents, self._masks(legal, agents), *_no_group(agents)),
+                DecisionSteps(
+                    [o[agents] for o in observations],
+                    going_on,
+                    agents,
+                    self._masks(legal, agents),
+                    *_no_group(agents),
+                ),
                 TerminalSteps([o[over] for o in final], reward[over], interrupted[over], over, *_no_group(over)),
             )
 
-    def _masks(self, legal: Optional[np.ndarray], agents: np.ndarray) -> Optional[List[np.ndarray]]:
+    def _masks(self, legal: np.ndarray | None, agents: np.ndarray) -> list[np.ndarray] | None:
         if not self.action_spec.discrete_size:
             return None
         if legal is None:
@@ -175,11 +182,11 @@ class ToyEnv(BaseEnv):
         return np.split(~legal[agents], np.cumsum(self.action_spec.discrete_branches)[:-1], axis=1)
 
 
-def _no_group(agents: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _no_group(agents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(len(agents), dtype=np.int32), np.zeros(len(agents), dtype=np.float32)
 
 
-def _dimension_properties(shape: Tuple[int, ...]) -> Tuple[DimensionProperty, ...]:
+def _dimension_properties(shape: tuple[int, ...]) -> tuple[DimensionProperty, ...]:
     if len(shape) == 3:
         return (DimensionProperty.NONE, *[DimensionProperty.TRANSLATIONAL_EQUIVARIANCE] * 2)
     if len(shape) == 2:
@@ -208,11 +215,11 @@ class Corridor(ToyEnv):
         self.cell[agents] = self.rng.integers(0, 2, len(agents))
         self.age[agents] = 0
 
-    def observe(self) -> List[np.ndarray]:
+    def observe(self) -> list[np.ndarray]:
         """One-hot cell."""
         return [np.eye(6, dtype=np.float32)[self.cell]]
 
-    def legal(self) -> Optional[np.ndarray]:
+    def legal(self) -> np.ndarray | None:
         """Right always, left off the wall, staying never, if masked."""
         if not self.masked:
             return None
@@ -240,7 +247,7 @@ class Target(ToyEnv):
         """A new number."""
         self.target[agents] = self.rng.uniform(-0.8, 0.8, len(agents))
 
-    def observe(self) -> List[np.ndarray]:
+    def observe(self) -> list[np.ndarray]:
         """The number."""
         return [self.target[:, None].astype(np.float32)]
 
@@ -268,7 +275,7 @@ class Match(ToyEnv):
         self.shown[agents] = self.rng.integers(0, self.action_spec.discrete_branches, (len(agents), 3))
         self.target[agents] = self.rng.uniform(-0.8, 0.8, len(agents))
 
-    def observe(self) -> List[np.ndarray]:
+    def observe(self) -> list[np.ndarray]:
         """The choices, one-hot side by side, and the number."""
         one_hot = [np.eye(size)[self.shown[:, i]] for i, size in enumerate(self.action_spec.discrete_branches)]
         return [np.concatenate([*one_hot, self.target[:, None]], axis=1).astype(np.float32)]
@@ -302,7 +309,7 @@ class Recall(ToyEnv):
         self.sign[agents] = self.rng.integers(0, 2, len(agents))
         self.age[agents] = 0
 
-    def observe(self) -> List[np.ndarray]:
+    def observe(self) -> list[np.ndarray]:
         """The sign, one-hot, in the first step; and whether the choice counts now."""
         sign = np.eye(2)[self.sign] * (self.age == 0)[:, None]
         return [np.concatenate([sign, (self.age == self.length - 1)[:, None]], axis=1).astype(np.float32)]
@@ -311,7 +318,11 @@ class Recall(ToyEnv):
         """Only the choice of the last step counts."""
         self.age += 1
         over = self.age == self.length
-        return np.where(over, np.where(action.discrete[:, 0] == self.sign, 1.0, -1.0), 0.0), over, ~over & over
+        return (
+            np.where(over, np.where(action.discrete[:, 0] == self.sign, 1.0, -1.0), 0.0),
+            over,
+            ~over & over,
+        )
 
 
 class Duel(ToyEnv):
@@ -324,7 +335,7 @@ class Duel(ToyEnv):
     def begin(self, agents: np.ndarray) -> None:
         """Every duel is the same."""
 
-    def observe(self) -> List[np.ndarray]:
+    def observe(self) -> list[np.ndarray]:
         """Nothing to see."""
         return [np.ones((2 * self.num_agents, 1), dtype=np.float32)]
 

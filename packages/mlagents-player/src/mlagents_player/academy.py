@@ -154,9 +154,7 @@ class Academy:
                 asked for.
         """
         if behavior not in self._scene.behaviors:
-            raise PlayerError(
-                f"The trainer sent actions for behaviour {behavior!r}, which the scene has not."
-            )
+            raise PlayerError(f"The trainer sent actions for behaviour {behavior!r}, which the scene has not.")
         spec = self._scene.behaviors[behavior].action_spec
         found = (*actions.continuous.shape, *actions.discrete.shape)
         wanted = (len(agents), spec.continuous_size, len(agents), spec.discrete_size)

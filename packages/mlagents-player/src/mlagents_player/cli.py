@@ -72,9 +72,7 @@ def _add_build(commands: Commands) -> None:
         help="write launchers for mlagents-learn --env",
         description="Write a launcher for each scene; mlagents-learn --env takes it for a Unity executable.",
     )
-    command.add_argument(
-        "scenes", nargs="+", metavar="SCENE", help="name of a scene; see mlagents-player list"
-    )
+    command.add_argument("scenes", nargs="+", metavar="SCENE", help="name of a scene; see mlagents-player list")
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the launchers")
     command.set_defaults(run=_build)
 
@@ -86,9 +84,7 @@ def _add_play(commands: Commands) -> None:
         description="Connect to an mlagents-learn that was started without --env, and play until it ends.",
     )
     command.add_argument("scene", metavar="SCENE", help="name of a scene; see mlagents-player list")
-    command.add_argument(
-        "--port", type=_port, default=EDITOR_PORT, help="port of the trainer (default: %(default)s)"
-    )
+    command.add_argument("--port", type=_port, default=EDITOR_PORT, help="port of the trainer (default: %(default)s)")
     command.add_argument(
         "--timeout",
         type=float,
@@ -124,9 +120,7 @@ def _add_run(commands: Commands) -> None:
         usage="mlagents-player run SCENE --mlagents-port PORT [-logFile FILE] [--num-areas N] [...]",
     )
     command.add_argument("scene", metavar="SCENE", help="name of a scene")
-    command.add_argument(
-        "arguments", nargs=argparse.REMAINDER, help="as a Unity player; unknown ones are ignored"
-    )
+    command.add_argument("arguments", nargs=argparse.REMAINDER, help="as a Unity player; unknown ones are ignored")
     command.set_defaults(run=_run)
 
 

@@ -48,9 +48,7 @@ class Comparison:
 
     def _root_mean_square(self, guess: NDArray[np.float32]) -> NDArray[np.float64]:
         squares = (guess.astype(np.float64) - self.recorded) ** 2
-        return np.sqrt(
-            np.array([part.mean() for part in np.array_split(squares, len(self.components), axis=1)])
-        )
+        return np.sqrt(np.array([part.mean() for part in np.array_split(squares, len(self.components), axis=1)]))
 
 
 @dataclass

@@ -65,9 +65,7 @@ def layout(name: str, platform: str) -> Path:
 
 def shell_launcher(scene: str, python: str) -> bytes:
     """A POSIX shell script; a `#!` line of its own cannot hold a long path or one with spaces."""
-    return (
-        f'#!/bin/sh\nexec {shlex.quote(python)} -m mlagents_player run {shlex.quote(scene)} "$@"\n'.encode()
-    )
+    return f'#!/bin/sh\nexec {shlex.quote(python)} -m mlagents_player run {shlex.quote(scene)} "$@"\n'.encode()
 
 
 def windows_launcher(scene: str, python: str, architecture: str = machine.machine()) -> bytes:
@@ -78,11 +76,7 @@ def windows_launcher(scene: str, python: str, architecture: str = machine.machin
         python: Path of the interpreter.
         architecture: As `platform.machine()` says it.
     """
-    program = (
-        "import sys\n"
-        "from mlagents_player.cli import main\n"
-        f"sys.exit(main(['run', {scene!r}, *sys.argv[1:]]))\n"
-    )
+    program = f"import sys\nfrom mlagents_player.cli import main\nsys.exit(main(['run', {scene!r}, *sys.argv[1:]]))\n"
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
         # A fixed date: the same scene always gives the same file.

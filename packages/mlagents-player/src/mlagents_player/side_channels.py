@@ -37,9 +37,7 @@ def split_messages(data: bytes) -> Iterator[tuple[UUID, bytes]]:
         (length,) = struct.unpack_from("<i", data, position + 16)
         position += 20
         if not 0 <= length <= len(data) - position:
-            raise ValueError(
-                f"{length} bytes announced for channel {channel}, {len(data) - position} are left"
-            )
+            raise ValueError(f"{length} bytes announced for channel {channel}, {len(data) - position} are left")
         yield channel, data[position : position + length]
         position += length
 

@@ -116,9 +116,7 @@ def _brain_parameters(name: str, actions: ActionSpec) -> bytes:
 
 def _encode_batch(infos: AgentInfos, observations: tuple[ObservationSpec, ...]) -> bytes:
     masks = 0 if infos.masks is None else infos.masks.shape[1]
-    records = np.repeat(
-        _template(observations, infos.done, masks, infos.group_ids is not None), len(infos.ids)
-    )
+    records = np.repeat(_template(observations, infos.done, masks, infos.group_ids is not None), len(infos.ids))
     records["reward"] = infos.rewards[:, None]
     records["id"] = _padded_varints(infos.ids)
     if infos.done:
@@ -138,29 +136,21 @@ Part = bytes | tuple[str, str, int]
 
 
 @cache
-def _template(
-    observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool
-) -> NDArray[np.void]:
+def _template(observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool) -> NDArray[np.void]:
     """One list entry of `ListAgentInfoProto` whose slots are still 0: [1] of a packed record type."""
     parts = list(_agent_parts(observations, done, masks, grouped))
-    length = sum(
-        len(part) if isinstance(part, bytes) else np.dtype(part[1]).itemsize * part[2] for part in parts
-    )
+    length = sum(len(part) if isinstance(part, bytes) else np.dtype(part[1]).itemsize * part[2] for part in parts)
     parts.insert(0, _tag(1, BYTES) + _varint(length))
     names = [f"constant_{k}" if isinstance(part, bytes) else part[0] for k, part in enumerate(parts)]
     kinds = [("u1", len(part)) if isinstance(part, bytes) else part[1:] for part in parts]
-    template = np.zeros(
-        1, np.dtype([(name, kind, (count,)) for name, (kind, count) in zip(names, kinds, strict=True)])
-    )
+    template = np.zeros(1, np.dtype([(name, kind, (count,)) for name, (kind, count) in zip(names, kinds, strict=True)]))
     for name, part in zip(names, parts, strict=True):
         if isinstance(part, bytes):
             template[name] = np.frombuffer(part, np.uint8)
     return template
 
 
-def _agent_parts(
-    observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool
-) -> Iterator[Part]:
+def _agent_parts(observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool) -> Iterator[Part]:
     yield from (_tag(7, FIXED32), ("reward", "<f4", 1))
     if done:
         yield from (_tag(8, VARINT) + b"\x01" + _tag(9, VARINT), ("interrupted", "u1", 1))

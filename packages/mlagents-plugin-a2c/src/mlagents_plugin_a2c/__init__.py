@@ -1,11 +1,11 @@
 """A2C for Unity ML-Agents: `trainer_type: a2c`."""
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 __version__ = "0.1.0"
 
 
-def get_type_and_setting() -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def get_type_and_setting() -> tuple[dict[str, Any], dict[str, Any]]:
     """Entry point of `mlagents.trainer_type`: the trainer and its settings, under the name of the trainer."""
     from mlagents_plugin_a2c.settings import A2CSettings
     from mlagents_plugin_a2c.trainer import A2CTrainer

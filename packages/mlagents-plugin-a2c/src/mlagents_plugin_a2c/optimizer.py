@@ -1,6 +1,7 @@
 """The learner of A2C: one synchronous policy-gradient step a rollout."""
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from mlagents.torch_utils import default_device, torch
@@ -12,23 +13,23 @@ from mlagents.trainers.torch_entities.networks import NetworkBody, ValueNetwork
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.timers import timed
+
+from mlagents_plugin_a2c.settings import A2CSettings, OptimizerType
 from mlagents_plugin_shared.buffers import Batch, RolloutBuffer
 from mlagents_plugin_shared.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
 from mlagents_plugin_shared.optimizers import PluginOptimizer
 
-from mlagents_plugin_a2c.settings import A2CSettings, OptimizerType
-
-StreamValues = Dict[str, np.ndarray]
+StreamValues = dict[str, np.ndarray]
 
 
 class Rollout(NamedTuple):
     """Tensors of a rollout, or of a part of it: B steps in sequences of length L, padded where `mask` is 0."""
 
-    observations: List[torch.Tensor]
+    observations: list[torch.Tensor]
     actions: torch.Tensor  # [B, C + D] continuous, then discrete
     action_masks: torch.Tensor  # [B, A]
-    memories: Optional[torch.Tensor]  # [1, B / L, M] of the actor at the start of each sequence
-    critic_memories: Optional[torch.Tensor]  # the same of the critic
+    memories: torch.Tensor | None  # [1, B / L, M] of the actor at the start of each sequence
+    critic_memories: torch.Tensor | None  # the same of the critic
     advantage: torch.Tensor  # [B]
     returns: torch.Tensor  # [B, S] of each reward stream
     mask: torch.Tensor  # [B]
@@ -81,13 +82,13 @@ class A2COptimizer(PluginOptimizer):
         return self._critic
 
     @property
-    def network_bodies(self) -> List[NetworkBody]:
+    def network_bodies(self) -> list[NetworkBody]:
         """Bodies of actor and critic; one where they share it."""
         bodies = [self.policy.actor.network_body, self._critic.network_body]
         return bodies[:1] if bodies[0] is bodies[1] else bodies
 
     @timed
-    def update(self, batch: AgentBuffer, num_sequences: int) -> Dict[str, float]:
+    def update(self, batch: AgentBuffer, num_sequences: int) -> dict[str, float]:
         """One gradient step on a whole rollout.
 
         Args:
@@ -124,7 +125,7 @@ class A2COptimizer(PluginOptimizer):
             "Policy/Learning Rate": self.learning_rate(step),
         }
 
-    def _losses(self, part: Rollout, total: float) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _losses(self, part: Rollout, total: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Policy, value and entropy loss of a part, as shares of the means over all `total` real steps."""
         length = self.policy.sequence_length
         stats = self.policy.actor.get_stats(
@@ -166,7 +167,7 @@ class A2COptimizer(PluginOptimizer):
             mask=ModelUtils.list_to_tensor(batch[BufferKey.MASKS]),
         )
 
-    def _memories(self, memories: np.ndarray) -> Optional[torch.Tensor]:
+    def _memories(self, memories: np.ndarray) -> torch.Tensor | None:
         """[1, sequences, M] memory at the start of each sequence; None without memory."""
         if not self.policy.use_recurrent:
             return None
@@ -177,7 +178,7 @@ class A2COptimizer(PluginOptimizer):
         size = self.policy.behavior_spec.action_spec.continuous_size
         return AgentAction(actions[:, :size], list(actions[:, size:].long().unbind(dim=1)))
 
-    def rollout_values(self, rollout: RolloutBuffer) -> Tuple[StreamValues, StreamValues]:
+    def rollout_values(self, rollout: RolloutBuffer) -> tuple[StreamValues, StreamValues]:
         """Values of a rollout's states, and of the state after each segment.
 
         Args:
@@ -191,21 +192,21 @@ class A2COptimizer(PluginOptimizer):
         return self._values(rollout.observations()), self._values(rollout.last_observations())
 
     @torch.no_grad()
-    def _values(self, observations: List[np.ndarray]) -> StreamValues:
+    def _values(self, observations: list[np.ndarray]) -> StreamValues:
         values, _ = self.critic.critic_pass([ModelUtils.list_to_tensor(o) for o in observations])
         return {name: ModelUtils.to_numpy(value) for name, value in values.items()}
 
-    def _recurrent_values(self, rollout: RolloutBuffer) -> Tuple[StreamValues, StreamValues]:
+    def _recurrent_values(self, rollout: RolloutBuffer) -> tuple[StreamValues, StreamValues]:
         """One segment after the other: each starts from the critic's memory at the end of the agent's last one."""
         segments = [self._segment_values(rollout, k) for k in range(len(rollout.lengths))]
-        values, last_values, memories = zip(*segments)
+        values, last_values, memories = zip(*segments, strict=True)
         rollout[BufferKey.CRITIC_MEMORY] = np.concatenate(memories)
         return (
             {name: np.concatenate([value[name] for value in values]) for name in self.streams},
             {name: np.concatenate([value[name] for value in last_values]) for name in self.streams},
         )
 
-    def _segment_values(self, rollout: RolloutBuffer, k: int) -> Tuple[StreamValues, StreamValues, np.ndarray]:
+    def _segment_values(self, rollout: RolloutBuffer, k: int) -> tuple[StreamValues, StreamValues, np.ndarray]:
         """Values of a segment's T states, [1] of the state after it, and the critic's memory before each step."""
         stop = int(np.sum(rollout.lengths[: k + 1]))
         start = stop - int(rollout.lengths[k])
@@ -217,7 +218,7 @@ class A2COptimizer(PluginOptimizer):
             del self.critic_memory_dict[agent_id]
         return values, last_values, np.asarray(memories, dtype=np.float32)
 
-    def get_modules(self) -> Dict[str, Any]:
+    def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy."""
         return {**super().get_modules(), "Optimizer:critic": self._critic}
 

@@ -7,6 +7,7 @@ from typing import Optional
 import attr
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType
+
 from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative
 
 
@@ -55,7 +56,7 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Bound of the gradient's norm; 0 does not clip."""
 
     normalize_advantage: bool = True
-    """Scale the advantages of a rollout to mean 0 and deviation 1, which frees the learning rate from the rewards' scale."""
+    """Scale the advantages of a rollout to mean 0 and deviation 1: the learning rate then fits rewards of any size."""
 
     shared_critic: bool = False
     """One network body for policy and value."""
@@ -64,8 +65,8 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
         check_sizes(self)
         if self.num_epoch != 1:
             raise TrainerConfigError(
-                f"A2CSettings: hyperparameters: num_epoch: {self.num_epoch} is not valid; A2C takes one step a rollout: "
-                "leave it out, or use trainer_type: ppo for several epochs."
+                f"A2CSettings: hyperparameters: num_epoch: {self.num_epoch} is not valid; A2C takes one step a "
+                "rollout: leave it out, or use trainer_type: ppo for several epochs."
             )
         if self.beta_schedule is None:
             self.beta_schedule = self.learning_rate_schedule

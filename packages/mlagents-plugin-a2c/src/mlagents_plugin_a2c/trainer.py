@@ -1,15 +1,15 @@
 """The trainer of A2C: wiring of settings, policy and optimizer."""
 
-from typing import Any, Dict
+from typing import Any
 
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleActor
 from mlagents_envs.base_env import BehaviorSpec
-from mlagents_plugin_shared.trainers import RolloutTrainer
 
 from mlagents_plugin_a2c.optimizer import A2COptimizer
 from mlagents_plugin_a2c.settings import A2CSettings
+from mlagents_plugin_shared.trainers import RolloutTrainer
 
 TRAINER_NAME = "a2c"
 
@@ -26,7 +26,7 @@ class A2CTrainer(RolloutTrainer):
 
     def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> TorchPolicy:
         """Creates a policy for a behaviour, with the network of ML-Agents' PPO."""
-        actor_kwargs: Dict[str, Any] = {"conditional_sigma": False, "tanh_squash": False}
+        actor_kwargs: dict[str, Any] = {"conditional_sigma": False, "tanh_squash": False}
         if self.hyperparameters.shared_critic:
             actor_kwargs["stream_names"] = [signal.value for signal in self.trainer_settings.reward_signals]
         return TorchPolicy(

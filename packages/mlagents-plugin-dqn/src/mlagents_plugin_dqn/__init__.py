@@ -1,11 +1,11 @@
 """DQN for Unity ML-Agents: `trainer_type: dqn`."""
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 __version__ = "0.1.0"
 
 
-def get_type_and_setting() -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def get_type_and_setting() -> tuple[dict[str, Any], dict[str, Any]]:
     """Entry point of `mlagents.trainer_type`: the trainer and its settings, under the name of the trainer."""
     from mlagents_plugin_dqn.settings import DQNSettings
     from mlagents_plugin_dqn.trainer import DQNTrainer

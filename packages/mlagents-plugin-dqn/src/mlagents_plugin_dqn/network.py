@@ -1,6 +1,6 @@
 """The Q network, also in the form in which it is exported to Unity."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.settings import NetworkSettings
@@ -8,9 +8,10 @@ from mlagents.trainers.torch_entities.action_log_probs import ActionLogProbs
 from mlagents.trainers.torch_entities.agent_action import AgentAction
 from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents_envs.base_env import ActionSpec, ObservationSpec
+from torch import nn
+
 from mlagents_plugin_shared.exploration import greedy_actions
 from mlagents_plugin_shared.networks import BranchingQHead
-from torch import nn
 
 MODEL_EXPORT_VERSION = 3.0  # MLAgents2_0, the version that Unity's current loader expects
 
@@ -36,7 +37,7 @@ class QNetwork(nn.Module):
 
     def __init__(
         self,
-        observation_specs: List[ObservationSpec],
+        observation_specs: list[ObservationSpec],
         network_settings: NetworkSettings,
         action_spec: ActionSpec,
         num_streams: int,
@@ -59,8 +60,8 @@ class QNetwork(nn.Module):
         return self.network_body.memory_size
 
     def q_values(
-        self, observations: List[torch.Tensor], memories: Optional[torch.Tensor] = None, sequence_length: int = 1
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Q values of every action.
 
         Args:
@@ -75,38 +76,45 @@ class QNetwork(nn.Module):
         return self.head(encoding), memories
 
     def scores(
-        self, observations: List[torch.Tensor], memories: Optional[torch.Tensor] = None, sequence_length: int = 1
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, A] sum of the Q values over the reward streams, and the recurrent state."""
         q, memories = self.q_values(observations, memories, sequence_length)
         return q.sum(dim=1), memories
 
     def forward(
         self,
-        inputs: List[torch.Tensor],
+        inputs: list[torch.Tensor],
         masks: torch.Tensor,
-        memories: Optional[torch.Tensor] = None,
-    ) -> Tuple[torch.Tensor, ...]:
+        memories: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
         """Outputs of the exported model, in ML-Agents' order; both action outputs are the greedy legal actions."""
         scores, memories = self.scores(inputs, memories)
         actions = greedy_actions(scores, masks, self.branches)
         # Two nodes: ONNX does not take one tensor for two outputs.
-        outputs = [self.version_number, self.memory_size_vector, actions, self.discrete_act_size_vector, actions + 0]
+        outputs = [
+            self.version_number,
+            self.memory_size_vector,
+            actions,
+            self.discrete_act_size_vector,
+            actions + 0,
+        ]
         return (*outputs, memories) if self.memory_size else tuple(outputs)
 
     def get_action_and_stats(
         self,
-        inputs: List[torch.Tensor],
+        inputs: list[torch.Tensor],
         masks: torch.Tensor,
-        memories: Optional[torch.Tensor] = None,
+        memories: torch.Tensor | None = None,
         sequence_length: int = 1,
-    ) -> Tuple[AgentAction, Dict[str, Any], torch.Tensor]:
+    ) -> tuple[AgentAction, dict[str, Any], torch.Tensor]:
         """Greedy actions in the form that behavioural cloning reads; its log-probabilities are a softmax of Q."""
         scores, memories = self.scores(inputs, memories, sequence_length)
         actions = greedy_actions(scores, masks, self.branches)
         log_probs = [branch.log_softmax(dim=1) for branch in scores.split(self.branches, dim=1)]
         chosen = [
-            log_prob.gather(1, action.unsqueeze(1)).squeeze(1) for log_prob, action in zip(log_probs, actions.unbind(1))
+            log_prob.gather(1, action.unsqueeze(1)).squeeze(1)
+            for log_prob, action in zip(log_probs, actions.unbind(1), strict=True)
         ]
         action = AgentAction(None, [branch.unsqueeze(1) for branch in actions.unbind(1)])
         return action, {"log_probs": ActionLogProbs(None, chosen, log_probs)}, memories

@@ -1,6 +1,6 @@
 """The learner of DQN: double, dueling, n-step, for several branches and reward streams."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.buffer import AgentBuffer, BufferKey, RewardSignalUtil
@@ -10,6 +10,9 @@ from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.timers import timed
+
+from mlagents_plugin_dqn.network import QNetwork
+from mlagents_plugin_dqn.settings import DQNSettings, LossType
 from mlagents_plugin_shared.buffers import ReplayKey
 from mlagents_plugin_shared.exploration import greedy_actions
 from mlagents_plugin_shared.losses import huber, masked_mean, td_error
@@ -17,9 +20,6 @@ from mlagents_plugin_shared.networks import chosen_values, update_target_network
 from mlagents_plugin_shared.optimizers import PluginOptimizer
 from mlagents_plugin_shared.reward_streams import discount_key
 from mlagents_plugin_shared.targets import hold_end, n_step_target, td_target
-
-from mlagents_plugin_dqn.network import QNetwork
-from mlagents_plugin_dqn.settings import DQNSettings, LossType
 
 
 class DQNOptimizer(PluginOptimizer):
@@ -48,12 +48,12 @@ class DQNOptimizer(PluginOptimizer):
         return self.online
 
     @property
-    def network_bodies(self) -> List[NetworkBody]:
+    def network_bodies(self) -> list[NetworkBody]:
         """The online network's body; the target network copies its statistics when it is updated."""
         return [self.online.network_body]
 
     @timed
-    def update(self, batch: AgentBuffer, num_sequences: int) -> Dict[str, float]:
+    def update(self, batch: AgentBuffer, num_sequences: int) -> dict[str, float]:
         """One update of the online network, and of the target network when it is due.
 
         Args:
@@ -117,7 +117,7 @@ class DQNOptimizer(PluginOptimizer):
         observations = self._tensors(ObsUtil.from_buffer(batch, self._num_sensors))
         unrolled = [
             torch.cat([_sequences(first, length)[:, :1], _sequences(following, length)], dim=1).flatten(0, 1)
-            for first, following in zip(observations, next_observations)
+            for first, following in zip(observations, next_observations, strict=True)
         ]
         q, _ = network.q_values(unrolled, self._memories(batch), length + 1)
         return _sequences(q, length + 1)[:, 1:].flatten(0, 1)
@@ -148,7 +148,7 @@ class DQNOptimizer(PluginOptimizer):
         return ModelUtils.list_to_tensor(batch[BufferKey.MASKS])
 
     @staticmethod
-    def _tensors(arrays: List[Any]) -> List[torch.Tensor]:
+    def _tensors(arrays: list[Any]) -> list[torch.Tensor]:
         return [ModelUtils.list_to_tensor(array) for array in arrays]
 
     def _memories(self, batch: AgentBuffer) -> Any:
@@ -161,7 +161,7 @@ class DQNOptimizer(PluginOptimizer):
     def _per_stream(self, batch: AgentBuffer, key: Any) -> torch.Tensor:
         return torch.stack([ModelUtils.list_to_tensor(batch[key(name)]) for name in self.streams], dim=1)
 
-    def get_modules(self) -> Dict[str, Any]:
+    def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy."""
         return {
             **super().get_modules(),

@@ -1,6 +1,6 @@
 """Acting: epsilon-greedy over legal actions, each agent on its own."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
@@ -8,6 +8,7 @@ from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.base_env import ActionTuple, DecisionSteps
 from mlagents_envs.timers import timed
+
 from mlagents_plugin_shared.exploration import epsilon_greedy, greedy_actions
 from mlagents_plugin_shared.schedules import Schedule
 
@@ -30,7 +31,7 @@ class QPolicy(TorchPolicy):
         self.generator = torch.Generator(device="cpu").manual_seed(self.seed)
 
     @timed
-    def evaluate(self, decision_requests: DecisionSteps, global_agent_ids: List[str]) -> Dict[str, Any]:
+    def evaluate(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> dict[str, Any]:
         """Chooses an action for every agent that requests a decision.
 
         Args:
@@ -49,16 +50,16 @@ class QPolicy(TorchPolicy):
         epsilon = self.epsilon(self.get_current_step())
         actions = epsilon_greedy(greedy.cpu(), masks.cpu(), branches, epsilon, self.generator)
         action_tuple = ActionTuple(discrete=actions.numpy().astype(np.int32))
-        run_out: Dict[str, Any] = {"action": action_tuple, "env_action": action_tuple}
+        run_out: dict[str, Any] = {"action": action_tuple, "env_action": action_tuple}
         if self.use_recurrent:
             run_out["memory_out"] = ModelUtils.to_numpy(memories).squeeze(0)
         return run_out
 
-    def get_weights(self) -> Dict[str, Any]:
+    def get_weights(self) -> dict[str, Any]:
         """Weights and the step: self-play acts with copies, whose own step never grows."""
         return {**super().get_weights(), _STEP: self.get_current_step()}
 
-    def load_weights(self, values: Dict[str, Any]) -> None:
+    def load_weights(self, values: dict[str, Any]) -> None:
         """Takes over what `get_weights` of another policy gave."""
         weights = dict(values)
         self.set_step(weights.pop(_STEP))

@@ -6,6 +6,7 @@ from typing import Optional
 
 import attr
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, ScheduleType
+
 from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive
 
 

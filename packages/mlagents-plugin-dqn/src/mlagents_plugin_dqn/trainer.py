@@ -1,18 +1,18 @@
 """The trainer of DQN: wiring of settings, policy and optimizer."""
 
-from typing import Any, Dict
+from typing import Any
 
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import ScheduleType
 from mlagents_envs.base_env import BehaviorSpec
-from mlagents_plugin_shared import schedules
-from mlagents_plugin_shared.trainers import ReplayTrainer
 
 from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
 from mlagents_plugin_dqn.policy import QPolicy
 from mlagents_plugin_dqn.settings import DQNSettings
+from mlagents_plugin_shared import schedules
+from mlagents_plugin_shared.trainers import ReplayTrainer
 
 TRAINER_NAME = "dqn"
 
@@ -62,8 +62,11 @@ class DQNTrainer(ReplayTrainer):
         )
         return DQNOptimizer(self.policy, self.trainer_settings, target)
 
-    def _head_arguments(self) -> Dict[str, Any]:
-        return {"num_streams": len(self.trainer_settings.reward_signals), "dueling": self.hyperparameters.dueling}
+    def _head_arguments(self) -> dict[str, Any]:
+        return {
+            "num_streams": len(self.trainer_settings.reward_signals),
+            "dueling": self.hyperparameters.dueling,
+        }
 
     def _exploration_schedule(self) -> schedules.Schedule:
         """Epsilon by step; 0 where the user asks for inference or deterministic actions."""

@@ -191,9 +191,7 @@ class TransitionRing:
 
     def schema(self) -> RowShapes:
         """The shape of one row of each stored column; observations are counted by sensor."""
-        shapes: RowShapes = {
-            ObsUtil.get_name_at(i): store.ring.shape[1:] for i, store in enumerate(self.observations)
-        }
+        shapes: RowShapes = {ObsUtil.get_name_at(i): store.ring.shape[1:] for i, store in enumerate(self.observations)}
         shapes.update((key, column.shape[1:]) for key, column in self.columns.items())
         return shapes
 

@@ -74,6 +74,7 @@ class RolloutBuffer(MutableMapping):
         self._assigned: dict[Any, np.ndarray] = {}
         self._segments: list[tuple[str, int, bool, bool]] = []
         self._num_experiences = 0
+        self._changes = 0
 
     @property
     def num_experiences(self) -> int:
@@ -107,6 +108,7 @@ class RolloutBuffer(MutableMapping):
             ValueError: the segment has other columns or shapes than the first one.
         """
         self._check_or_allocate(segment)
+        self._changes += 1
         self._assigned.clear()
         for i, observation in enumerate(segment.observations):
             self._observations[i].extend(observation[:-1])
@@ -120,6 +122,7 @@ class RolloutBuffer(MutableMapping):
         """Drops all segments and assigned arrays; memory is kept for the next ones."""
         for array in (*self._observations, *self._last_observations, *self._columns.values()):
             array.clear()
+        self._changes += 1
         self._assigned.clear()
         self._segments.clear()
         self._num_experiences = 0
@@ -137,15 +140,23 @@ class RolloutBuffer(MutableMapping):
         return [array.values for array in self._last_observations]
 
     def batch(self) -> Batch:
-        """All N steps in the order of arrival, with next observations and everything that was assigned."""
-        return Batch(lazy=self._keys(), load=self._load, num_experiences=self.num_experiences)
+        """All N steps in the order of arrival, with next observations and everything that was assigned.
+
+        Columns are read at first use, which is too late after the next `add` or `clear` and raises RuntimeError.
+        """
+        changes = self._changes
+
+        def load(key: Any) -> np.ndarray:
+            if changes != self._changes:
+                raise RuntimeError(f"the rollout has changed since this batch was made; read {key} before that")
+            return self._load(key)
+
+        return Batch(lazy=self._keys(), load=load, num_experiences=self.num_experiences)
 
     def pad_time_major(self, values: np.ndarray, fill: float = 0) -> np.ndarray:
         """[N, ...] values of all steps as [T, K, ...], T the longest segment; `fill` after each end."""
         self._check_length("values", values)
-        padded = np.full(
-            (max(self.lengths, default=0), len(self._segments), *values.shape[1:]), fill, values.dtype
-        )
+        padded = np.full((max(self.lengths, default=0), len(self._segments), *values.shape[1:]), fill, values.dtype)
         padded[self._time_and_segment()] = values
         return padded
 
@@ -157,8 +168,7 @@ class RolloutBuffer(MutableMapping):
         """All steps once, in batches of whole sequences.
 
         Sequences have `sequence_length` steps of one segment. Where a segment ends within a sequence the rest
-        is
-        padding: MASKS is 0 there, ACTION_MASK is 1, everything else is 0. The last batch may be smaller.
+        is padding: MASKS is 0 there, ACTION_MASK is 1, everything else is 0. The last batch may be smaller.
 
         Args:
             batch_size: steps a batch, padding included; rounded down to whole sequences, at least one.
@@ -229,9 +239,7 @@ class RolloutBuffer(MutableMapping):
             self._shapes = found
             self._observations = [GrowingArray(rows) for rows in segment.observations]
             self._last_observations = [GrowingArray(rows[:0]) for rows in segment.observations]
-            self._columns = {
-                key: GrowingArray(segment.columns[key]) for key in found if key in segment.columns
-            }
+            self._columns = {key: GrowingArray(segment.columns[key]) for key in found if key in segment.columns}
         if found != self._shapes:
             raise ValueError(f"the buffer holds {describe(self._shapes)}, the segment has {describe(found)}")
 

@@ -52,9 +52,7 @@ class Segment:
         lengths = {key_name(key): len(column) for key, column in self.columns.items() if len(column) != steps}
         if steps < 1 or lengths or any(len(rows) != steps + 1 for rows in self.observations):
             found = [rows.shape for rows in self.observations]
-            raise ValueError(
-                f"a segment of {steps} steps: observations {found}, columns of other lengths {lengths}"
-            )
+            raise ValueError(f"a segment of {steps} steps: observations {found}, columns of other lengths {lengths}")
 
     def __len__(self) -> int:
         return len(self.observations[0]) - 1
@@ -81,9 +79,7 @@ def next_action(action: np.ndarray, ends: Any) -> np.ndarray:
 
 def row_shapes(segment: Segment, without: Collection[AgentBufferKey]) -> RowShapes:
     """The shape of one row of each observation and of each column but the keys in `without`."""
-    shapes: RowShapes = {
-        ObsUtil.get_name_at(i): rows.shape[1:] for i, rows in enumerate(segment.observations)
-    }
+    shapes: RowShapes = {ObsUtil.get_name_at(i): rows.shape[1:] for i, rows in enumerate(segment.observations)}
     shapes.update((key, column.shape[1:]) for key, column in segment.columns.items() if key not in without)
     return shapes
 

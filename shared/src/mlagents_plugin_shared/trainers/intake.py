@@ -1,7 +1,6 @@
 """What on-policy and off-policy trainers share: taking in trajectories, statistics and saving."""
 
 from abc import abstractmethod
-from typing import Dict
 
 import numpy as np
 from mlagents.trainers.buffer import BufferKey
@@ -51,7 +50,7 @@ class IntakeTrainer(RLTrainer):
             super()._maybe_save_model(step_after_process)
 
     @abstractmethod
-    def _store(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         """Puts a segment into the buffer.
 
         Args:
@@ -64,19 +63,19 @@ class IntakeTrainer(RLTrainer):
         for body in self.optimizer.network_bodies:
             update_normalization(body, observations)
 
-    def _evaluate_rewards(self, batch: Batch) -> Dict[str, np.ndarray]:
+    def _evaluate_rewards(self, batch: Batch) -> dict[str, np.ndarray]:
         return {
             name: signal.evaluate(batch) * signal.strength for name, signal in self.optimizer.reward_signals.items()
         }
 
-    def _count_rewards(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+    def _count_rewards(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         """Adds to the running returns of the agent's episode, for the statistics."""
         environment = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
         self.collected_rewards["environment"][segment.agent_id] += np.sum(environment)
         for name, stream in rewards.items():
             self.collected_rewards[name][segment.agent_id] += np.sum(stream)
 
-    def _report(self, stats: Dict[str, list]) -> None:
+    def _report(self, stats: dict[str, list]) -> None:
         """Reports the mean of each statistic that the updates returned."""
         for name, values in stats.items():
             self._stats_reporter.add_stat(name, float(np.mean(values)))

@@ -1,8 +1,7 @@
 """Trainer of off-policy algorithms: replay, a fixed ratio of updates to steps, and a replay that survives a resume."""
 
-import os
 from collections import defaultdict
-from typing import Dict, List
+from pathlib import Path
 
 import numpy as np
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
@@ -45,7 +44,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         if self.load and self.is_training:
             self._resume_replay()
 
-    def _store(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         self.update_buffer.add(segment)
         warm = max(self.hyperparameters.batch_size, self.hyperparameters.buffer_init_steps)
         if self.update_buffer.num_experiences >= warm:
@@ -59,7 +58,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
     def _update_policy(self) -> bool:
         """Takes the updates that have fallen due."""
         self.cumulative_returns_since_policy_update.clear()
-        stats: Dict[str, List[float]] = defaultdict(list)
+        stats: dict[str, list[float]] = defaultdict(list)
         num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
         while self._updates_due >= 1.0:
             self._updates_due -= 1.0
@@ -93,21 +92,21 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     def save_replay_buffer(self) -> None:
         """Writes the replay to the results folder, as a whole or not at all."""
-        path = os.path.join(self.artifact_path, REPLAY_FILE_NAME)
-        with replacing(path) as temporary, open(temporary, "wb") as file:
+        path = Path(self.artifact_path) / REPLAY_FILE_NAME
+        with replacing(path) as temporary, temporary.open("wb") as file:
             self.update_buffer.save_to_file(file)
-        logger.info(f"Saved {self.update_buffer.num_experiences} transitions ({os.path.getsize(path)} bytes) to {path}.")
+        logger.info(f"Saved {self.update_buffer.num_experiences} transitions ({path.stat().st_size} bytes) to {path}.")
 
     def _resume_replay(self) -> None:
-        path = os.path.join(self.artifact_path, REPLAY_FILE_NAME)
-        if not (self.checkpoint_replay_buffer and os.path.isfile(path)):
+        path = Path(self.artifact_path) / REPLAY_FILE_NAME
+        if not (self.checkpoint_replay_buffer and path.is_file()):
             logger.info(f"{self.brain_name}: resuming with an empty replay; save_replay_buffer: true keeps it.")
             return
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             self.update_buffer.load_from_file(file)
         logger.info(f"{self.brain_name}: loaded {self.update_buffer.num_experiences} transitions from {path}.")
 
 
-def _collect(stats: Dict[str, List[float]], new: Dict[str, float]) -> None:
+def _collect(stats: dict[str, list[float]], new: dict[str, float]) -> None:
     for name, value in new.items():
         stats[name].append(value)

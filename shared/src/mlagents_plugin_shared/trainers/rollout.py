@@ -1,7 +1,5 @@
 """Trainer of on-policy algorithms: rollouts whose values and advantages are computed in one pass."""
 
-from typing import Dict, List
-
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
@@ -27,7 +25,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         memory = self.trainer_settings.network_settings.memory
         self.update_buffer = RolloutBuffer(sequence_length=memory.sequence_length if memory else 1)
 
-    def _store(self, segment: Segment, rewards: Dict[str, np.ndarray]) -> None:
+    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         for name, stream in rewards.items():
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
         self.update_buffer.add(segment)
@@ -58,7 +56,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     def _add_advantages(self, rollout: RolloutBuffer) -> None:
         """Adds each stream's returns, and the advantages averaged over the streams as in ML-Agents' PPO."""
         values, last_values = self.optimizer.rollout_values(rollout)
-        advantages: List[np.ndarray] = []
+        advantages: list[np.ndarray] = []
         for name in self.optimizer.reward_signals:
             advantage = self._stream_advantages(rollout, name, values[name], last_values[name])
             rollout[RewardSignalUtil.returns_key(name)] = advantage + values[name]

@@ -34,13 +34,9 @@ def load(name: str) -> type[Scene]:
     try:
         scene = registered[name].load()
     except Exception as error:  # whatever somebody else's module raises
-        raise PlayerError(
-            f"Scene {name} cannot be loaded from {registered[name].value}: {error!r}."
-        ) from error
+        raise PlayerError(f"Scene {name} cannot be loaded from {registered[name].value}: {error!r}.") from error
     if not (isinstance(scene, type) and issubclass(scene, Scene)):
-        raise PlayerError(
-            f"Scene {name} ({registered[name].value}) is not a subclass of mlagents_player.Scene."
-        )
+        raise PlayerError(f"Scene {name} ({registered[name].value}) is not a subclass of mlagents_player.Scene.")
     return scene
 
 

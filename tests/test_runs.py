@@ -1,0 +1,235 @@
+"""Whole runs as a user starts them: the stock mlagents-learn, the plugins' wheels and the player, over the protocol."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
+SECONDS = 240
+
+DQN = {
+    "trainer_type": "dqn",
+    "hyperparameters": {"batch_size": 32, "buffer_size": 2000, "exploration_steps": 500, "save_replay_buffer": True},
+    "network_settings": {"hidden_units": 32, "num_layers": 1},
+    "max_steps": 400,
+    "time_horizon": 10,
+    "summary_freq": 200,
+}
+A2C = {
+    "trainer_type": "a2c",
+    "hyperparameters": {"buffer_size": 120},
+    "network_settings": {"hidden_units": 32, "num_layers": 1, "normalize": True},
+    "max_steps": 1200,
+    "time_horizon": 10,
+    "summary_freq": 600,
+}
+SCENES = {"Basic": DQN, "3DBall": A2C}
+
+
+def command(name: str, *arguments: object) -> list[str]:
+    """Command line of a script of this environment."""
+    return [str(SCRIPTS / name), *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def players(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the launchers of both scenes."""
+    folder = tmp_path_factory.mktemp("players")
+    subprocess.run(command("mlagents-player", "build", *SCENES, "--output", folder), check=True, timeout=SECONDS)
+    return folder
+
+
+def free_port() -> int:
+    """A port for the trainer, with room for a second worker."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return min(probe.getsockname()[1], 65000)
+
+
+def config(folder: Path, behavior: str, **changes: object) -> Path:
+    """Writes a configuration."""
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump({"behaviors": {behavior: {**SCENES.get(behavior, DQN), **changes}}}))
+    return file
+
+
+def learn(folder: Path, file: Path, *arguments: object) -> subprocess.CompletedProcess:
+    """Runs mlagents-learn to its end."""
+    line = command("mlagents-learn", file, "--base-port", free_port(), "--results-dir", folder / "results", *arguments)
+    return subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, env=ENVIRONMENT, cwd=folder)
+
+
+def trained(folder: Path, file: Path, *arguments: object) -> str:
+    """Runs mlagents-learn, which must end well, and gives its output."""
+    run = learn(folder, file, *arguments)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    return run.stdout
+
+
+def last_step(run: Path, behavior: str) -> int:
+    """Step of the newest numbered checkpoint."""
+    return max(int(file.stem.rpartition("-")[2]) for file in (run / behavior).glob(f"{behavior}-*.onnx"))
+
+
+@contextlib.contextmanager
+def started(line: list[str], folder: Path):
+    """A process in the background whose output goes to a file; it is ended by its process id."""
+    log = folder / f"{Path(line[0]).name}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=ENVIRONMENT)
+    try:
+        yield process, log
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
+    """Waits until a process has written a text."""
+    deadline = time.monotonic() + SECONDS
+    while text not in log.read_text():
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+@pytest.mark.parametrize("options", [{}, {"threaded": True}])
+def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behavior: str, options: dict) -> None:
+    """A model lies in results/, --resume goes on from its step, and --initialize-from starts at 0 with its weights."""
+    env = ("--env", players / behavior)
+    file = config(tmp_path, behavior, **options)
+    steps = SCENES[behavior]["max_steps"]
+    trained(tmp_path, file, *env, "--run-id", "first")
+    assert (tmp_path / "results" / "first" / f"{behavior}.onnx").stat().st_size > 0
+    first = last_step(tmp_path / "results" / "first", behavior)
+    assert first >= steps
+
+    file = config(tmp_path, behavior, **options, max_steps=first + steps // 2)
+    output = trained(tmp_path, file, *env, "--run-id", "first", "--resume")
+    assert f"Resuming training from step {first}" in output
+    assert last_step(tmp_path / "results" / "first", behavior) > first
+
+    output = trained(tmp_path, config(tmp_path, behavior), *env, "--run-id", "second", "--initialize-from", "first")
+    assert "Starting training from step 0" in output
+    assert not re.search("starts anew|does not fit", output)
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_run_with_two_environments(tmp_path: Path, players: Path, behavior: str) -> None:
+    """--num-envs 2 trains on both."""
+    output = trained(tmp_path, config(tmp_path, behavior), "--env", players / behavior, "--num-envs", 2)
+    assert output.count("Connected to Unity environment") == 2
+    assert (tmp_path / "results" / "ppo" / f"{behavior}.onnx").exists()
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_run_infers(tmp_path: Path, players: Path, behavior: str) -> None:
+    """--inference acts without training, and writes no checkpoint."""
+    file, run = config(tmp_path, behavior), tmp_path / "results" / "x"
+    trained(tmp_path, file, "--env", players / behavior, "--run-id", "x")
+    before = sorted(path.name for path in (run / behavior).glob("*.pt"))
+    arguments = ("--env", players / behavior, "--run-id", "x", "--resume", "--inference", "--base-port", free_port())
+    with started(command("mlagents-learn", file, *arguments), tmp_path) as (process, log):
+        wait_for("Not Training", log, process)
+    assert sorted(path.name for path in (run / behavior).glob("*.pt")) == before
+
+
+def test_run_waits_for_play(tmp_path: Path) -> None:
+    """Without --env the trainer listens on port 5004, and the player's Play button trains with it."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("localhost", 5004)) == 0:
+            pytest.skip("another trainer holds the Editor's port, 5004")
+    file = config(tmp_path, "Basic")
+    with started(command("mlagents-learn", file, "--run-id", "x"), tmp_path) as (process, log):
+        wait_for("Listening on port 5004", log, process)
+        play = subprocess.run(
+            command("mlagents-player", "play", "Basic"), capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path
+        )
+        assert process.wait(timeout=SECONDS) == 0
+    assert play.returncode == 0, play.stderr
+    assert (tmp_path / "results" / "x" / "Basic.onnx").exists()
+
+
+def test_exported_model_acts_as_the_checkpoint(tmp_path: Path, players: Path) -> None:
+    """results/<run>/Basic.onnx chooses what the saved network chooses, for 1,000 random observations and masks."""
+    import onnxruntime
+    import torch
+    from mlagents.trainers.settings import NetworkSettings
+    from mlagents_envs.base_env import ActionSpec, DimensionProperty, ObservationSpec, ObservationType
+
+    from mlagents_plugin_dqn.network import QNetwork
+
+    trained(tmp_path, config(tmp_path, "Basic"), "--env", players / "Basic", "--run-id", "x")
+    run = tmp_path / "results" / "x"
+    sensor = ObservationSpec((20,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "Basic")
+    settings = NetworkSettings(hidden_units=32, num_layers=1)
+    network = QNetwork([sensor], settings, ActionSpec(0, (3,)), num_streams=1, dueling=True)
+    network.load_state_dict(torch.load(run / "Basic" / "checkpoint.pt", weights_only=True)["Policy"])
+    rng = np.random.default_rng(0)
+    observations = rng.normal(size=(1000, 20)).astype(np.float32)
+    masks = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 1000)]
+    masks = np.maximum(masks, rng.integers(0, 2, (1000, 3))).astype(np.float32)
+    with torch.no_grad():
+        scores = network.scores([torch.as_tensor(observations)])[0].numpy()
+    expected = np.where(masks == 1, scores, -np.inf).argmax(axis=1)
+    model = onnxruntime.InferenceSession(run / "Basic.onnx", providers=["CPUExecutionProvider"])
+    feed = {"obs_0": observations, "action_masks": masks}
+    for actions in model.run(["discrete_actions", "deterministic_discrete_actions"], feed):
+        np.testing.assert_array_equal(actions[:, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "changes", "message"),
+    [
+        (
+            "Basic",
+            {"hyperparameters": {"learnig_rate": 0.1}},
+            r"learnig_rate is not a known key; did you mean learning_rate",
+        ),
+        ("Basic", {"hyperparameters": {"learning_rate": -0.1}}, r"learning_rate: -0\.1 is not valid"),
+        (
+            "Basic",
+            {"hyperparameters": {"batch_size": 99, "buffer_size": 9}},
+            r"batch_size: 99 .* buffer_size, which is 9",
+        ),
+        ("3DBall", {"hyperparameters": {"num_epoch": 3}}, r"num_epoch: 3 .* trainer_type: ppo"),
+        ("Basic", {"trainer_type": "dqm"}, r"Invalid trainer type dqm was found"),
+    ],
+)
+def test_faulty_file_is_refused_before_anything_is_written(
+    tmp_path: Path, behavior: str, changes: dict, message: str
+) -> None:
+    """The last line says what is wrong and what to do, the exit code is not 0, and there is no results folder."""
+    run = learn(tmp_path, config(tmp_path, behavior, **changes), "--run-id", "x")
+    assert run.returncode != 0
+    assert re.search(message, run.stderr.strip().splitlines()[-1])
+    assert not (tmp_path / "results").exists()
+
+
+def test_dqn_refuses_continuous_actions_by_name(tmp_path: Path, players: Path) -> None:
+    """3DBall with trainer_type dqn: one line with the behaviour and what to use instead, and no model."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"behaviors": {"3DBall": DQN}}))
+    run = learn(tmp_path, file, "--env", players / "3DBall", "--run-id", "x")
+    assert run.returncode != 0
+    assert re.search(r"Behavior 3DBall has 2 continuous actions.*sac, ppo or a2c", run.stderr)
+    assert not list(tmp_path.rglob("*.onnx"))
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_this_environment_holds_the_wheels() -> None:
+    """The commands above are this environment's own."""
+    assert Path(sys.executable).parent == SCRIPTS
+    assert any(SCRIPTS.glob("mlagents-learn*"))
