@@ -1,4 +1,4 @@
-"""Buffers against ML-Agents' `AgentBuffer`, on the same data in one process: `python benchmarks/buffers.py`.
+"""Buffers against ML-Agents' `AgentBuffer`, on the same data in one process: `nox -s bench -- buffers`.
 
 Times are medians of repeats that alternate between the two, so that a busy machine slows both alike: trust
 the ratios more than the times. AgentBuffer samples all of its keys, ours those that are read. Bytes are what
@@ -14,16 +14,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import AgentBuffer, BufferKey
+from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents.trainers.trajectory import AgentExperience, ObsUtil, Trajectory
-from mlagents_envs.base_env import ActionSpec, ActionTuple
+from mlagents_envs.base_env import (
+    ActionSpec,
+    ActionTuple,
+    BehaviorSpec,
+    DimensionProperty,
+    ObservationSpec,
+    ObservationType,
+)
 
-from mlagents_plugin_shared.buffers import ReplayBuffer, RolloutBuffer
+from mlagents_plugin_dqn.trainer import DQNTrainer
+from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey, RolloutBuffer
+from mlagents_plugin_shared.reward_streams import add_step_rewards
 from mlagents_plugin_shared.trajectories import trajectory_to_segment
 
 BATCH = 256
+UPDATE_BATCH = 128
 HORIZON = 64
 ACTIONS = ActionSpec(0, (3,))
 # What a double DQN reads of a one-step batch.
@@ -157,6 +170,43 @@ def memory(floats: int, transitions: int) -> Line:
     return Line(f"memory, {floats} floats", "B a transition", theirs, ours)
 
 
+def updates(floats: int, capacity: int, repeats: int) -> Line:
+    """A one-step DQN update, from the draw of the batch to the optimizer's step, fed from either buffer."""
+    dqn = trainer(floats, capacity)
+    theirs, signals = AgentBuffer(), dqn.optimizer.reward_signals
+    for seed in range(capacity // HORIZON):
+        fake = trajectory(floats, seed)
+        add_to_theirs(theirs, fake)
+        add_to_ours(dqn.update_buffer, fake)
+
+    def update_from_theirs() -> None:
+        batch = theirs.sample_mini_batch(UPDATE_BATCH)
+        batch[ReplayKey.NEXT_ACTION_MASK] = batch[BufferKey.ACTION_MASK]  # it has no next mask: some mask will do
+        batch[BufferKey.DONE] = np.array(batch[BufferKey.DONE])
+        add_step_rewards(batch, signals)
+        dqn.optimizer.update(batch, UPDATE_BATCH)
+
+    def update_from_ours() -> None:
+        dqn.optimizer.update(dqn._sample(), UPDATE_BATCH)
+
+    times = compare(update_from_theirs, update_from_ours, repeats)
+    return Line(f"DQN update, batch {UPDATE_BATCH}, {floats} floats", "us", *times)
+
+
+def trainer(floats: int, capacity: int) -> DQNTrainer:
+    """A DQN trainer with two layers of 128 and one-step returns."""
+    register_trainer_plugins()
+    config = {
+        "trainer_type": "dqn",
+        "hyperparameters": {"batch_size": UPDATE_BATCH, "buffer_size": capacity, "n_step": 1},
+    }
+    result = DQNTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, "")
+    sensor = ObservationSpec((floats,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
+    behavior = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+    result.add_policy(behavior, result.create_policy(behavior, BehaviorSpec([sensor], ACTIONS)))
+    return result
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Buffers against ML-Agents' AgentBuffer.")
@@ -168,6 +218,7 @@ def main() -> None:
         lines = sampling(floats, arguments.capacity, arguments.repeats)
         lines += intake(floats, max(arguments.repeats // 10, 1))
         lines.append(memory(floats, 20_000))
+        lines.append(updates(floats, arguments.capacity, arguments.repeats))
         print("\n".join(map(str, lines)))
 
 
