@@ -55,8 +55,8 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     max_grad_norm: float = attr.ib(default=0.5, validator=not_negative)
     """Bound of the gradient's norm; 0 does not clip."""
 
-    normalize_advantage: bool = True
-    """Scale the advantages of a rollout to mean 0 and deviation 1: the learning rate then fits rewards of any size."""
+    normalize_advantage: bool = False
+    """Advantages of a rollout to mean 0 and deviation 1; once a policy is good, that blows up what is only noise."""
 
     shared_critic: bool = False
     """One network body for policy and value."""
