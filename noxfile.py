@@ -192,7 +192,8 @@ def install(session: nox.Session, *requirements: str, ours: bool = True) -> None
     # A wheel that was built again has its old version: uv would keep the one that is installed.
     again = [f"--reinstall-package={name}" for name in PACKAGES]
     links = [f"--find-links={link}" for link in find_links()]
-    session.install(*requirements, "--constraint", str(file), *again, *links)
+    # Compiled once here rather than at every start: some machines forbid Python to write its caches.
+    session.install(*requirements, "--compile-bytecode", "--constraint", str(file), *again, *links)
 
 
 def constraints(session: nox.Session, *, ours: bool = True) -> list[str]:

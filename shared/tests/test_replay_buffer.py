@@ -179,6 +179,21 @@ def test_replay_buffer_live_transitions_never_exceed_capacity():
     assert buffer.nbytes == 10 * (4 + 4 + 4 + 4 + 4) + 16 * 4 + 10 * (4 + 1) + 11
 
 
+def test_replay_buffer_joints_leave_nothing_aside():
+    """The observation at a cut is needed until the next segment is linked; then its place is used again."""
+    buffer = filled(*(counting_segment(start, 2) for start in range(0, 90, 2)))
+    assert buffer.num_experiences == 89
+    # 100 rows and never more than the first 16 slots aside, though 45 segments are alive.
+    assert buffer.nbytes == 100 * (4 + 4 + 4 + 4 + 4) + 16 * 4 + 100 * (4 + 1) + 101
+
+
+def test_replay_buffer_reused_rows_forget_their_end():
+    """Where an episode ended before, a transition in the middle of a later one is not done."""
+    buffer = filled(counting_segment(0, 3, terminated=True), counting_segment(10, 8, terminated=True), capacity=8)
+    sampled = windows(buffer, 1)
+    assert [count for count in sorted(sampled) if sampled[count][3]] == [17]
+
+
 def test_replay_buffer_samples_uniformly():
     """Each transition that can be sampled is drawn equally often, others never."""
     buffer = filled(counting_segment(0, 10), counting_segment(50, 11, agent_id="b", terminated=True))
@@ -396,6 +411,16 @@ def test_replay_buffer_loaded_into_less_room_keeps_the_newest():
     assert sampled[10] == (2, 12, mask(12), False, [10, 11])
     loaded.add(counting_segment(13, 2, terminated=True))
     assert windows(loaded, 4)[11] == (4, 15, [1, 1, 1, 1], True, [11, 12, 13, 14])
+
+
+def test_replay_buffer_loaded_into_less_room_drops_older_ends():
+    """Ends whose transitions find no room are left out, and the others still belong to theirs."""
+    episodes = [counting_segment(start, 3, terminated=True) for start in (0, 10, 20, 30)]
+    loaded = ReplayBuffer(5)
+    loaded.load_from_file(saved(filled(*episodes)))
+    sampled = windows(loaded, 3)
+    assert sampled[22] == (1, 23, [1, 1, 1, 1], True, [22])
+    assert sampled[30] == (3, 33, [1, 1, 1, 1], True, [30, 31, 32])
 
 
 def test_replay_buffer_loaded_into_more_room_goes_on():

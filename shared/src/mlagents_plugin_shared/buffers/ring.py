@@ -216,8 +216,8 @@ class TransitionRing:
         The agent's id alone is no proof: an environment that was reset begins a new episode under the same
         id.
         """
-        former = self.unfinished.pop(segment.agent_id, -1)
-        if former < self.oldest:
+        former = self.unfinished.pop(segment.agent_id, None)
+        if former is None:
             return
         row = former % self.capacity
         slot = self.following[row] - self.capacity
