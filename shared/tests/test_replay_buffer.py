@@ -189,9 +189,10 @@ def test_replay_buffer_joints_leave_nothing_aside():
 
 def test_replay_buffer_reused_rows_forget_their_end():
     """Where an episode ended before, a transition in the middle of a later one is not done."""
-    buffer = filled(counting_segment(0, 3, terminated=True), counting_segment(10, 8, terminated=True), capacity=8)
-    sampled = windows(buffer, 1)
-    assert [count for count in sorted(sampled) if sampled[count][3]] == [17]
+    # Rows 0 to 2, 3 to 7, then 0 to 7 again: row 2 was an end and is the third step of the last episode.
+    episodes = [counting_segment(start, length, terminated=True) for start, length in ((0, 3), (10, 5), (20, 8))]
+    sampled = windows(filled(*episodes, capacity=8), 1)
+    assert [count for count in sorted(sampled) if sampled[count][3]] == [27]
 
 
 def test_replay_buffer_samples_uniformly():

@@ -5,7 +5,7 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
 
-from build import BEHAVIOR, behavior_spec, decision_steps, random_legal, trainer
+from dqn_testing import BEHAVIOR, behavior_spec, decision_steps, random_legal, trainer
 
 OFFSETS = np.array([0, 3])
 

@@ -8,7 +8,7 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
-from build import ACTIONS, MEMORY, batch, fill, segment, trainer
+from a2c_testing import ACTIONS, MEMORY, batch, fill, segment, trainer
 from mlagents_plugin_a2c.optimizer import normalize
 from mlagents_plugin_shared.targets import gae
 

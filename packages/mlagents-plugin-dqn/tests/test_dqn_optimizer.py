@@ -6,7 +6,7 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
-from build import behavior_spec, random_legal, segment, trainer
+from dqn_testing import behavior_spec, random_legal, segment, trainer
 from mlagents_plugin_shared.buffers import ReplayKey
 from mlagents_plugin_shared.reward_streams import discount_key
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from build import behavior_spec, decision_steps, random_legal, trainer
+from dqn_testing import behavior_spec, decision_steps, random_legal, trainer
 
 MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
 
