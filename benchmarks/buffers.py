@@ -98,15 +98,18 @@ def add_to_ours(buffer: ReplayBuffer | RolloutBuffer, fake: Trajectory) -> None:
     buffer.add(trajectory_to_segment(fake, ACTIONS))
 
 
-def compare(theirs: Callable[[], object], ours: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median microseconds of a call of each, after one call to warm up."""
+def compare(
+    theirs: Callable[[], object], ours: Callable[[], object], repeats: int, calls: int = 1
+) -> tuple[float, float]:
+    """Median microseconds of a call of each, over repeats of some calls in a row, after one repeat to warm up."""
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(repeats + 1):
         for call, record in zip((theirs, ours), times, strict=True):
             start = time.perf_counter()
-            call()
+            for _ in range(calls):
+                call()
             if repeat:
-                record.append(time.perf_counter() - start)
+                record.append((time.perf_counter() - start) / calls)
     return statistics.median(times[0]) * 1e6, statistics.median(times[1]) * 1e6
 
 
@@ -125,8 +128,8 @@ def sampling(floats: int, capacity: int, repeats: int) -> list[Line]:
     def sample_theirs() -> None:
         tensors(theirs.sample_mini_batch(BATCH))
 
-    one = compare(sample_theirs, lambda: tensors(ours.sample_mini_batch(BATCH)), repeats)
-    three = compare(sample_theirs, lambda: tensors(ours.sample_n_step(BATCH, 3)), repeats)
+    one = compare(sample_theirs, lambda: tensors(ours.sample_mini_batch(BATCH)), repeats, calls=5)
+    three = compare(sample_theirs, lambda: tensors(ours.sample_n_step(BATCH, 3)), repeats, calls=5)
     name = f"sample {BATCH}, {floats} floats, to tensors"
     return [Line(name, "us", *one), Line(f"{name}, 3-step", "us", *three)]
 

@@ -289,6 +289,16 @@ def test_replay_buffer_columns_read_oldest_first():
     assert BufferKey.ADVANTAGES not in buffer
 
 
+def test_replay_buffer_has_no_keys_before_the_first_transition():
+    """An empty buffer claims no columns, and has all of them after its first segment or loaded file."""
+    buffer, loaded = ReplayBuffer(10), ReplayBuffer(10)
+    assert list(buffer) == []
+    buffer.add(counting_segment(0, 5))
+    loaded.load_from_file(saved(buffer))
+    assert set(buffer) == set(loaded) == set(loaded.sample_mini_batch(2))
+    assert BufferKey.MASKS in buffer
+
+
 def test_replay_buffer_truncate_drops_the_oldest():
     """`truncate` keeps the newest transitions, in whole sequences."""
     buffer = filled(counting_segment(0, 10, terminated=True))

@@ -46,8 +46,8 @@ def test_a_rollout_takes_one_optimizer_step() -> None:
     a2c = trainer(batch_size=8)
     fill(a2c)
     step(a2c, sgd=False)
-    counts = {state["step"].item() for state in a2c.optimizer.optimizer.state.values()}
-    assert counts == {1.0}
+    counts = {int(state["step"]) for state in a2c.optimizer.optimizer.state.values()}
+    assert counts == {1}
     assert a2c.update_buffer.num_experiences == 0
 
 

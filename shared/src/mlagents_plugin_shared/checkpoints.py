@@ -7,6 +7,7 @@ from typing import Any
 from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME, TorchModelSaver
+from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents_envs.logging_util import get_logger
 
@@ -19,7 +20,7 @@ logger = get_logger(__name__)
 class CheckpointSaver(TorchModelSaver):
     """ML-Agents' model saver with files that are whole or absent, and an export that works on every torch."""
 
-    def register(self, module) -> None:
+    def register(self, module: TorchPolicy | TorchOptimizer) -> None:
         """Adds the modules of a policy or optimizer to what is saved."""
         is_first_policy = self.policy is None and isinstance(module, TorchPolicy)
         super().register(module)

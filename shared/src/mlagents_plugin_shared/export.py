@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from mlagents.torch_utils import torch
+from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import SerializationSettings
 from mlagents.trainers.torch_entities.model_serialization import ModelSerializer, exporting_to_onnx
 from mlagents_envs.logging_util import get_logger
@@ -22,7 +23,7 @@ class OnnxExporter(ModelSerializer):
     whole, so that a killed run leaves no half model.
     """
 
-    def __init__(self, policy) -> None:
+    def __init__(self, policy: TorchPolicy) -> None:
         super().__init__(policy)
         for name in self.output_names:
             if name.startswith("deterministic_") or name == "recurrent_out":

@@ -42,14 +42,19 @@ def add_window_rewards(batch: Batch, window: Batch, signals: RewardSignals) -> N
         window: the B * n single steps of these windows, in order.
         signals: reward streams by name.
     """
-    horizon = torch.as_tensor(batch[ReplayKey.HORIZON])
-    done = torch.as_tensor(batch[BufferKey.DONE])
+    horizon = _on_cpu(batch[ReplayKey.HORIZON])
+    done = _on_cpu(batch[BufferKey.DONE])
     for name, signal in signals.items():
-        rewards = torch.as_tensor(_evaluate(signal, window).reshape(batch[ReplayKey.WINDOW].shape))
+        rewards = _on_cpu(_evaluate(signal, window).reshape(batch[ReplayKey.WINDOW].shape))
         ended = torch.zeros_like(done) if signal.ignore_done else done
         reward, discount = n_step_return(rewards, horizon, ended, signal.gamma)
-        batch[RewardSignalUtil.rewards_key(name)] = reward
-        batch[discount_key(name)] = discount
+        batch[RewardSignalUtil.rewards_key(name)] = reward.numpy()
+        batch[discount_key(name)] = discount.numpy()
+
+
+def _on_cpu(array: np.ndarray) -> torch.Tensor:
+    """A view of the array; with CUDA, torch's default device would take a copy to the GPU and back."""
+    return torch.as_tensor(array, device="cpu")
 
 
 def _evaluate(signal: BaseRewardProvider, batch: Batch) -> np.ndarray:

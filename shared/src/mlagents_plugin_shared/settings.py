@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
 import difflib
-from typing import Any, Callable, ClassVar, Dict
+from typing import Any, Callable, ClassVar, Dict, cast
 
 import attr
 import cattr
@@ -67,7 +67,7 @@ def _fault(settings: Any, key: str, value: Any, remedy: str) -> str:
     return f"{type(settings).__name__}: hyperparameters: {key}: {value} is not valid; {remedy}."
 
 
-def _unknown(class_type: type, key: str) -> str:
+def _unknown(class_type: Any, key: str) -> str:
     names = [field.name for field in attr.fields(class_type)]
     text = f"{class_type.__name__}: hyperparameters: {key} is not a known key"
     if key in class_type.moved_keys:
@@ -76,14 +76,14 @@ def _unknown(class_type: type, key: str) -> str:
     return f"{text}; did you mean {nearest[0]}?" if nearest else f"{text}; the known ones are {', '.join(names)}."
 
 
-def _checked_structure(key: str, value: Any, class_type: type) -> Any:
+def _checked_structure(key: str, value: Any, class_type: Any) -> Any:
     if not issubclass(class_type, CheckedSettings):
         return _host_structure(key, value, class_type)
     fields = attr.fields_dict(class_type)
     if key not in fields:
         raise TrainerConfigError(_unknown(class_type, key))
     try:
-        return cattr.structure(value, fields[key].type)
+        return cattr.structure(value, cast(type, fields[key].type))
     except (TypeError, ValueError) as error:
         text = f"{class_type.__name__}: hyperparameters: {key}: {value!r} is not valid; {error}."
         raise TrainerConfigError(text) from None

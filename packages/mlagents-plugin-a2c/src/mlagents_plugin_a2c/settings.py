@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Optional
 
 import attr
 from mlagents.trainers.exception import TrainerConfigError
@@ -43,7 +42,9 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     beta: float = attr.ib(default=0.0, validator=not_negative)
     """Weight of the entropy bonus; more keeps the policy random for longer."""
 
-    beta_schedule: Optional[ScheduleType] = None
+    beta_schedule: ScheduleType = attr.ib(
+        default=attr.Factory(lambda self: self.learning_rate_schedule, takes_self=True)
+    )
     """linear: beta falls to 1e-5 at max_steps; default: as learning_rate_schedule."""
 
     lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0))
@@ -68,5 +69,3 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
                 f"A2CSettings: hyperparameters: num_epoch: {self.num_epoch} is not valid; A2C takes one step a "
                 "rollout: leave it out, or use trainer_type: ppo for several epochs."
             )
-        if self.beta_schedule is None:
-            self.beta_schedule = self.learning_rate_schedule

@@ -46,7 +46,9 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     tau: float = attr.ib(default=1.0, validator=[positive, between(0.0, 1.0)])
     """How far the target network moves to the online network at each of its updates; 1 copies it."""
 
-    target_update_interval: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
+    target_update_interval: int = attr.ib(
+        default=attr.Factory(lambda self: 1 if self.tau < 1.0 else 1000, takes_self=True), validator=positive
+    )
     """Gradient updates between two updates of the target network; default 1 where tau < 1, else 1000."""
 
     double: bool = True
@@ -66,5 +68,3 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
 
     def __attrs_post_init__(self) -> None:
         check_sizes(self)
-        if self.target_update_interval is None:
-            self.target_update_interval = 1 if self.tau < 1.0 else 1000

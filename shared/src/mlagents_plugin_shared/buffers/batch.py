@@ -43,7 +43,8 @@ class Batch(MutableMapping):
         self._columns: dict[Any, np.ndarray | None] = dict.fromkeys(lazy)
         self._load = load
         self._num_experiences = num_experiences
-        self.update(columns or {})
+        if columns:
+            self.update(columns)
 
     @property
     def num_experiences(self) -> int:

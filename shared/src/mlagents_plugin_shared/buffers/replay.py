@@ -59,6 +59,8 @@ class ReplayBuffer(Mapping):
         self._filled = TransitionRing(capacity)
         self._generator = np.random.default_rng(seed)
         self._appended = AppendedColumns()
+        # Kept, because enumeration keys are slow to hash; they never change once there is a transition.
+        self._keys: dict[Any, None] = {}
 
     @property
     def _ring(self) -> TransitionRing:
@@ -158,11 +160,12 @@ class ReplayBuffer(Mapping):
         if sequence_length < 1:
             raise ValueError(f"sequence_length must be at least 1, not {sequence_length}")
         starts = self._draw(max(batch_size // sequence_length, 1))
+        if sequence_length == 1:
+            return self._batch(starts, starts)
         window, horizon = self._windows(starts, sequence_length)
         batch = self.gather(window)
-        if sequence_length > 1:
-            real = np.arange(sequence_length) < horizon[:, None]
-            batch[BufferKey.MASKS] = real.ravel().astype(np.float32)
+        real = np.arange(sequence_length) < horizon[:, None]
+        batch[BufferKey.MASKS] = real.ravel().astype(np.float32)
         return batch
 
     def truncate(self, max_length: int, sequence_length: int = 1) -> None:
@@ -254,4 +257,6 @@ class ReplayBuffer(Mapping):
 
     def _batch(self, rows: np.ndarray, last: np.ndarray) -> Batch:
         load = Selection(self._ring, rows, last)
-        return Batch(lazy=selection_keys(self._ring), load=load, num_experiences=len(rows))
+        if not self._keys:
+            self._keys = dict.fromkeys(selection_keys(self._ring))
+        return Batch(lazy=self._keys, load=load, num_experiences=len(rows))

@@ -83,7 +83,9 @@ class Selection:
 
 
 def selection_keys(ring: TransitionRing) -> Iterator[Any]:
-    """The keys that a `Selection` of this ring can load."""
+    """The keys that a `Selection` of this ring can load; none before the first transition."""
+    if not ring.columns:
+        return
     for sensor in range(len(ring.observations)):
         yield ObsUtil.get_name_at(sensor)
         yield ObsUtil.get_name_at_next(sensor)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
@@ -32,7 +33,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     n_step = 1
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.update_buffer = ReplayBuffer(self.hyperparameters.buffer_size, seed=self.seed)
         self._updates_due = 0.0

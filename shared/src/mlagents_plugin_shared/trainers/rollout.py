@@ -1,5 +1,7 @@
 """Trainer of on-policy algorithms: rollouts whose values and advantages are computed in one pass."""
 
+from typing import Any
+
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
@@ -20,7 +22,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     A plugin writes `create_policy` and `create_optimizer`; its optimizer has `rollout_values`.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         memory = self.trainer_settings.network_settings.memory
         self.update_buffer = RolloutBuffer(sequence_length=memory.sequence_length if memory else 1)
