@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mlagents.plugins import all_trainer_settings, all_trainer_types
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, OnPolicyHyperparamSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
@@ -14,8 +15,9 @@ from mlagents.trainers.torch_entities.networks import SimpleActor
 from mlagents_plugin_shared.buffers import Batch
 from mlagents_plugin_shared.optimizers import PluginOptimizer
 from mlagents_plugin_shared.reward_streams import discount_key
-from mlagents_plugin_shared.testing import Corridor, train
+from mlagents_plugin_shared.testing import Corridor, Recall, train
 from mlagents_plugin_shared.trainers import ReplayTrainer, RolloutTrainer
+from mlagents_plugin_shared.trainers.replay import REPLAY_FILE_NAME
 
 
 @attr.s(auto_attribs=True)
@@ -145,6 +147,20 @@ def test_replay_trainer_resumes_with_its_replay(tmp_path: Path) -> None:
         kept.append(again.update_buffer.num_experiences)
     assert kept[0] > 350
     assert kept[1] < 100
+
+
+@pytest.mark.parametrize("content", [b"garbage", None])
+def test_replay_trainer_refuses_a_replay_that_does_not_fit(tmp_path: Path, content: bytes | None) -> None:
+    """A damaged file, or that of another behaviour, is named with the remedy."""
+    settings = config("replay", max_steps=100, save_replay_buffer=True)
+    train(Corridor(), settings, tmp_path / "run")
+    file = tmp_path / "run" / "Toy" / REPLAY_FILE_NAME
+    if content is None:
+        train(Recall(), settings, tmp_path / "other")
+        content = (tmp_path / "other" / "Toy" / REPLAY_FILE_NAME).read_bytes()
+    file.write_bytes(content)
+    with pytest.raises(TrainerConfigError, match=r"last_replay_buffer.*Delete it"):
+        train(Corridor(), settings, tmp_path / "run", resume=True)
 
 
 def test_normalization_follows_the_data(tmp_path: Path) -> None:

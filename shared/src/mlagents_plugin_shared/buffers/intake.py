@@ -113,7 +113,7 @@ def _split(arrays: dict[AgentBufferKey, np.ndarray]) -> Iterator[Segment]:
     ends = arrays[BufferKey.DONE].copy()
     ends[-1:] = True
     for now, then in zip(observations, following, strict=True):
-        ends[:-1] |= (now[1:] != then[:-1]).reshape(len(ends) - 1, -1).any(axis=1)
+        ends[:-1] |= (now[1:] != then[:-1]).any(axis=tuple(range(1, now.ndim)))
     start = 0
     for end in np.flatnonzero(ends) + 1:
         terminated = bool(arrays[BufferKey.DONE][end - 1])

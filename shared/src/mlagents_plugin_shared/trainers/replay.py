@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
 from mlagents.trainers.trainer.rl_trainer import RLTrainer
+from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
@@ -103,9 +105,24 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         if not (self.checkpoint_replay_buffer and path.is_file()):
             logger.info(f"{self.brain_name}: resuming with an empty replay; save_replay_buffer: true keeps it.")
             return
-        with path.open("rb") as file:
-            self.update_buffer.load_from_file(file)
+        try:
+            with path.open("rb") as file:
+                self.update_buffer.load_from_file(file)
+            self._check_replay()
+        except (OSError, ValueError) as error:
+            raise TrainerConfigError(
+                f"{self.brain_name}: the replay {path} cannot be loaded: {error}. "
+                "Delete it, or set save_replay_buffer: false, to go on with an empty replay."
+            ) from None
         logger.info(f"{self.brain_name}: loaded {self.update_buffer.num_experiences} transitions from {path}.")
+
+    def _check_replay(self) -> None:
+        """Raises ValueError unless the replay holds what the behaviour observes."""
+        observed = [spec.shape for spec in self.policy.behavior_spec.observation_specs]
+        shapes = self.update_buffer.row_shapes
+        held = [shapes.get(ObsUtil.get_name_at(i)) for i in range(len(observed))]
+        if shapes and held != observed:
+            raise ValueError(f"it holds observations of shape {held}, but the behaviour has {observed}")
 
 
 def _collect(stats: dict[str, list[float]], new: dict[str, float]) -> None:
