@@ -1,4 +1,4 @@
-"""The configurations keep what their headers promise: whole trainings of minutes, one a seed, through mlagents-learn."""
+"""The configurations keep what their headers promise: whole trainings of minutes through mlagents-learn."""
 
 import re
 import subprocess
