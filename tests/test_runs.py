@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -60,7 +61,8 @@ def free_port() -> int:
 def config(folder: Path, behavior: str, **changes: object) -> Path:
     """Writes a configuration."""
     file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump({"behaviors": {behavior: {**SCENES.get(behavior, DQN), **changes}}}))
+    settings = {**SCENES[behavior], **changes}
+    file.write_text(yaml.safe_dump({"behaviors": {behavior: settings}}, sort_keys=False))
     return file
 
 
@@ -87,12 +89,23 @@ def started(line: list[str], folder: Path):
     """A process in the background whose output goes to a file; it is ended by its process id."""
     log = folder / f"{Path(line[0]).name}.log"
     with log.open("w") as output:
-        process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=ENVIRONMENT)
+        process = subprocess.Popen(
+            line, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=ENVIRONMENT, start_new_session=True
+        )
     try:
         yield process, log
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ends a trainer and its workers, which are in its process group; the players then end by themselves."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait(timeout=60)
 
 
 def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:

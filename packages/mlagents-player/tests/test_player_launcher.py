@@ -40,8 +40,8 @@ def test_build_leaves_one_file(platform: str, tmp_path: Path) -> None:
 
 def test_shell_launcher_quotes_its_words() -> None:
     """Spaces, quotes and dollars in a path are taken literally; arguments go through as they are."""
-    script = launcher.shell_launcher("Basic", "/home/o'neill $x/my python")
-    assert script == (b"#!/bin/sh\nexec '/home/o'\"'\"'neill $x/my python' -m mlagents_player run Basic \"$@\"\n")
+    script = launcher.shell_launcher("Basic", "~o'neill $x/my python")
+    assert script == (b"#!/bin/sh\nexec '~o'\"'\"'neill $x/my python' -m mlagents_player run Basic \"$@\"\n")
 
 
 @pytest.mark.parametrize(("architecture", "starter"), [("AMD64", "t64.exe"), ("ARM64", "t64-arm.exe")])
