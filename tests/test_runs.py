@@ -175,6 +175,18 @@ def test_run_waits_for_play(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "x" / "Basic.onnx").exists()
 
 
+@pytest.mark.skipif("MLAGENTS_REFERENCE_DATA" not in os.environ, reason="MLAGENTS_REFERENCE_DATA is not set")
+@pytest.mark.parametrize("behavior", SCENES)
+def test_run_imitates(tmp_path: Path, players: Path, behavior: str) -> None:
+    """GAIL and behavioural cloning learn from a recording made in Unity, beside the extrinsic reward."""
+    demo = str(Path(os.environ["MLAGENTS_REFERENCE_DATA"]) / f"Expert{behavior}.demo")
+    signals = {"extrinsic": {}, "gail": {"demo_path": demo, "strength": 0.01}}
+    cloning = {"demo_path": demo, "steps": 1000, "batch_size": 16, "num_epoch": 1}
+    file = config(tmp_path, behavior, reward_signals=signals, behavioral_cloning=cloning)
+    trained(tmp_path, file, "--env", players / behavior, "--run-id", "x")
+    assert (tmp_path / "results" / "x" / f"{behavior}.onnx").exists()
+
+
 def test_exported_model_acts_as_the_checkpoint(tmp_path: Path, players: Path) -> None:
     """results/<run>/Basic.onnx chooses what the saved network chooses, for 1,000 random observations and masks."""
     import onnxruntime

@@ -105,3 +105,17 @@ def test_dqn_infers_without_exploring_or_learning(tmp_path: Path) -> None:
     for before, after in zip(first.policy.actor.parameters(), second.policy.actor.parameters(), strict=True):
         assert torch.equal(before, after)
     assert sorted(tmp_path.rglob("*.pt")) == files
+
+
+@pytest.mark.parametrize("memory", [None, MEMORY])
+def test_dqn_trains_with_intrinsic_rewards(tmp_path: Path, memory: Any) -> None:
+    """Curiosity and RND beside the extrinsic reward, each with its own discount, with and without memory."""
+    signals = {
+        "extrinsic": {"gamma": 0.99},
+        "curiosity": {"gamma": 0.9, "strength": 0.01},
+        "rnd": {"gamma": 0.8, "strength": 0.01},
+    }
+    trainer = train(Corridor(), config(300, memory=memory, reward_signals=signals), tmp_path)
+    assert list(trainer.optimizer.streams) == ["extrinsic", "curiosity", "rnd"]
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.policy.actor.parameters())
+    assert trainer.optimizer.reward_signals["curiosity"]._has_updated_once
