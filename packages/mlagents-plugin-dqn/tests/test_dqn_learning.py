@@ -87,7 +87,7 @@ def test_dqn_resumes(tmp_path: Path, threaded: bool) -> None:
     settings["hyperparameters"]["save_replay_buffer"] = True
     first = train(Corridor(), settings, tmp_path)
     assert (tmp_path / "Toy.onnx").exists()
-    settings["max_steps"] = 1600
+    settings["max_steps"] = 2300  # more than the queue of a threaded trainer holds
     second = train(Corridor(seed=1), settings, tmp_path, resume=True)
     assert second.get_step > first.get_step
     assert second.update_buffer.num_experiences > first.update_buffer.num_experiences - 10
