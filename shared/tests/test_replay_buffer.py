@@ -176,7 +176,7 @@ def test_replay_buffer_live_transitions_never_exceed_capacity():
     assert buffer.num_experiences == 10
     assert len(buffer[REWARDS]) == 10
     # 10 live ends at most: the store aside never had to grow beyond its first 16 slots.
-    assert buffer.nbytes == 10 * (4 + 4 + 4 + 4 + 4) + 16 * 4 + 10 * (4 + 1) + 11
+    assert buffer.nbytes == 10 * (4 + 4 + 4 + 4 + 4) + 16 * 4 + 10 * (4 + 4 + 1) + 11
 
 
 def test_replay_buffer_joints_leave_nothing_aside():
@@ -184,7 +184,7 @@ def test_replay_buffer_joints_leave_nothing_aside():
     buffer = filled(*(counting_segment(start, 2) for start in range(0, 90, 2)))
     assert buffer.num_experiences == 89
     # 100 rows and never more than the first 16 slots aside, though 45 segments are alive.
-    assert buffer.nbytes == 100 * (4 + 4 + 4 + 4 + 4) + 16 * 4 + 100 * (4 + 1) + 101
+    assert buffer.nbytes == 100 * (4 + 4 + 4 + 4 + 4) + 16 * 4 + 100 * (4 + 4 + 1) + 101
 
 
 def test_replay_buffer_reused_rows_forget_their_end():
@@ -227,7 +227,7 @@ def test_replay_buffer_one_step_batch_has_agentbuffers_keys():
     fake = trajectory(DISCRETE, 6, memory=8, done=True)
     batch = filled(trajectory_to_segment(fake, DISCRETE)).sample_mini_batch(32)
     expected = {key for key in fake.to_agentbuffer() if "group" not in str(key).lower()}
-    assert expected | {BufferKey.GROUP_REWARD, ReplayKey.NEXT_ACTION_MASK} == set(batch)
+    assert expected | {BufferKey.GROUP_REWARD, ReplayKey.NEXT_ACTION_MASK, ReplayKey.SERIAL} == set(batch)
     assert all(len(column) == 32 for column in batch.values())
     assert batch.num_experiences == 32
 
@@ -295,7 +295,7 @@ def test_replay_buffer_has_no_keys_before_the_first_transition():
     assert list(buffer) == []
     buffer.add(counting_segment(0, 5))
     loaded.load_from_file(saved(buffer))
-    assert set(buffer) == set(loaded) == set(loaded.sample_mini_batch(2))
+    assert set(buffer) == set(loaded) == set(loaded.sample_mini_batch(2)) - {ReplayKey.SERIAL}
     assert BufferKey.MASKS in buffer
 
 

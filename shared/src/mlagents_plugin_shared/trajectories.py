@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 from mlagents.trainers.buffer import AgentBufferKey, BufferKey
+from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
 from mlagents.trainers.trajectory import AgentExperience, Trajectory
-from mlagents_envs.base_env import ActionSpec
+from mlagents_envs.base_env import ActionSpec, ActionTuple, BehaviorSpec
 
 from mlagents_plugin_shared.buffers.segment import Segment
 
-__all__ = ["Segment", "trajectory_to_segment"]
+__all__ = ["Segment", "blank_segment", "trajectory_to_segment"]
 
 
 def trajectory_to_segment(trajectory: Trajectory, action_spec: ActionSpec) -> Segment:
@@ -41,6 +42,35 @@ def trajectory_to_segment(trajectory: Trajectory, action_spec: ActionSpec) -> Se
         terminated=bool(steps.done[-1]) and not interrupted,
         interrupted=interrupted,
     )
+
+
+def blank_segment(behavior_spec: BehaviorSpec, memory_size: int) -> Segment:
+    """One step of zeros, with the columns and shapes of the segments that will come.
+
+    A buffer can reserve its memory for it before there is any data.
+
+    Args:
+        behavior_spec: observations and actions of the behaviour.
+        memory_size: size of the recurrent state, 0 without memory.
+    """
+    action_spec = behavior_spec.action_spec
+    observations = [np.zeros(spec.shape, np.float32) for spec in behavior_spec.observation_specs]
+    step = AgentExperience(
+        obs=observations,
+        reward=0.0,
+        done=True,
+        action=ActionTuple(
+            np.zeros(action_spec.continuous_size, np.float32), np.zeros(action_spec.discrete_size, np.int32)
+        ),
+        action_probs=LogProbsTuple.empty_log_probs(),
+        action_mask=None,
+        prev_action=np.zeros(action_spec.discrete_size, np.int32),
+        interrupted=False,
+        memory=np.zeros(memory_size, np.float32) if memory_size else None,
+        group_status=[],
+        group_reward=0.0,
+    )
+    return trajectory_to_segment(Trajectory([step], observations, [], "", ""), action_spec)
 
 
 def _columns(steps: AgentExperience, action_spec: ActionSpec) -> dict[AgentBufferKey, np.ndarray]:

@@ -1,8 +1,10 @@
 """Array-backed buffers that stand in for ML-Agents' `AgentBuffer`."""
 
 from mlagents_plugin_shared.buffers.batch import Batch
+from mlagents_plugin_shared.buffers.memory import BufferMemoryError
+from mlagents_plugin_shared.buffers.prioritized import PrioritizedReplayBuffer
 from mlagents_plugin_shared.buffers.replay import ReplayBuffer
 from mlagents_plugin_shared.buffers.rollout import RolloutBuffer
 from mlagents_plugin_shared.buffers.selection import ReplayKey
 
-__all__ = ["Batch", "ReplayBuffer", "ReplayKey", "RolloutBuffer"]
+__all__ = ["Batch", "BufferMemoryError", "PrioritizedReplayBuffer", "ReplayBuffer", "ReplayKey", "RolloutBuffer"]

@@ -23,8 +23,9 @@ class ReplayBuffer(Mapping):
       leave as a whole. At most `capacity` transitions are held; `num_experiences` may be lower (see below).
     * **Memory**: one row a transition, each observation stored once, because the next observation is the row
       of the following transition. Observations after the end of a segment lie aside, one for each end that is
-      still referred to. The arrays are allocated at the first `add`: `capacity * bytes_per_transition`, of
-      which the operating system gives memory as they fill.
+      still referred to. Pictures, [C, H, W], take one byte a value where they came from 8 bits and are given back
+      as float32 in [0, 1]; actions are int32, masks uint8, all else float32; 10 bytes link the transition. The
+      arrays are allocated at the first `add`, if they would fit into the free memory when they are full.
     * **Cost**: `add` copies each column of a segment once, in at most two pieces. Sampling draws rows and
       follows links, n - 1 times for n steps; each column that is read costs one gather. No loop over steps or
       batch.
@@ -56,11 +57,15 @@ class ReplayBuffer(Mapping):
     def __init__(self, capacity: int, *, seed: int = 0) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
-        self._filled = TransitionRing(capacity)
+        self._filled = self._make_ring(capacity)
         self._generator = np.random.default_rng(seed)
         self._appended = AppendedColumns()
+        self._order: tuple[tuple[int, int], np.ndarray] | None = None
         # Kept, because enumeration keys are slow to hash; they never change once there is a transition.
         self._keys: dict[Any, None] = {}
+
+    def _make_ring(self, capacity: int) -> TransitionRing:
+        return TransitionRing(capacity)
 
     @property
     def _ring(self) -> TransitionRing:
@@ -91,15 +96,31 @@ class ReplayBuffer(Mapping):
         return self.nbytes / self.capacity
 
     @property
+    def serial(self) -> int:
+        """Transitions ever added: the serial number of the next one."""
+        return self._ring.serial
+
+    @property
     def row_shapes(self) -> RowShapes:
         """The shape of one row of each observation and stored column; empty before the first `add`."""
         return self._ring.schema()
+
+    def reserve(self, segment: Segment) -> None:
+        """Makes the arrays for segments like this one, which is not added; logs their size.
+
+        An empty buffer does so by itself at the first `add`; this says earlier whether there is enough memory.
+
+        Raises:
+            BufferMemoryError: full, the buffer would not fit into the memory that is free.
+        """
+        self._ring.reserve(segment)
 
     def add(self, segment: Segment) -> None:
         """Appends the transitions of a segment; of more than `capacity`, the newest.
 
         Raises:
             ValueError: its columns or shapes are not those of the first segment. Nothing was changed then.
+            BufferMemoryError: full, the buffer would not fit into the memory that is free.
         """
         self._ring.append(segment)
 
@@ -116,7 +137,7 @@ class ReplayBuffer(Mapping):
         return self._batch(flat, flat)
 
     def sample_n_step(self, batch_size: int, n: int) -> Batch:
-        """Windows of up to n consecutive transitions, for n-step returns.
+        """Windows of up to n consecutive transitions, for n-step returns; the drawn transition is the first.
 
         A window is shorter where the episode ends, where the data ends, or where the mask after the next
         transition is not known yet: h = HORIZON.
@@ -128,45 +149,69 @@ class ReplayBuffer(Mapping):
         Returns:
             A batch of B rows: observations, actions, masks, memories and rewards of the first transition, at
             t; NEXT_OBSERVATION, NEXT_ACTION_MASK and next actions at t + h; DONE whether the window ended in
-            a terminal state; HORIZON [B], 1 to n; WINDOW [B, n] rows of the transitions for `gather`, the
-            last one repeated after the horizon.
+            a terminal state; HORIZON [B], 1 to n; SERIAL [B]; WINDOW [B, n] rows of the transitions for `gather`,
+            the last one repeated after the horizon.
 
         Raises:
             ValueError: n < 1, or there is nothing to sample.
         """
-        window, horizon = self._windows(self._draw(batch_size), n)
-        batch = self._batch(window[:, 0], window[:, -1])
+        rows = self._draw(batch_size)
+        window, horizon = self._windows(rows, n)
+        batch = self._batch(rows, window[:, -1])
         batch[ReplayKey.WINDOW] = window
         batch[ReplayKey.HORIZON] = horizon
-        return batch
+        return self._describe(batch, rows)
 
-    def sample_mini_batch(self, batch_size: int, sequence_length: int = 1) -> Batch:
-        """Transitions, or sequences of transitions, with AgentBuffer's keys and NEXT_ACTION_MASK.
+    def sample_mini_batch(self, batch_size: int, sequence_length: int = 1, burn_in: int = 0) -> Batch:
+        """Transitions, or sequences of transitions, with AgentBuffer's keys, NEXT_ACTION_MASK and SERIAL.
 
         A sequence starts at any transition, not only at multiples of its length, and goes on through linked
         segments. After the end of the episode or of the data its last transition is repeated with MASKS 0.
         MEMORY is the recurrent state that was stored at each row.
 
+        With burn-in, the up to `burn_in` transitions that led to the drawn one come first, fewer at the beginning of
+        an episode, with MASKS 0: a network unrolls through them, from a stored state that has aged, and its loss
+        leaves them out (Kapturowski et al. 2019, section 3).
+
         Args:
-            batch_size: rows of the batch, rounded down to whole sequences, at least one.
+            batch_size: rows of the batch without burn-in, rounded down to whole sequences, at least one.
             sequence_length: L, >= 1.
+            burn_in: most transitions before each sequence, >= 0.
 
         Returns:
-            A batch of S * L rows, S = batch_size // L sequences one after the other.
+            A batch of S * (burn_in + L) rows, S = batch_size // L sequences one after the other; SERIAL is [S].
 
         Raises:
-            ValueError: sequence_length < 1, or there is nothing to sample.
+            ValueError: sequence_length < 1, burn_in < 0, or there is nothing to sample.
         """
-        if sequence_length < 1:
-            raise ValueError(f"sequence_length must be at least 1, not {sequence_length}")
-        starts = self._draw(max(batch_size // sequence_length, 1))
-        if sequence_length == 1:
-            return self._batch(starts, starts)
-        window, horizon = self._windows(starts, sequence_length)
+        if sequence_length < 1 or burn_in < 0:
+            raise ValueError(f"sequence_length must be at least 1, not {sequence_length}; burn_in {burn_in} at least 0")
+        rows = self._draw(max(batch_size // sequence_length, 1))
+        if sequence_length + burn_in == 1:
+            return self._describe(self._batch(rows, rows), rows)
+        first, lead = self._walk_back(rows, burn_in)
+        window, horizon = self._windows(first, burn_in + sequence_length)
+        step = np.arange(burn_in + sequence_length) - lead[:, None]  # 0 at the transition that was drawn
+        learns = (step >= 0) & (step < sequence_length) & (step < (horizon - lead)[:, None])
         batch = self.gather(window)
-        real = np.arange(sequence_length) < horizon[:, None]
-        batch[BufferKey.MASKS] = real.ravel().astype(np.float32)
-        return batch
+        batch[BufferKey.MASKS] = learns.ravel().astype(np.float32)
+        return self._describe(batch, rows)
+
+    def shuffle(self, sequence_length: int = 1) -> None:
+        """Puts the transitions into a random order for `make_mini_batch`, as AgentBuffer's method.
+
+        Args:
+            sequence_length: so many transitions that were added one after the other stay together.
+        """
+        rows = self._ring.live_rows()
+        chunks = np.arange(len(rows) - len(rows) % sequence_length).reshape(-1, sequence_length)
+        self._order = self._ring.state, rows[self._generator.permutation(chunks).ravel()]
+
+    def make_mini_batch(self, start: int, end: int) -> Batch:
+        """Transitions by their place in the last `shuffle`'s order, or oldest first; as AgentBuffer's method."""
+        if self._order is None or self._order[0] != self._ring.state:
+            self._order = self._ring.state, self._ring.live_rows()
+        return self.gather(self._order[1][start:end])
 
     def truncate(self, max_length: int, sequence_length: int = 1) -> None:
         """Drops the oldest transitions until at most `max_length` are held, as AgentBuffer's method."""
@@ -190,10 +235,12 @@ class ReplayBuffer(Mapping):
         """Replaces everything by what `save_to_file` wrote; the newest transitions, if there are too many.
 
         Raises:
-            ValueError: it is no such file, or its columns or shapes are not those of this buffer (if it has
-                any yet). Nothing was changed then.
+            ValueError: it is no such file, or its columns or shapes are not those of the transitions that were
+                added here. Nothing was changed then.
+            BufferMemoryError: full, the buffer would not fit into the memory that is free.
         """
-        ring, state = replay_file.load(file_object, self.capacity, self.row_shapes)
+        ring = self._make_ring(self.capacity)
+        state = replay_file.load(file_object, ring, self.row_shapes if self.serial else {})
         self._generator.bit_generator.state = state
         self._filled = ring
 
@@ -210,7 +257,7 @@ class ReplayBuffer(Mapping):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"ReplayBuffer({self.num_experiences} of {self.capacity} transitions, {self.nbytes} bytes)"
+        return f"{type(self).__name__}({self.num_experiences} of {self.capacity} transitions, {self.nbytes} bytes)"
 
     def _column(self, key: Any) -> np.ndarray:
         return self.gather(self._ring.live_rows())[key]
@@ -237,6 +284,22 @@ class ReplayBuffer(Mapping):
             rows = rows[ring.sampleable[rows]]
             if len(rows) >= count:
                 return rows[:count]
+
+    def _describe(self, batch: Batch, rows: np.ndarray) -> Batch:
+        """Adds to a batch what is known of the transitions that were drawn for it."""
+        batch[ReplayKey.SERIAL] = self._ring.serials(rows)
+        return batch
+
+    def _walk_back(self, rows: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """[S] rows up to `steps` transitions before `rows` in the same episode; how many these are, [S]."""
+        ring = self._ring
+        count = np.zeros(len(rows), dtype=np.int64)
+        for _ in range(steps):
+            before = ring.preceding[rows]
+            linked = ring.leads_to(before, rows)
+            rows = np.where(linked, before, rows)
+            count += linked
+        return rows, count
 
     def _windows(self, rows: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """[B, n] rows of up to n linked transitions from `rows` on, the last repeated; their number [B]."""

@@ -10,7 +10,8 @@ from mlagents.trainers.buffer import AgentBuffer
 from mlagents_plugin_shared.buffers.ring import TransitionRing
 from mlagents_plugin_shared.buffers.segment import RowShapes, describe
 
-FLAGS = ("terminal", "sampleable")
+# Rows that are no columns of a segment.
+OWN_ROWS = ("terminal", "sampleable", "priority")
 FORMAT = "mlagents_plugin_shared.ReplayBuffer 1"
 
 
@@ -22,6 +23,7 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
         file.attrs["size"] = ring.size
         file.attrs["generator"] = json.dumps(generator.bit_generator.state)
         file.attrs["unfinished"] = json.dumps(ring.unfinished)
+        file.attrs["state"] = json.dumps(ring.extra_state())
         for name, array in ring.row_arrays().items():
             dataset = _create(file, f"rows/{name}", (ring.size, *array.shape[1:]), array.dtype)
             for rows, part in ring.spans(ring.oldest, ring.size):
@@ -34,8 +36,8 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
             _create(file, f"ends/{i}", ends.shape, ends.dtype)[:] = ends
 
 
-def load(file_object: BinaryIO, capacity: int, expected: RowShapes) -> tuple[TransitionRing, dict[str, Any]]:
-    """A ring with the newest `capacity` transitions of a file, and the state of the generator.
+def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> dict[str, Any]:
+    """Fills an empty ring with the newest transitions of a file; gives the state of the generator.
 
     Raises:
         ValueError: the file is no replay buffer, or its columns or shapes are not the expected ones (if any
@@ -45,7 +47,8 @@ def load(file_object: BinaryIO, capacity: int, expected: RowShapes) -> tuple[Tra
         with h5py.File(file_object, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise ValueError(f"no replay buffer: its format is {file.attrs.get('format')}, not {FORMAT}")
-            return _read(file, capacity, expected), json.loads(file.attrs["generator"])
+            _read(file, ring, expected)
+            return json.loads(file.attrs["generator"])
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"no replay buffer, or a damaged one: {error}") from error
 
@@ -56,22 +59,34 @@ def _create(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> h
     return file.create_dataset(name, shape, dtype, **compression)
 
 
-def _read(file: h5py.File, capacity: int, expected: RowShapes) -> TransitionRing:
-    names = [name for name in file["rows"] if name not in FLAGS]
+def _read(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:
+    _allocate(file, ring, expected)
+    size = int(file.attrs["size"])
+    ring.serial, ring.size = int(file.attrs["serial"]), min(size, ring.capacity)
+    dropped = size - ring.size
+    for name, array in ring.row_arrays().items():
+        if name in file["rows"]:  # a buffer without priorities writes none
+            for rows, part in ring.spans(ring.oldest, ring.size):
+                array[rows] = file[f"rows/{name}"][dropped + part.start : dropped + part.stop]
+    unfinished = json.loads(file.attrs["unfinished"]).items()
+    ring.unfinished = {agent_id: serial for agent_id, serial in unfinished if serial >= ring.oldest}
+    _read_links(file, ring, dropped)
+    ring.restore_extra_state(json.loads(file.attrs.get("state", "{}")))
+
+
+def _allocate(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:
+    names = [name for name in file["rows"] if name not in OWN_ROWS]
     shapes = {AgentBuffer._decode_key(name): file["rows"][name].shape[1:] for name in names}
     # A buffer that was saved before its first transition has no columns.
     if expected and shapes and shapes != expected:
         raise ValueError(f"the buffer holds {describe(expected)}, the file {describe(shapes)}")
-    size = int(file.attrs["size"])
-    ring = TransitionRing(capacity)
     ring.allocate(shapes or expected)
-    ring.serial, ring.size = int(file.attrs["serial"]), min(size, capacity)
-    dropped = size - ring.size
-    for name, array in ring.row_arrays().items():
-        for rows, part in ring.spans(ring.oldest, ring.size):
-            array[rows] = file[f"rows/{name}"][dropped + part.start : dropped + part.stop]
-    unfinished = json.loads(file.attrs["unfinished"]).items()
-    ring.unfinished = {agent_id: serial for agent_id, serial in unfinished if serial >= ring.oldest}
+    for i in range(len(file["ends"])):
+        if file[f"ends/{i}"].dtype != ring.observations[i].ring.dtype:
+            ring.observations[i].widen()
+
+
+def _read_links(file: h5py.File, ring: TransitionRing, dropped: int) -> None:
     following = file["following"][dropped:] - dropped
     at_end = following >= ring.size
     ends = [file[f"ends/{i}"] for i in range(len(file["ends"]))]
@@ -79,4 +94,3 @@ def _read(file: h5py.File, capacity: int, expected: RowShapes) -> TransitionRing
     dropped_ends = len(ends[0]) - np.count_nonzero(at_end) if ends else 0
     following[at_end] -= dropped_ends
     ring.restore_links(following, [observations[dropped_ends:] for observations in ends])
-    return ring

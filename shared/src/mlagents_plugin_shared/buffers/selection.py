@@ -22,6 +22,10 @@ class ReplayKey(enum.Enum):
     """[B, n] rows of the transitions of an n-step window, for `gather`; beyond the horizon the last one."""
     HORIZON = "horizon"
     """[B] number of transitions in the window, 1 to n."""
+    SERIAL = "serial"
+    """[B] serial numbers of the transitions that were drawn; `ReplayBuffer.serial` less these is their age."""
+    WEIGHT = "weight"
+    """[B] importance weights of the transitions that were drawn, up to 1; from a prioritised replay only."""
 
 
 class Selection:
@@ -63,7 +67,7 @@ class Selection:
     def _observation(self, prefix: ObservationKeyPrefix, sensor: int) -> np.ndarray:
         store = self._ring.observations[sensor]
         if prefix is ObservationKeyPrefix.OBSERVATION:
-            return store.ring.take(self._rows, axis=0)
+            return store.take(self._rows)
         return store.take(self._next, self._ends)
 
     def _derived(self, key: Any) -> np.ndarray:

@@ -14,11 +14,11 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
-from mlagents_plugin_shared.buffers import Batch, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.buffers import Batch, BufferMemoryError, ReplayBuffer, ReplayKey
 from mlagents_plugin_shared.files import replacing
 from mlagents_plugin_shared.reward_streams import add_step_rewards, add_window_rewards
 from mlagents_plugin_shared.trainers.intake import IntakeTrainer
-from mlagents_plugin_shared.trajectories import Segment
+from mlagents_plugin_shared.trajectories import Segment, blank_segment
 
 logger = get_logger(__name__)
 
@@ -42,9 +42,19 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         self._reward_updates_due = 0.0
 
     def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
-        """Takes the policy to train, and on a resume the replay that was saved with it."""
+        """Takes the policy to train, and on a resume the replay that was saved with it.
+
+        Raises:
+            TrainerConfigError: the replay does not fit into the free memory, or the saved one does not fit.
+        """
         super().add_policy(parsed_behavior_id, policy)
-        if self.load and self.is_training:
+        if not self.is_training:
+            return
+        try:
+            self.update_buffer.reserve(blank_segment(self.policy.behavior_spec, self.policy.m_size))
+        except BufferMemoryError as error:
+            raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
+        if self.load:
             self._resume_replay()
 
     def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
