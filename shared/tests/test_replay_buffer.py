@@ -253,6 +253,68 @@ def test_replay_buffer_sequences_round_the_batch_down():
     assert buffer.sample_mini_batch(2, 4).num_experiences == 4
 
 
+def test_replay_buffer_burn_in_leads_to_the_sequence():
+    """Up to so many steps of the same episode come before what was drawn, with MASKS 0; fewer at its beginning."""
+    buffer = filled(counting_segment(0, 5), counting_segment(5, 3, terminated=True))
+    batch = buffer.sample_mini_batch(400, sequence_length=2, burn_in=3)
+    observations = batch[OBSERVATION].reshape(-1, 5)
+    masks = batch[BufferKey.MASKS].reshape(-1, 5).astype(int)
+    assert len(batch[ReplayKey.SERIAL]) == 200
+    rows = {
+        serial: (o.tolist(), m.tolist())
+        for serial, o, m in zip(batch[ReplayKey.SERIAL], observations, masks, strict=True)
+    }
+    assert rows[0] == ([0, 1, 2, 3, 4], [1, 1, 0, 0, 0])
+    assert rows[2] == ([0, 1, 2, 3, 4], [0, 0, 1, 1, 0])
+    assert rows[4] == ([1, 2, 3, 4, 5], [0, 0, 0, 1, 1])  # across the joint
+    assert rows[7] == ([4, 5, 6, 7, 7], [0, 0, 0, 1, 0])
+
+
+def test_replay_buffer_burn_in_starts_with_the_stored_memory():
+    """The memory to unroll from is the one stored at the first step of the burn-in, not at the drawn one."""
+    buffer = filled(counting_segment(0, 8, terminated=True))
+    batch = buffer.sample_mini_batch(100, sequence_length=2, burn_in=3)
+    first = batch[BufferKey.MEMORY].reshape(-1, 5)[:, 0]
+    assert first.tolist() == np.maximum(batch[ReplayKey.SERIAL] - 3, 0).tolist()
+
+
+def test_replay_buffer_burn_in_stays_in_its_episode():
+    """Neither another episode, nor another agent, nor what was overwritten leads to a step."""
+    other = counting_segment(50, 2, agent_id="b", terminated=True)
+    buffer = filled(counting_segment(0, 4, terminated=True), other, counting_segment(9, 4, terminated=True), capacity=7)
+    batch = buffer.sample_mini_batch(600, sequence_length=1, burn_in=2)
+    lead = (batch[BufferKey.MASKS].reshape(-1, 3)).argmax(axis=1)
+    drawn = batch[OBSERVATION].reshape(-1, 3)[np.arange(600), lead]
+    assert dict(zip(drawn, lead, strict=True)) == {3: 0, 50: 0, 51: 1, 9: 0, 10: 1, 11: 2, 12: 2}
+
+
+@pytest.mark.parametrize(("length", "burn_in"), [(0, 0), (1, -1)])
+def test_replay_buffer_sequence_without_length_raises(length, burn_in):
+    """Sequences have a step, and burn-in is no less than none."""
+    with pytest.raises(ValueError, match=f"at least 1, not {length}; burn_in {burn_in} at least 0"):
+        filled(*TWO_EPISODES).sample_mini_batch(4, length, burn_in)
+
+
+def test_replay_buffer_make_mini_batch_reads_in_order_until_shuffled():
+    """As in AgentBuffer: oldest first; after `shuffle` every transition once, in another order, until the next add."""
+    buffer = filled(*TWO_EPISODES, capacity=8)
+    in_order = [3, 4, 5, 10, 11, 12, 13, 14]
+    assert buffer.make_mini_batch(2, 5)[REWARDS].tolist() == in_order[2:5]
+    buffer.shuffle()
+    shuffled = np.concatenate([buffer.make_mini_batch(start, start + 3)[REWARDS] for start in (0, 3, 6)])
+    assert shuffled.tolist() != in_order == sorted(shuffled)
+    buffer.add(counting_segment(20, 1, terminated=True))
+    assert buffer.make_mini_batch(0, 8)[REWARDS].tolist() == [*in_order[1:], 20]
+
+
+def test_replay_buffer_shuffle_keeps_sequences_together():
+    """Chunks of so many transitions stay in order, as AgentBuffer shuffles; the rest that makes no chunk is left."""
+    buffer = filled(*TWO_EPISODES)
+    buffer.shuffle(sequence_length=3)
+    chunks = buffer.make_mini_batch(0, 100)[REWARDS].reshape(-1, 3).tolist()
+    assert sorted(chunks) == [[0, 1, 2], [3, 4, 5], [10, 11, 12]]
+
+
 def test_replay_buffer_next_actions_cross_joints():
     """The next action is the following transition's, and zero where none follows."""
     buffer = filled(counting_segment(1, 2), counting_segment(3, 3, terminated=True))

@@ -13,7 +13,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import counting_segment, mask_of
-from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
 
 CAPACITY = 17
 AGENTS = ("a", "b", "c")
@@ -60,11 +60,26 @@ class Model:
         mask = [1] * 4 if step.successor is None else mask_of([after])[0].tolist()
         return counts, after, mask, step.end == "terminated"
 
+    def led_to(self, count, steps):
+        """Counts of up to so many steps that led to one, oldest first."""
+        step = next(step for step in self.steps if step.count == count)
+        counts = []
+        while len(counts) < steps:
+            step = next((former for former in self.steps if former.successor is step), None)
+            if step is None:
+                break
+            counts.append(step.count)
+        return counts[::-1]
+
 
 class ReplayMachine(RuleBasedStateMachine):
+    @staticmethod
+    def make(seed=1):
+        return ReplayBuffer(CAPACITY, seed=seed)
+
     def __init__(self):
         super().__init__()
-        self.buffer = ReplayBuffer(CAPACITY, seed=1)
+        self.buffer = self.make()
         self.model = Model()
         self.position = {agent: 1000 * i for i, agent in enumerate(AGENTS)}
 
@@ -94,7 +109,7 @@ class ReplayMachine(RuleBasedStateMachine):
     def save_and_load(self):
         file = io.BytesIO()
         self.buffer.save_to_file(file)
-        loaded = ReplayBuffer(CAPACITY)
+        loaded = self.make(seed=2)
         loaded.load_from_file(file)
         self.buffer = loaded
 
@@ -125,15 +140,17 @@ class ReplayMachine(RuleBasedStateMachine):
             assert batch[BufferKey.ACTION_MASK][i].tolist() == mask_of([count])[0].tolist()
 
     @precondition(lambda self: any(step.sampleable for step in self.model.steps))
-    @rule(length=st.integers(2, 5))
-    def sample_sequences(self, length):
-        batch = self.buffer.sample_mini_batch(20 * length, length)
-        observations = batch[ObsUtil.get_name_at(0)].reshape(20, length)
-        masks = batch[BufferKey.MASKS].reshape(20, length)
+    @rule(length=st.integers(1, 5), burn_in=st.integers(0, 4))
+    def sample_sequences(self, length, burn_in):
+        batch = self.buffer.sample_mini_batch(20 * length, length, burn_in)
+        observations = batch[ObsUtil.get_name_at(0)].reshape(20, burn_in + length)
+        masks = batch[BufferKey.MASKS].reshape(20, burn_in + length)
         for sequence, mask in zip(observations, masks, strict=True):
-            counts = self.model.window(int(sequence[0]), length)[0]
+            lead = int(mask.argmax())
+            counts = self.model.window(int(sequence[lead]), length)[0]
             assert sequence[mask > 0].tolist() == counts
-            assert mask.tolist() == [1] * len(counts) + [0] * (length - len(counts))
+            assert np.flatnonzero(mask).tolist() == list(range(lead, lead + len(counts)))
+            assert sequence[:lead].tolist() == self.model.led_to(counts[0], burn_in)
 
     @precondition(lambda self: any(step.sampleable for step in self.model.steps))
     @rule()
@@ -150,5 +167,42 @@ class ReplayMachine(RuleBasedStateMachine):
             assert rewards.tolist() == [step.count for step in self.model.steps]
 
 
-ReplayMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+class PrioritizedMachine(ReplayMachine):
+    """All of the above, and priorities: each transition's own, drawn from by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.priorities = {}
+        self.largest = 1.0
+
+    @staticmethod
+    def make(seed=1):
+        return PrioritizedReplayBuffer(CAPACITY, alpha=1.0, seed=seed)
+
+    @precondition(lambda self: any(step.sampleable for step in self.model.steps))
+    @rule(low=st.floats(0.5, 1.0), high=st.floats(1.0, 4.0))
+    def judge(self, low, high):
+        batch = self.buffer.sample_mini_batch(8)
+        errors = np.linspace(low, high, 8)
+        self.buffer.update_priorities(batch[ReplayKey.SERIAL], errors)
+        self.largest = max(self.largest, high + 1e-6)
+        for count, error in zip(batch[ObsUtil.get_name_at(0)][:, 0], errors, strict=True):
+            self.priorities[int(count)] = error + 1e-6  # of a transition named twice the last error counts
+
+    @invariant()
+    def draws_in_proportion(self):
+        sampleable = [step.count for step in self.model.steps if step.sampleable]
+        if sampleable:
+            for count in sampleable:
+                self.priorities.setdefault(count, self.largest)
+            expected = np.array([self.priorities[count] for count in sampleable])
+            sampled = self.buffer.sample_mini_batch(1000)[ObsUtil.get_name_at(0)][:, 0]
+            found = (sampled[:, None] == sampleable).mean(axis=0)
+            np.testing.assert_allclose(found, expected / expected.sum(), atol=2.1 / 1000)
+
+
+# 200 runs of 50 steps: 10,000 of them against the model.
+ReplayMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+PrioritizedMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
 test_replay_buffer_agrees_with_a_list_of_transitions = ReplayMachine.TestCase
+test_prioritized_buffer_agrees_with_a_list_of_transitions = PrioritizedMachine.TestCase

@@ -114,10 +114,11 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         if np.shape(serials) != np.shape(errors):
             raise ValueError(f"serials {np.shape(serials)} and errors {np.shape(errors)} must have one shape")
         ring = self._ring
-        known = np.isfinite(errors) & (serials >= ring.oldest)
+        rows = ring.rows(serials)
+        known = np.isfinite(errors) & (serials >= ring.oldest) & ring.sampleable[rows]
         priorities = np.abs(errors[known], dtype=np.float64) + _SMALLEST_ERROR
         ring.max_priority = max(ring.max_priority, priorities.max(initial=0.0))
-        ring.tree.set(ring.rows(serials[known]), priorities**self.alpha)
+        ring.tree.set(rows[known], priorities**self.alpha)
 
     def _make_ring(self, capacity: int) -> PrioritizedRing:
         return PrioritizedRing(capacity, self.alpha)
