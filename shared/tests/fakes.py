@@ -28,9 +28,12 @@ def trajectory(
     log_probs: bool = True,
     seed: int = 0,
 ) -> Trajectory:
-    """A random trajectory; `done` belongs to its last step, `memory` is the size of the recurrent state."""
+    """A random trajectory; `done` belongs to its last step, `memory` is the size of the recurrent state.
+
+    Observations of three dimensions are pictures of 8 bits, as ML-Agents decodes them.
+    """
     rng = np.random.default_rng(seed)
-    observations = [[rng.random(shape, dtype=np.float32) for shape in shapes] for _ in range(length + 1)]
+    observations = [[_observation(rng, shape) for shape in shapes] for _ in range(length + 1)]
     steps = [
         AgentExperience(
             obs=observations[t],
@@ -48,6 +51,12 @@ def trajectory(
         for t in range(length)
     ]
     return Trajectory(steps, observations[length], [], agent_id, "Behavior?team=0")
+
+
+def _observation(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    if len(shape) == 3:
+        return rng.integers(256, size=shape).astype(np.float32) / 255
+    return rng.random(shape, dtype=np.float32)
 
 
 def _action(rng: np.random.Generator, spec: ActionSpec) -> ActionTuple:

@@ -1,93 +1,114 @@
 """ML-Agents' own reward signals, unchanged, on our batches: the same numbers as on an AgentBuffer."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from mlagents.trainers.buffer import AgentBuffer, AgentBufferField, ObservationKeyPrefix
+from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.settings import (
     CuriositySettings,
+    GAILSettings,
     NetworkSettings,
     RewardSignalSettings,
     RewardSignalType,
     RNDSettings,
 )
-from mlagents.trainers.torch_entities.components.reward_providers import create_reward_provider
-from mlagents_envs.base_env import BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
+from mlagents.trainers.torch_entities.components.reward_providers import BaseRewardProvider, create_reward_provider
 
-from fakes import CONTINUOUS, DISCRETE, HYBRID, trajectory
+from fakes import HYBRID, trajectory
 from mlagents_plugin_shared.buffers import ReplayBuffer, RolloutBuffer
 from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from twins import CASES, STEPS, Case, Twins, assert_same_numbers, rows_of, write_demonstration
 
-SIGNALS = [
-    (RewardSignalType.EXTRINSIC, RewardSignalSettings()),
-    (RewardSignalType.CURIOSITY, CuriositySettings(network_settings=NetworkSettings(hidden_units=16))),
-    (RewardSignalType.RND, RNDSettings(network_settings=NetworkSettings(hidden_units=16))),
-]
-ACTIONS = {"continuous": CONTINUOUS, "discrete": DISCRETE, "hybrid": HYBRID}
+SIGNALS = {
+    "extrinsic": (RewardSignalType.EXTRINSIC, RewardSignalSettings, {}),
+    "curiosity": (RewardSignalType.CURIOSITY, CuriositySettings, {}),
+    "rnd": (RewardSignalType.RND, RNDSettings, {}),
+    "gail": (RewardSignalType.GAIL, GAILSettings, {}),
+    "gail with actions": (RewardSignalType.GAIL, GAILSettings, {"use_actions": True}),
+    "gail with vail": (RewardSignalType.GAIL, GAILSettings, {"use_vail": True}),
+}
 
 
-def provider(signal, action_spec):
-    sensor = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
+def provider(signal: str, case: Case, folder: Path) -> BaseRewardProvider:
+    """A reward signal whose networks start with the same parameters every time."""
+    kind, settings_class, options = SIGNALS[signal]
+    if kind is RewardSignalType.GAIL:
+        demo = write_demonstration(folder / "shown.demo", case.trajectories(count=3), case.behavior_spec())
+        options = {**options, "demo_path": demo}
+    settings = settings_class(network_settings=NetworkSettings(hidden_units=16, normalize=True), **options)
     torch.manual_seed(0)
-    return create_reward_provider(signal[0], BehaviorSpec([sensor], action_spec), signal[1])
+    return create_reward_provider(kind, case.behavior_spec(), settings)
 
 
-def replay_of(trajectories, action_spec):
+def update(signal: BaseRewardProvider, batch) -> dict:
+    """An update; GAIL draws demonstrations, and noise for its gradient penalty, from these generators."""
+    np.random.seed(1)  # noqa: NPY002  ML-Agents draws from the global generator
+    torch.manual_seed(1)
+    return signal.update(batch)
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("kind", CASES)
+def test_replay_buffer_reward_signals_give_the_same_numbers(tmp_path: Path, kind: str, signal: str) -> None:
+    """Evaluate, update and evaluate again: rewards and losses agree on the same rows."""
+    case = CASES[kind]
+    first, second = provider(signal, case, tmp_path), provider(signal, case, tmp_path)
+    rows = np.random.default_rng(0).integers(5 * STEPS, size=24)
+    theirs, ours = Twins(case.trajectories()).batches(rows)
+    for _ in range(3):
+        rewards = first.evaluate(theirs)
+        np.testing.assert_allclose(second.evaluate(ours), rewards, rtol=1e-5, atol=1e-7)
+        assert_same_numbers(update(first, theirs), update(second, ours))
+    assert rewards.shape == (24,)
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("kind", CASES)
+def test_reward_signals_tell_rows_apart(tmp_path: Path, kind: str, signal: str) -> None:
+    """The comparison above would notice one wrong row of 24: rewards, and losses where there are any, differ."""
+    case = CASES[kind]
+    first, second = provider(signal, case, tmp_path), provider(signal, case, tmp_path)
+    rows = np.random.default_rng(0).integers(5 * STEPS, size=24)
+    twins = Twins(case.trajectories())
+    theirs, _ = twins.batches(rows)
+    _, ours = twins.batches([*rows[:-1], (rows[-1] + 1) % (5 * STEPS)])
+    losses, others = update(first, theirs), update(second, ours)
+    if losses:
+        with pytest.raises(AssertionError):
+            assert_same_numbers(losses, others)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(second.evaluate(ours)[-1], first.evaluate(theirs)[-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_segments_and_appended_columns_are_the_same_transitions(kind: str) -> None:
+    """`add` stores what AgentBuffer's `resequence_and_append` stores; after an interruption it knows one step more."""
+    case = CASES[kind]
+    trajectories = case.trajectories()
+    theirs, appended = Twins(trajectories).batches(range(5 * STEPS))
     buffer = ReplayBuffer(100)
     for each in trajectories:
-        buffer.add(trajectory_to_segment(each, action_spec))
-    return buffer
+        buffer.add(trajectory_to_segment(each, case.action_spec))
+    added = buffer.gather(np.arange(5 * STEPS))
+    interrupted = 2 * STEPS - 1, 5 * STEPS - 1
+    for key in appended:
+        np.testing.assert_array_equal(np.delete(appended[key], interrupted, 0), np.delete(added[key], interrupted, 0))
+        if key in theirs:
+            np.testing.assert_allclose(appended[key], theirs[key], atol=1e-7)
+    np.testing.assert_array_equal(np.flatnonzero(added[BufferKey.DONE]), [STEPS - 1, 4 * STEPS - 1])
 
 
-def agentbuffer_of(trajectories, rows):
-    """ML-Agents' buffer with the given rows of the trajectories, as Python lists."""
-    everything, chosen = AgentBuffer(), AgentBuffer()
-    for each in trajectories:
-        each.to_agentbuffer().resequence_and_append(everything, training_length=1)
-    for key, field in everything.items():
-        chosen[key] = AgentBufferField([field[row] for row in rows])
-    return chosen
-
-
-@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal[0].value)
-@pytest.mark.parametrize("actions", ACTIONS)
-def test_replay_buffer_reward_signals_give_the_same_numbers(signal, actions):
-    """Evaluate, update and evaluate again: rewards and losses agree on the same rows."""
-    spec = ACTIONS[actions]
-    trajectories = [trajectory(spec, 8, done=True, seed=seed) for seed in range(4)]
-    rows = np.random.default_rng(0).integers(32, size=24)
-    ours, theirs = replay_of(trajectories, spec).gather(rows), agentbuffer_of(trajectories, rows)
-    first, second = provider(signal, spec), provider(signal, spec)
-    for _ in range(3):
-        np.testing.assert_allclose(first.evaluate(ours), second.evaluate(theirs), rtol=1e-6)
-        losses, expected = first.update(ours), second.update(theirs)
-        assert losses.keys() == expected.keys()
-        for name, loss in losses.items():
-            np.testing.assert_allclose(loss, expected[name], rtol=1e-6)
-    assert first.evaluate(ours).shape == (24,)
-
-
-@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal[0].value)
-def test_rollout_buffer_reward_signals_give_the_same_numbers(signal):
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_rollout_buffer_reward_signals_give_the_same_numbers(tmp_path: Path, signal: str) -> None:
     """A whole rollout is evaluated as the AgentBuffer of the same trajectories, buffer or batch alike."""
-    trajectories = [trajectory(HYBRID, 8, seed=seed) for seed in range(3)]
+    trajectories = [trajectory(HYBRID, STEPS, seed=seed) for seed in range(3)]
     buffer = RolloutBuffer()
     for each in trajectories:
         buffer.add(trajectory_to_segment(each, HYBRID))
-    theirs = agentbuffer_of(trajectories, range(24))
-    first, second = provider(signal, HYBRID), provider(signal, HYBRID)
-    first.update(buffer.batch())
-    second.update(theirs)
-    expected = second.evaluate(theirs)
-    np.testing.assert_allclose(first.evaluate(buffer.batch()), expected, rtol=1e-6)
-    np.testing.assert_allclose(first.evaluate(buffer), expected, rtol=1e-6)
-
-
-def test_agentbuffer_has_other_rewards_for_other_rows():
-    """The comparison above would notice a wrong row."""
-    trajectories = [trajectory(DISCRETE, 8, seed=seed) for seed in range(2)]
-    theirs = agentbuffer_of(trajectories, [0, 1, 2])
-    ours = replay_of(trajectories, DISCRETE).gather([0, 1, 3])
-    extrinsic = provider(SIGNALS[0], DISCRETE)
-    assert not np.allclose(extrinsic.evaluate(ours), extrinsic.evaluate(theirs))
-    assert (ObservationKeyPrefix.OBSERVATION, 0) in ours
+    theirs = rows_of(Twins(trajectories).theirs, range(3 * STEPS))
+    first, second = (provider(signal, CASES["hybrid"], tmp_path) for _ in range(2))
+    assert_same_numbers(update(first, theirs), update(second, buffer.batch()))
+    for ours in (buffer.batch(), buffer):
+        np.testing.assert_allclose(second.evaluate(ours), first.evaluate(theirs), rtol=1e-5, atol=1e-7)
