@@ -80,7 +80,7 @@ def tests(session: nox.Session, package: str) -> None:
 @nox.session(python=PYTHONS)
 def together(session: nox.Session) -> None:
     """Run the tests of tests/ where all wheels share one environment."""
-    install_all(session, *group(ROOT, "test"))
+    install_all(session, *group(ROOT, "docs", "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning", *session.posargs)
 
 
@@ -123,10 +123,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
+def docs(session: nox.Session) -> None:
+    """Write docs/api.md from the docstrings."""
+    install(session, *group(ROOT, "docs"), ours=False)
+    session.run("python", "docs/generate_api.py")
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
 def dev(session: nox.Session) -> None:
     """Make an environment to work in: every package editable, the requirements of all tests and checks."""
     editable = [argument for folder in PACKAGES.values() for argument in ("--editable", str(folder))]
-    tools = [*group(ROOT, "lint", "types", "test")]
+    tools = [*group(ROOT, "docs", "lint", "types", "test")]
     tools += [requirement for folder in PACKAGES.values() for requirement in group(folder, "test")]
     install(session, *editable, *tools, ours=False)
     session.log(f"its commands, python among them, are in {session.bin}")

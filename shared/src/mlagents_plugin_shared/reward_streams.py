@@ -14,6 +14,7 @@ from mlagents_plugin_shared.buffers import Batch, ReplayKey
 from mlagents_plugin_shared.targets import n_step_return
 
 RewardSignals = dict[str, BaseRewardProvider]
+"""ML-Agents' reward signals by the name of their stream."""
 
 
 def discount_key(name: str) -> tuple[str, str]:

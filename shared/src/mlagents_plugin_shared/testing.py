@@ -33,8 +33,10 @@ from mlagents_envs.exception import UnityCommunicatorStoppedException
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 
 BEHAVIOR = "Toy"
+"""Name of every task's behaviour."""
 
 Outcome = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""[agents] rewards, [agents] terminated and [agents] interrupted: what an action led to."""
 
 
 class ToyEnv(BaseEnv):
