@@ -142,3 +142,21 @@ def test_academy_refuses_actions_for_the_wrong_number_of_agents() -> None:
     short = Reply({"Runner": Actions(np.zeros((1, 2), np.float32), np.zeros((1, 0), np.int32))})
     with pytest.raises(PlayerError, match=r"'Runner': continuous \(1, 2\).*expected \(2, 2\)"):
         Academy(scene, lambda infos: short).step()
+
+
+@pytest.mark.parametrize(
+    ("observation", "says"),
+    [
+        (np.zeros((1, 2), np.float32), r"shape \[\(1, 2\)\]; it specifies \[\(1, 1\)\]"),
+        (np.float32([[np.nan]]), "NaN or infinite"),
+        (np.float32([[np.inf]]), "NaN or infinite"),
+    ],
+)
+def test_academy_refuses_what_mlagents_cannot_read(
+    monkeypatch: pytest.MonkeyPatch, observation: NDArray[np.float32], says: str
+) -> None:
+    """A scene's wrong shape or number is found here, by the behaviour's name, and not in the trainer."""
+    monkeypatch.setattr(Relay, "observe", lambda *_: [observation])
+    academy = Academy(Relay(1, np.random.default_rng(0), EnvironmentParameters()), lambda _: Reply())
+    with pytest.raises(PlayerError, match=f"Behaviour 'Runner' gave .*{says}"):
+        academy.step()

@@ -25,7 +25,8 @@ class AgentInfos:
     Attributes:
         ids: [agents] episode ids.
         rewards: [agents] float32, given since each agent's last decision.
-        observations: One array [agents, *shape] for each observation.
+        observations: One array [agents, *shape] for each observation: uint8 for pictures that are sent as PNG,
+            floats for all others.
         done: These are terminal steps.
         interrupted: [agents] the episode ended by `max_step` or an interruption; False unless `done`.
         masks: [agents, sum of branch sizes], True where forbidden; None if nothing is.
@@ -135,7 +136,7 @@ class Academy:
         infos = AgentInfos(
             ids=self._ids[agents],
             rewards=scene.rewards[agents],
-            observations=scene.observe(behavior, agents),
+            observations=self._observe(behavior, agents),
             done=done,
             interrupted=scene.interrupted[agents],
             masks=None if done else scene.action_mask(behavior, agents),
@@ -145,6 +146,21 @@ class Academy:
         scene.rewards[agents] = 0
         scene.group_rewards[agents] = 0
         return infos
+
+    def _observe(self, behavior: str, agents: Rows) -> list[NDArray[Any]]:
+        """Ask the scene and check its answer.
+
+        Raises:
+            PlayerError: an observation has not the specified shape, or not only finite numbers.
+        """
+        observations = self._scene.observe(behavior, agents)
+        wanted = [(len(agents), *spec.shape) for spec in self._scene.behaviors[behavior].observation_specs]
+        found = [values.shape for values in observations]
+        if found != wanted:
+            raise PlayerError(f"Behaviour {behavior!r} gave observations of shape {found}; it specifies {wanted}.")
+        if not all(np.isfinite(values).all() for values in (*observations, self._scene.rewards[agents])):
+            raise PlayerError(f"Behaviour {behavior!r} gave an observation or a reward that is NaN or infinite.")
+        return observations
 
     def _store_actions(self, behavior: str, agents: Rows, actions: Actions) -> None:
         """Check one behaviour's actions and keep them until the next decision.

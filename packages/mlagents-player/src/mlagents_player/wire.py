@@ -3,7 +3,8 @@
 Most of a message is the same for every agent: tags, lengths, shapes, names. So the infos of all agents are
 written at once: a NumPy record with one field for each constant and each slot is laid out as the wire
 format wants it, filled by array assignment and turned into bytes. On Python 3.11, where ML-Agents' protobuf
-is pure Python, this is many times faster than the generated classes.
+is pure Python, this is many times faster than the generated classes. Only pictures, whose compressed sizes
+differ, are put together agent by agent.
 
 Wire format: https://protobuf.dev/programming-guides/encoding
 """
@@ -19,11 +20,12 @@ import numpy as np
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, ObservationSpec
 from mlagents_envs.communicator_objects.brain_parameters_pb2 import BrainParametersProto
 from mlagents_envs.communicator_objects.capabilities_pb2 import UnityRLCapabilitiesProto
-from mlagents_envs.communicator_objects.observation_pb2 import ObservationProto
+from mlagents_envs.communicator_objects.observation_pb2 import PNG, ObservationProto
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents_envs.communicator_objects.unity_rl_input_pb2 import UnityRLInputProto
 from numpy.typing import NDArray
 
+from mlagents_player import pictures
 from mlagents_player.academy import AgentInfos
 from mlagents_player.scenes.base import Actions
 
@@ -116,19 +118,46 @@ def _brain_parameters(name: str, actions: ActionSpec) -> bytes:
 
 def _encode_batch(infos: AgentInfos, observations: tuple[ObservationSpec, ...]) -> bytes:
     masks = 0 if infos.masks is None else infos.masks.shape[1]
-    records = np.repeat(_template(observations, infos.done, masks, infos.group_ids is not None), len(infos.ids))
-    records["reward"] = infos.rewards[:, None]
-    records["id"] = _padded_varints(infos.ids)
-    if infos.done:
-        records["interrupted"] = infos.interrupted[:, None]
+    header = (infos.done, masks, infos.group_ids is not None)
+    slots = _slots(infos)
+    if not any(values.dtype == np.uint8 for values in infos.observations):
+        return _fill(_entry(observations, *header), slots, len(infos.ids)).tobytes()
+    columns = [_pieces(_fill(_header(*header), slots, len(infos.ids)))]
+    for index, (spec, values) in enumerate(zip(observations, infos.observations, strict=True)):
+        if values.dtype == np.uint8:
+            columns.append([_picture(spec, picture) for picture in values])
+        else:
+            columns.append(_pieces(_fill(_observation(index, spec), slots, len(infos.ids))))
+    return b"".join(_field(1, b"".join(agent)) for agent in zip(*columns, strict=True))
+
+
+def _slots(infos: AgentInfos) -> dict[str, NDArray[Any]]:
+    """What to write into the slots of a record, one row an agent."""
+    slots: dict[str, NDArray[Any]] = {
+        f"observation_{index}": values.reshape(len(values), -1) for index, values in enumerate(infos.observations)
+    }
+    slots |= {
+        "reward": infos.rewards[:, None],
+        "id": _padded_varints(infos.ids),
+        "interrupted": infos.interrupted[:, None],
+    }
     if infos.masks is not None:
-        records["mask"] = infos.masks
+        slots["mask"] = infos.masks
     if infos.group_ids is not None and infos.group_rewards is not None:
-        records["group_id"] = _padded_varints(infos.group_ids)
-        records["group_reward"] = infos.group_rewards[:, None]
-    for index, values in enumerate(infos.observations):
-        records[f"observation_{index}"] = values.reshape(len(values), -1)
-    return records.tobytes()
+        slots |= {"group_id": _padded_varints(infos.group_ids), "group_reward": infos.group_rewards[:, None]}
+    return slots
+
+
+def _fill(template: NDArray[np.void], slots: Mapping[str, NDArray[Any]], agents: int) -> NDArray[np.void]:
+    """[agents] copies of a template with their slots filled."""
+    records = np.repeat(template, agents)
+    for name in slots.keys() & set(template.dtype.names or ()):
+        records[name] = slots[name]
+    return records
+
+
+def _pieces(records: NDArray[np.void]) -> list[bytes]:
+    return [record.tobytes() for record in records]
 
 
 Part = bytes | tuple[str, str, int]
@@ -136,11 +165,29 @@ Part = bytes | tuple[str, str, int]
 
 
 @cache
-def _template(observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool) -> NDArray[np.void]:
-    """One list entry of `ListAgentInfoProto` whose slots are still 0: [1] of a packed record type."""
-    parts = list(_agent_parts(observations, done, masks, grouped))
+def _entry(observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool) -> NDArray[np.void]:
+    """A whole entry of `ListAgentInfoProto`, with its tag and length."""
+    parts = list(_header_parts(done, masks, grouped))
+    for index, spec in enumerate(observations):
+        parts += _observation_parts(index, spec)
     length = sum(len(part) if isinstance(part, bytes) else np.dtype(part[1]).itemsize * part[2] for part in parts)
-    parts.insert(0, _tag(1, BYTES) + _varint(length))
+    return _template([_tag(1, BYTES) + _varint(length), *parts])
+
+
+@cache
+def _header(done: bool, masks: int, grouped: bool) -> NDArray[np.void]:
+    """An entry's content without its observations."""
+    return _template(list(_header_parts(done, masks, grouped)))
+
+
+@cache
+def _observation(index: int, spec: ObservationSpec) -> NDArray[np.void]:
+    """One observation of an entry."""
+    return _template(list(_observation_parts(index, spec)))
+
+
+def _template(parts: Sequence[Part]) -> NDArray[np.void]:
+    """[1] of a packed record type with these parts, whose slots are still 0."""
     names = [f"constant_{k}" if isinstance(part, bytes) else part[0] for k, part in enumerate(parts)]
     kinds = [("u1", len(part)) if isinstance(part, bytes) else part[1:] for part in parts]
     template = np.zeros(1, np.dtype([(name, kind, (count,)) for name, (kind, count) in zip(names, kinds, strict=True)]))
@@ -150,32 +197,47 @@ def _template(observations: tuple[ObservationSpec, ...], done: bool, masks: int,
     return template
 
 
-def _agent_parts(observations: tuple[ObservationSpec, ...], done: bool, masks: int, grouped: bool) -> Iterator[Part]:
+def _header_parts(done: bool, masks: int, grouped: bool) -> Iterator[Part]:
     yield from (_tag(7, FIXED32), ("reward", "<f4", 1))
     if done:
         yield from (_tag(8, VARINT) + b"\x01" + _tag(9, VARINT), ("interrupted", "u1", 1))
     yield from (_tag(10, VARINT), ("id", "u1", PADDED_VARINT))
     if masks:
         yield from (_tag(11, BYTES) + _varint(masks), ("mask", "u1", masks))
-    for index, spec in enumerate(observations):
-        yield from _observation_parts(index, spec)
     if grouped:
         yield from (_tag(14, VARINT), ("group_id", "u1", PADDED_VARINT), _tag(15, FIXED32))
         yield ("group_reward", "<f4", 1)
 
 
 def _observation_parts(index: int, spec: ObservationSpec) -> Iterator[Part]:
-    described = ObservationProto(
-        shape=spec.shape,
-        dimension_properties=[p.value for p in spec.dimension_property],
-        observation_type=spec.observation_type.value,
-        name=spec.name,
-    ).SerializeToString()
+    described = _described(spec).SerializeToString()
     size = math.prod(spec.shape)
     floats = _tag(1, BYTES) + _varint(4 * size)
     data = _tag(4, BYTES) + _varint(len(floats) + 4 * size) + floats
     yield _tag(13, BYTES) + _varint(len(described) + len(data) + 4 * size) + described + data
     yield (f"observation_{index}", "<f4", size)
+
+
+def _picture(spec: ObservationSpec, picture: pictures.Picture) -> bytes:
+    """One agent's visual observation, compressed."""
+    return _field(13, _described_picture(spec) + _field(3, pictures.compress(picture)))
+
+
+@cache
+def _described_picture(spec: ObservationSpec) -> bytes:
+    proto = _described(spec)
+    proto.compression_type = PNG
+    proto.compressed_channel_mapping.extend(pictures.channel_mapping(spec.shape[0]))
+    return bytes(proto.SerializeToString())
+
+
+def _described(spec: ObservationSpec) -> ObservationProto:
+    return ObservationProto(
+        shape=spec.shape,
+        dimension_properties=[p.value for p in spec.dimension_property],
+        observation_type=spec.observation_type.value,
+        name=spec.name,
+    )
 
 
 def _padded_varints(values: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -115,7 +115,11 @@ class Scene:
         raise NotImplementedError
 
     def observe(self, behavior: str, agents: Rows) -> list[NDArray[Any]]:
-        """Observe: one array [agents, *shape] for each observation of the behaviour, in its order."""
+        """Observe: one array [agents, *shape] for each observation of the behaviour, in its order.
+
+        An array of uint8 is a picture [agents, channels, height, width] and travels as PNG; anything else is sent
+        as float32 and must be finite.
+        """
         raise NotImplementedError
 
     def act(self, agents: Rows, actions: Actions) -> None:
