@@ -14,13 +14,16 @@ from contextlib import contextmanager
 
 import grpc
 import numpy as np
+from mlagents_envs.base_env import ActionTuple
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents_envs.communicator_objects.unity_to_external_pb2_grpc import (
     UnityToExternalProtoServicer,
     add_UnityToExternalProtoServicer_to_server,
 )
+from mlagents_envs.environment import UnityEnvironment
 
 from mlagents_player.academy import Academy, AgentInfos, Reply
+from mlagents_player.client import Connection, play
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes.base import Actions, Scene
 
@@ -155,3 +158,36 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
             return True
         time.sleep(0.05)
     return condition()
+
+
+@contextmanager
+def in_editor(scene_type: type[Scene], num_areas: int = 1, **options: object) -> Iterator[UnityEnvironment]:
+    """ML-Agents' own environment on a scene that plays in a thread of this process, after its first reset."""
+    port = free_port()
+
+    def press_play() -> None:
+        with Connection(port) as connection:
+            connection.wait(30)
+            play(connection, scene_type)
+
+    thread = in_thread(press_play)
+    environment = UnityEnvironment(None, base_port=port, timeout_wait=30, num_areas=num_areas, **options)
+    try:
+        environment.reset()
+        yield environment
+    finally:
+        environment.close()
+        thread.join(10)
+
+
+def random_step(environment: UnityEnvironment, behavior: str, rng: np.random.Generator) -> int:
+    """Act at random on all decisions and step; the number of decisions."""
+    decisions, _ = environment.get_steps(behavior)
+    spec = environment.behavior_specs[behavior].action_spec
+    if len(decisions):
+        continuous = rng.uniform(-1, 1, (len(decisions), spec.continuous_size)).astype(np.float32)
+        discrete = [rng.integers(0, size, len(decisions)) for size in spec.discrete_branches]
+        columns = np.array(discrete, np.int32).T.reshape(len(decisions), -1)
+        environment.set_actions(behavior, ActionTuple(continuous, columns))
+    environment.step()
+    return len(decisions)

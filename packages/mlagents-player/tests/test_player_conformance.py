@@ -6,27 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlagents_envs.base_env import ActionTuple
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.side_channel.engine_configuration_channel import EngineConfig, EngineConfigurationChannel
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 
-from player_testing import free_port
+from player_testing import free_port, random_step
 
 Start = Callable[..., UnityEnvironment]
-
-
-def random_step(environment: UnityEnvironment, behavior: str, rng: np.random.Generator) -> int:
-    """Act at random on all decisions and step; the number of decisions."""
-    decisions, _ = environment.get_steps(behavior)
-    spec = environment.behavior_specs[behavior].action_spec
-    if len(decisions):
-        continuous = rng.uniform(-1, 1, (len(decisions), spec.continuous_size)).astype(np.float32)
-        discrete = [rng.integers(0, size, len(decisions)) for size in spec.discrete_branches]
-        columns = np.array(discrete, np.int32).T.reshape(len(decisions), -1)
-        environment.set_actions(behavior, ActionTuple(continuous, columns))
-    environment.step()
-    return len(decisions)
 
 
 def trajectory(environment: UnityEnvironment, behavior: str, steps: int) -> list[bytes]:

@@ -27,6 +27,7 @@ log = logging.getLogger("mlagents_player")
 
 EDITOR_PORT = 5004
 REFERENCE_DATA = "MLAGENTS_REFERENCE_DATA"
+SCENE_HELP = "name of a scene, which mlagents-player list shows, or gym:ID for a Gymnasium environment"
 PLAY_SECONDS = 60.0
 LAUNCH_SECONDS = 30.0  # the trainer listens before it starts a player
 PROGRESS_SECONDS = 10.0
@@ -72,7 +73,7 @@ def _add_build(commands: Commands) -> None:
         help="write launchers for mlagents-learn --env",
         description="Write a launcher for each scene; mlagents-learn --env takes it for a Unity executable.",
     )
-    command.add_argument("scenes", nargs="+", metavar="SCENE", help="name of a scene; see mlagents-player list")
+    command.add_argument("scenes", nargs="+", metavar="SCENE", help=SCENE_HELP)
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the launchers")
     command.set_defaults(run=_build)
 
@@ -83,7 +84,7 @@ def _add_play(commands: Commands) -> None:
         help="connect to a trainer that waits, as the Editor's Play button does",
         description="Connect to an mlagents-learn that was started without --env, and play until it ends.",
     )
-    command.add_argument("scene", metavar="SCENE", help="name of a scene; see mlagents-player list")
+    command.add_argument("scene", metavar="SCENE", help=SCENE_HELP)
     command.add_argument("--port", type=_port, default=EDITOR_PORT, help="port of the trainer (default: %(default)s)")
     command.add_argument(
         "--timeout",
@@ -102,7 +103,7 @@ def _add_fidelity(commands: Commands) -> None:
         description="Replay a recording decision by decision and print how far the scene's predictions "
         "are off, next to those of a predictor which says that nothing changes.",
     )
-    command.add_argument("scene", metavar="SCENE", help="name of a scene; see mlagents-player list")
+    command.add_argument("scene", metavar="SCENE", help=SCENE_HELP)
     command.add_argument(
         "--demo",
         type=Path,
@@ -119,7 +120,7 @@ def _add_run(commands: Commands) -> None:
         description="Play a scene for the trainer that started this process.",
         usage="mlagents-player run SCENE --mlagents-port PORT [-logFile FILE] [--num-areas N] [...]",
     )
-    command.add_argument("scene", metavar="SCENE", help="name of a scene")
+    command.add_argument("scene", metavar="SCENE", help=SCENE_HELP)
     command.add_argument("arguments", nargs=argparse.REMAINDER, help="as a Unity player; unknown ones are ignored")
     command.set_defaults(run=_run)
 
@@ -133,6 +134,7 @@ def _port(text: str) -> int:
 
 def _list(options: argparse.Namespace) -> None:
     print(table({name: scenes.load(name) for name in scenes.names()}))
+    print("and gym:ID for any Gymnasium environment, as in gym:CartPole-v1")
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Scenes by name: those of this package and those that other packages register.
 
 A distribution offers a scene by an entry point of the group `mlagents_player.scenes`, whose name is the
-scene's and whose value a subclass of `Scene`.
+scene's and whose value a subclass of `Scene`. A name `gym:<id>` is a Gymnasium environment.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.base import Scene
 
 GROUP = "mlagents_player.scenes"
+GYMNASIUM = "gym:"
 
 __all__ = ["Scene", "load", "names"]
 
@@ -22,12 +23,20 @@ def names() -> list[str]:
     return sorted(_registered())
 
 
-def load(name: str) -> type[Scene]:
+def load(name: str, drawn: bool = False) -> type[Scene]:
     """The class of a scene.
+
+    Args:
+        name: Its name.
+        drawn: Pictures of it will be asked for; Gymnasium environments must know this when they are made.
 
     Raises:
         PlayerError: there is no such scene, or the package that offers it cannot be imported.
     """
+    if name.startswith(GYMNASIUM):
+        from mlagents_player.scenes import gymnasium_env  # an extra, which need not be installed
+
+        return gymnasium_env.scene_type(name[len(GYMNASIUM) :], drawn)
     registered = _registered()
     if name not in registered:
         raise PlayerError(_unknown(name, sorted(registered)))

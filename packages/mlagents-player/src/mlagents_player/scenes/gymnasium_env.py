@@ -1,0 +1,129 @@
+"""`gym:<id>`: any Gymnasium environment as a scene, one copy an area."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlagents_player.errors import PlayerError
+from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.scenes import GYMNASIUM
+from mlagents_player.scenes.base import Actions, BehaviorSpec, Rows, Scene
+
+try:
+    import gymnasium
+
+    from mlagents_player import spaces
+except ModuleNotFoundError as error:
+    raise PlayerError(
+        f"A scene gym:<id> needs {error.name}; install it with: pip install 'mlagents-player[gymnasium]'."
+    ) from error
+
+MAX_SEED = 2**31
+
+
+class GymnasiumScene(Scene):
+    """Copies of one environment. An academy step is one step of each, and every step is decided.
+
+    A terminated episode ends; a truncated one is interrupted, so that a trainer bootstraps. The first episode of
+    every copy is seeded from the trainer's seed, the later ones go on from there.
+    """
+
+    environment: ClassVar[str]
+    sensors: ClassVar[list[spaces.Sensor]]
+    actuator: ClassVar[spaces.Actuator]
+    drawn: ClassVar[bool] = False
+
+    def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
+        super().__init__(num_areas, rng, parameters)
+        self.copies = [make(self.environment, self.drawn) for _ in range(num_areas)]
+        self.seeds: list[int | None] = [int(seed) for seed in rng.integers(MAX_SEED, size=num_areas)]
+        self.observations: list[Any] = [None] * num_areas
+        self.masks: list[NDArray[np.bool_] | None] = [None] * num_areas
+
+    def reset(self, agents: Rows) -> None:
+        """Reset these copies."""
+        for agent in agents:
+            seed, self.seeds[agent] = self.seeds[agent], None
+            self._note(agent, *self._call("reset", self.copies[agent].reset, seed=seed))
+
+    def observe(self, behavior: str, agents: Rows) -> list[NDArray[Any]]:
+        """One array for each leaf of the observation space."""
+        chosen = [self.observations[agent] for agent in agents]
+        return [sensor.read(chosen) for sensor in self.sensors]
+
+    def action_mask(self, behavior: str, agents: Rows) -> NDArray[np.bool_] | None:
+        """`action_mask` of the environments' info, None where no environment gives one."""
+        masks = [self.masks[agent] for agent in agents]
+        if all(mask is None for mask in masks):
+            return None
+        open_ = np.zeros(sum(self.actuator.spec.discrete_branches), bool)
+        return np.array([open_ if mask is None else mask for mask in masks])
+
+    def act(self, agents: Rows, actions: Actions) -> None:
+        """Step these copies."""
+        for row, agent in enumerate(agents):
+            action = self.actuator.decode(actions.continuous[row], actions.discrete[row])
+            observation, reward, terminated, truncated, info = self._call("step", self.copies[agent].step, action)
+            self._note(agent, observation, info)
+            self.rewards[agent] += reward
+            self.ended[agent] = terminated or truncated
+            self.interrupted[agent] = truncated and not terminated
+
+    def _note(self, agent: int, observation: Any, info: dict[str, Any]) -> None:
+        self.observations[agent] = observation
+        mask = info.get("action_mask")
+        self.masks[agent] = None if mask is None else spaces.forbidden(mask, self.actuator.spec)
+
+    def _call(self, what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except Exception as error:  # whatever somebody else's environment raises
+            raise PlayerError(f"{GYMNASIUM}{self.environment} raised {error!r} in {what}.") from error
+
+
+def make(environment: str, drawn: bool = False) -> gymnasium.Env[Any, Any]:
+    """An environment by its id, one that draws itself if it is to be `drawn`.
+
+    Raises:
+        PlayerError: there is none, or it cannot be made.
+    """
+    options: dict[str, Any] = {"render_mode": "rgb_array"} if drawn else {}  # not every environment knows of drawing
+    try:
+        return gymnasium.make(environment, disable_env_checker=True, **options)
+    except Exception as error:  # a missing family raises whatever its module does
+        raise PlayerError(f"{GYMNASIUM}{environment} cannot be made: {_first_line(error)}") from error
+
+
+def scene_type(environment: str, drawn: bool = False) -> type[GymnasiumScene]:
+    """The scene of an environment; its behaviour is the id without namespace, as `Pong-v5` of `ALE/Pong-v5`.
+
+    Raises:
+        PlayerError: it cannot be made, or has observations or actions that ML-Agents does not know.
+    """
+    example = make(environment, drawn)
+    found, acted = spaces.sensors(example.observation_space), spaces.actuator(example.action_space)
+    attributes = {
+        "__doc__": f"The Gymnasium environment {environment}.",
+        "description": f"Gymnasium's {environment}",
+        "behaviors": {behavior(environment): BehaviorSpec([sensor.spec for sensor in found], acted.spec)},
+        "environment": environment,
+        "drawn": drawn,
+        "sensors": found,
+        "actuator": acted,
+    }
+    example.close()
+    return type("Gymnasium", (GymnasiumScene,), attributes)
+
+
+def behavior(environment: str) -> str:
+    """The behaviour's name, which is also that of files in the trainer's results."""
+    return re.split("[:/]", environment)[-1]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
