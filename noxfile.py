@@ -6,6 +6,7 @@ The packages are discovered: a folder with a pyproject.toml in ``packages/`` is 
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import socket
 import sys
@@ -96,12 +97,13 @@ def learn(session: nox.Session) -> None:
     """Run mlagents-learn: nox -s learn -- configs/dqn/Basic.yaml [its other arguments]."""
     arguments = list(session.posargs)
     config = chosen_config(session)
-    install_all(session)
+    scene, requirements = scene_of(config)
+    install_all(session, *requirements)
     if not is_given("--run-id", arguments):
         arguments += ["--run-id", f"{config.parent.name}-{config.stem}"]
     if not is_given("--env", arguments):
-        session.run("mlagents-player", "build", config.stem, "--output", str(PLAYERS))
-        arguments += ["--env", str(PLAYERS / config.stem)]
+        session.run("mlagents-player", "build", scene, "--output", str(PLAYERS))
+        arguments += ["--env", str(PLAYERS / scene.replace(":", "-"))]
     if not is_given("--base-port", arguments):
         arguments += ["--base-port", str(free_port())]
     # After Ctrl+C the trainer exports its models; nox would kill it after 0.3 seconds.
@@ -262,6 +264,13 @@ def chosen_config(session: nox.Session) -> Path:
     if not config.is_file():
         session.error(f"configuration {config} does not exist")
     return config
+
+
+def scene_of(config: Path) -> tuple[str, list[str]]:
+    """The player's scene that a configuration is named after, and what it needs beside the packages."""
+    if re.search(r"-v\d+$", config.stem):  # so Gymnasium names its environments, and Unity no scene
+        return f"gym:{config.stem}", ["gymnasium[box2d]"]
+    return config.stem, []
 
 
 def is_given(option: str, arguments: list[str]) -> bool:
