@@ -1,9 +1,22 @@
-"""Masked and epsilon-greedy choices over several branches."""
+"""Masked greedy, epsilon-greedy and Boltzmann choices over several branches."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.exploration import epsilon_greedy, greedy_actions, mask_scores, random_actions
+from mlagents_plugin_shared.exploration import (
+    action_columns,
+    boltzmann,
+    chosen_values,
+    epsilon_greedy,
+    epsilon_ladder,
+    greedy_actions,
+    mask_scores,
+    random_actions,
+    soft_policy,
+)
 
 BRANCHES = [3, 2]
 
@@ -53,6 +66,46 @@ def test_greedy_actions_refuse_other_branches() -> None:
         greedy_actions(torch.ones(1, 5), torch.ones(1, 5), [3, 3])
 
 
+def test_action_columns_golden() -> None:
+    """Action 2 of the first branch is column 2, action 1 of the second is column 3 + 1."""
+    assert action_columns(torch.tensor([[2, 1], [0, 0]]), BRANCHES).tolist() == [[2, 4], [0, 3]]
+
+
+def test_chosen_values_golden() -> None:
+    """Columns 2 and 3 + 1 of both streams; with atoms, all the atoms of those columns."""
+    q = torch.arange(10.0).reshape(1, 2, 5)
+    actions = torch.tensor([[2, 1]])
+    assert chosen_values(q, actions, BRANCHES).tolist() == [[[2.0, 4.0], [7.0, 9.0]]]
+    atoms = chosen_values(torch.stack([q, -q], dim=3), actions, BRANCHES)
+    assert atoms.tolist() == [[[[2.0, -2.0], [4.0, -4.0]], [[7.0, -7.0], [9.0, -9.0]]]]
+
+
+@pytest.mark.parametrize("trailing", [(), (4,)])
+def test_chosen_values_equal_a_slow_loop(trailing: tuple[int, ...]) -> None:
+    """Sample by sample and branch by branch."""
+    q = torch.randn(7, 2, 5, *trailing, generator=generator())
+    actions = torch.randint(0, 2, (7, 2), generator=generator())
+    expected = torch.stack([torch.stack([q[b, :, i], q[b, :, 3 + j]], dim=1) for b, (i, j) in enumerate(actions)])
+    assert torch.equal(chosen_values(q, actions, BRANCHES), expected)
+
+
+@pytest.mark.parametrize(
+    ("q", "actions"),
+    [
+        (torch.ones(2, 5), torch.zeros(2, 2)),
+        (torch.ones(2, 1, 6), torch.zeros(2, 2)),
+        (torch.ones(2, 1, 5), torch.zeros(1, 2)),
+        (torch.ones(2, 1, 5), torch.zeros(2, 1)),
+        (torch.ones(2, 1, 5), torch.zeros(2)),
+    ],
+    ids=["no streams", "other actions", "other batch", "one branch", "no branches"],
+)
+def test_chosen_values_refuse_other_shapes(q, actions) -> None:
+    """Actions [B, 1] would broadcast over the branches."""
+    with pytest.raises(ValueError, match="do not fit"):
+        chosen_values(q, actions.long(), BRANCHES)
+
+
 def test_random_actions_are_legal() -> None:
     """No illegal action among 10,000 masked draws."""
     mask = random_masks(10_000)
@@ -99,3 +152,118 @@ def test_epsilon_greedy_repeats_with_its_seed() -> None:
     greedy, mask = torch.zeros(50, 2, dtype=torch.long), torch.ones(50, 5)
     draws = [epsilon_greedy(greedy, mask, BRANCHES, 0.7, generator(3)) for _ in range(2)]
     assert torch.equal(*draws)
+
+
+def test_epsilon_greedy_takes_one_epsilon_an_agent() -> None:
+    """Agents of epsilon 0 stay greedy, agents of epsilon 1, whose greedy action is illegal, never do."""
+    greedy, mask = torch.zeros(1000, 2, dtype=torch.long), torch.tensor([[0.0, 1, 1, 0, 1]]).repeat(1000, 1)
+    epsilon = (torch.arange(1000) % 2).float()
+    actions = epsilon_greedy(greedy, mask, BRANCHES, epsilon, generator())
+    assert torch.equal((actions != greedy).all(dim=1), epsilon == 1.0)
+    assert torch.equal((actions != greedy).any(dim=1), epsilon == 1.0)
+
+
+def test_epsilon_greedy_with_equal_epsilons_is_epsilon_greedy() -> None:
+    """[B] times 0.3 draws as the number 0.3 does; [B, 1], which would broadcast, and [1] raise."""
+    greedy, mask = torch.zeros(50, 2, dtype=torch.long), torch.ones(50, 5)
+    single = epsilon_greedy(greedy, mask, BRANCHES, 0.3, generator(3))
+    assert torch.equal(epsilon_greedy(greedy, mask, BRANCHES, torch.full((50,), 0.3), generator(3)), single)
+    for shape in ((50, 1), (1,)):
+        with pytest.raises(ValueError, match="each of 50 agents"):
+            epsilon_greedy(greedy, mask, BRANCHES, torch.full(shape, 0.3), generator(3))
+
+
+def test_epsilon_ladder_golden() -> None:
+    """0.4, 0.4^{1 + 7/2} and 0.4⁸; one agent has 0.4."""
+    torch.testing.assert_close(epsilon_ladder(3), torch.tensor([0.4, 0.016191, 0.00065536]), rtol=1e-4, atol=0)
+    assert epsilon_ladder(1).tolist() == pytest.approx([0.4])
+
+
+def test_epsilon_ladder_equals_the_papers_formula() -> None:
+    """Agent by agent; falling; without an exponent all are alike."""
+    ladder = epsilon_ladder(8, base=0.6, exponent=3.0)
+    assert ladder.tolist() == pytest.approx([0.6 ** (1 + i / 7 * 3) for i in range(8)])
+    assert (ladder.diff() < 0).all()
+    assert epsilon_ladder(8, exponent=0.0).tolist() == pytest.approx([0.4] * 8)
+
+
+@pytest.mark.parametrize("arguments", [(0,), (4, 0.0), (4, 1.5), (4, 0.4, -1.0)])
+def test_epsilon_ladder_refuses_what_is_no_ladder(arguments) -> None:
+    """No agents, epsilons outside 0 to 1, or rising ones."""
+    with pytest.raises(ValueError, match="must be at least 1"):
+        epsilon_ladder(*arguments)
+
+
+def test_soft_policy_golden() -> None:
+    """τ = 2 and scores 2 ln 1, 2 ln 3: probabilities ¼ and ¾; an illegal action has exactly 0."""
+    scores = torch.tensor([[0.0, 2 * math.log(3), 50.0, 4.0, 4.0]])
+    probs = soft_policy(scores, torch.tensor([[1.0, 1, 0, 1, 1]]), BRANCHES, 2.0).exp()
+    torch.testing.assert_close(probs, torch.tensor([[0.25, 0.75, 0.0, 0.5, 0.5]]))
+    assert probs[0, 2] == 0.0
+
+
+@pytest.mark.parametrize(("size", "temperature"), [(1.0, 1.0), (1e3, 0.03), (1e6, 0.03), (1e6, 1e8)])
+def test_soft_policy_equals_numpy(size: float, temperature: float) -> None:
+    """A softmax over the legal actions of each branch in double precision, for tiny and huge scores."""
+    scores, mask = size * torch.randn(200, 5, generator=generator()), random_masks(200)
+    expected = np.zeros((200, 5))
+    for b in range(200):
+        for columns in ([0, 1, 2], [3, 4]):
+            legal = [c for c in columns if mask[b, c]]
+            x = scores[b, legal].double().numpy() / temperature
+            expected[b, legal] = np.exp(x - x.max()) / np.exp(x - x.max()).sum()
+    log_policy = soft_policy(scores, mask, BRANCHES, temperature)
+    np.testing.assert_allclose(log_policy.exp(), expected, atol=1e-4)
+    assert torch.isfinite(log_policy.exp() * log_policy).all()
+
+
+def test_soft_policy_gradient_ignores_illegal_actions() -> None:
+    """It is 0 there, and finite everywhere, although an illegal score is not a number."""
+    scores = torch.tensor([[1.0, torch.nan, 2.0, 3.0, torch.inf]], requires_grad=True)
+    soft_policy(scores, torch.tensor([[1.0, 0, 1, 1, 0]]), BRANCHES, 1.0)[0, 0].backward()
+    assert scores.grad[0, [1, 3, 4]].tolist() == [0.0, 0.0, 0.0]
+    assert scores.grad[0, 0].item() == pytest.approx(1 - 1 / (1 + np.e), abs=1e-6)
+
+
+def test_soft_policy_without_a_legal_action_treats_all_as_legal() -> None:
+    """As `random_actions` does; the other branch keeps its mask."""
+    probs = soft_policy(torch.zeros(1, 5), torch.tensor([[0.0, 0, 0, 1, 0]]), BRANCHES, 1.0).exp()
+    torch.testing.assert_close(probs, torch.tensor([[1 / 3, 1 / 3, 1 / 3, 1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("function", [soft_policy, boltzmann])
+def test_boltzmann_policies_refuse_what_does_not_fit(function) -> None:
+    """Temperature 0 divides by zero; other branches and [B, 1] masks raise."""
+    with pytest.raises(ValueError, match="positive"):
+        function(torch.ones(2, 5), torch.ones(2, 5), BRANCHES, 0.0)
+    for mask, branches in ((torch.ones(2, 5), [3, 3]), (torch.ones(2, 1), BRANCHES)):
+        with pytest.raises(ValueError, match="do not fit"):
+            function(torch.ones(2, 5), mask, branches, 1.0)
+
+
+def test_boltzmann_draws_by_the_soft_policy() -> None:
+    """0.1, 0.3 and 0.6 of 10,000 agents, each ± 5 standard deviations; the illegal action, the best, never."""
+    probs = torch.tensor([0.1, 0.3, 0.6, 0.0, 1.0])
+    scores = (2 * probs.log()).masked_fill(probs == 0, 50.0).repeat(10_000, 1)
+    actions = boltzmann(scores, (probs > 0).float().repeat(10_000, 1), [4, 1], 2.0, generator())
+    counts = torch.bincount(actions[:, 0], minlength=4)
+    assert ((counts - 10_000 * probs[:4]).abs() <= 5 * (10_000 * probs * (1 - probs))[:4].sqrt()).all()
+
+
+def test_boltzmann_is_legal_and_repeats_with_its_seed() -> None:
+    """10,000 masked draws at scores far apart; and without a legal action one of the branch."""
+    mask = random_masks(10_000)
+    scores = 1e6 * torch.randn(10_000, 5, generator=generator())
+    actions = boltzmann(scores, mask, BRANCHES, 0.01, generator(1))
+    assert is_legal(actions, mask).all()
+    assert torch.equal(actions, boltzmann(scores, mask, BRANCHES, 0.01, generator(1)))
+    assert set(boltzmann(0 * scores, 0 * mask, BRANCHES, 1.0, generator())[:, 0].tolist()) == {0, 1, 2}
+
+
+def test_boltzmann_lies_between_greedy_and_random() -> None:
+    """Towards no temperature greedy; at a huge one uniform, each of three 3,333 ± 5 standard deviations of 47."""
+    scores, mask = torch.randn(10_000, 5, generator=generator()), torch.ones(10_000, 5)
+    greedy = greedy_actions(scores, mask, BRANCHES)
+    assert torch.equal(boltzmann(scores, mask, BRANCHES, 1e-9, generator()), greedy)
+    counts = torch.bincount(boltzmann(scores, mask, BRANCHES, 1e6, generator())[:, 0], minlength=3)
+    assert (counts - 3333).abs().max() < 236

@@ -6,7 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlagents_plugin_shared.targets import gae, hold_end, n_step_return, n_step_target, td_target
+from mlagents_plugin_shared.targets import (
+    double_q_target,
+    double_q_value,
+    gae,
+    hold_end,
+    lambda_return,
+    n_step_return,
+    n_step_target,
+    td_target,
+    vtrace,
+)
 
 
 def column(*values: float) -> torch.Tensor:
@@ -41,6 +51,69 @@ def test_td_target_refuses_shapes_that_would_broadcast() -> None:
     """[B] against [B, 1] would give [B, B]."""
     with pytest.raises(ValueError, match="one shape"):
         td_target(torch.ones(3), torch.ones(3), torch.ones(3, 1))
+
+
+BRANCHES = [3, 2]
+SCORES = torch.tensor([[1.0, 5.0, 2.0, 0.0, -1.0]])
+Q = torch.tensor([[[10.0, 20.0, 30.0, 40.0, 60.0]]])
+
+
+def test_double_q_value_golden() -> None:
+    """With action 1 illegal the choice is (2, 0), worth (30 + 40) / 2; with all legal it is (1, 0), (20 + 40) / 2."""
+    mask = torch.tensor([[1.0, 0, 1, 1, 1]])
+    assert double_q_value(Q, SCORES, mask, BRANCHES).tolist() == [[35.0]]
+    assert double_q_value(Q, SCORES, torch.ones(1, 5), BRANCHES).tolist() == [[30.0]]
+
+
+def test_double_q_value_equals_a_slow_loop() -> None:
+    """Per state, stream and atom: the mean over the branches of the value of the best legal action."""
+    rng = np.random.default_rng(0)
+    q, scores = rng.normal(size=(20, 2, 5, 4)), rng.normal(size=(20, 5))
+    mask = rng.integers(0, 2, size=(20, 5))
+    mask[:, [0, 4]] = 1
+    expected = np.zeros((20, 2, 4))
+    for b in range(20):
+        for columns in ([0, 1, 2], [3, 4]):
+            best = max((c for c in columns if mask[b, c]), key=lambda c: scores[b, c])
+            expected[b] += q[b, :, best] / 2
+    value = double_q_value(*map(torch.as_tensor, (q, scores, mask)), BRANCHES)
+    np.testing.assert_allclose(value, expected)
+    np.testing.assert_allclose(
+        value.mean(dim=2), double_q_value(*map(torch.as_tensor, (q.mean(3), scores, mask)), BRANCHES)
+    )
+
+
+def test_double_q_value_with_one_network_is_the_maximum() -> None:
+    """Chosen and judged by the same values: max Q, which the values chosen by others never exceed."""
+    q, other = torch.randn(2, 50, 1, 4, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(50, 4)
+    maximum = double_q_value(q, q[:, 0], mask, [4])
+    torch.testing.assert_close(maximum, q.amax(dim=2))
+    assert (double_q_value(q, other[:, 0], mask, [4]) < maximum).any()
+
+
+def test_double_q_target_golden() -> None:
+    """1 + ½·30 = 16, and 1 where the episode terminated."""
+    arguments = Q.repeat(2, 1, 1), SCORES.repeat(2, 1), torch.ones(2, 5), BRANCHES
+    target = double_q_target(torch.ones(2, 1), torch.tensor([[0.5], [0.0]]), *arguments)
+    assert target.tolist() == [[16.0], [1.0]]
+
+
+def test_double_q_target_is_detached() -> None:
+    """Neither network gets a gradient."""
+    q, scores = Q.clone().requires_grad_(), SCORES.clone().requires_grad_()
+    assert not double_q_target(torch.ones(1, 1), torch.ones(1, 1), q, scores, torch.ones(1, 5), BRANCHES).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("r_t", "q_t", "branches"),
+    [(torch.ones(1), Q, BRANCHES), (torch.ones(1, 1), Q, [3, 3]), (torch.ones(1, 1), Q[..., :4], BRANCHES)],
+    ids=["rewards [B]", "branches", "values"],
+)
+def test_double_q_target_refuses_other_shapes(r_t, q_t, branches) -> None:
+    """Rewards without streams, and values or branches of another size."""
+    with pytest.raises(ValueError, match=r"one shape|do not fit"):
+        double_q_target(r_t, r_t, q_t, SCORES, torch.ones(1, 5), branches)
 
 
 def test_n_step_return_golden() -> None:
@@ -107,6 +180,47 @@ def test_hold_end_bootstraps_from_the_last_real_step() -> None:
     padded = n_step_target(*hold_end(r, discount, v, mask), n=3)[:2]
     torch.testing.assert_close(padded, n_step_target(r[:2], discount[:2], v[:2], n=3))
     assert not torch.allclose(n_step_target(r, discount, v, n=3)[:2], padded)
+    held = lambda_return(*hold_end(r, discount, v, mask), lambda_=0.7)[:2]
+    torch.testing.assert_close(held, lambda_return(r[:2], discount[:2], v[:2], lambda_=0.7))
+
+
+def test_lambda_return_golden() -> None:
+    """γ = λ = ½: the last is 2 + ½·8 = 6, the first 1 + ½ (½·4 + ½·6) = 3.5."""
+    torch.testing.assert_close(lambda_return(column(1, 2), column(0.5, 0.5), column(4, 8), lambda_=0.5), column(3.5, 6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(sequences(), st.floats(0, 1))
+def test_lambda_return_is_the_weighted_mean_of_n_step_returns(sequence, lambda_: float) -> None:
+    """Weights (1 - λ) λ^{n-1}, and what is left of 1 for the longest."""
+    r, discount, values = sequence
+    length = len(r)
+    expected = lambda_ ** (length - 1) * n_step_target(r, discount, values[1:], n=length)
+    for n in range(1, length):
+        expected += (1 - lambda_) * lambda_ ** (n - 1) * n_step_target(r, discount, values[1:], n=n)
+    torch.testing.assert_close(lambda_return(r, discount, values[1:], lambda_=lambda_), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sequences(), st.floats(0, 1))
+def test_lambda_return_identities(sequence, lambda_: float) -> None:
+    """λ = 0 is TD, λ = 1 Monte Carlo, and any λ is the value plus its generalised advantage."""
+    r, discount, values = sequence
+    v_tm1, v_t = values[:-1], values[1:]
+    torch.testing.assert_close(lambda_return(r, discount, v_t, lambda_=0.0), td_target(r, discount, v_t))
+    torch.testing.assert_close(lambda_return(r, discount, v_t, lambda_=1.0), n_step_target(r, discount, v_t, n=len(r)))
+    torch.testing.assert_close(
+        lambda_return(r, discount, v_t, lambda_=lambda_), v_tm1 + gae(r, discount, v_tm1, v_t, lambda_=lambda_)
+    )
+
+
+def test_lambda_return_tells_interrupted_from_terminated() -> None:
+    """What follows a termination does not reach the step before it; what follows an interruption does."""
+    r, v = column(1, 1, 1), column(5, 5, 5)
+    changed = column(1, 1, 9)
+    for discount, reaches in ((column(0.9, 0.0, 0.9), False), (column(0.9, 0.9, 0.9), True)):
+        before, after = (lambda_return(x, discount, v, lambda_=0.5)[0] for x in (r, changed))
+        assert bool(before != after) is reaches
 
 
 def test_gae_golden() -> None:
@@ -163,7 +277,86 @@ def test_gae_padding_adds_nothing() -> None:
     torch.testing.assert_close(padded[:2], alone)
 
 
-def test_gae_refuses_lambda_outside_its_range() -> None:
+VTRACE = [column(1, 2), column(0.5, 0.5), column(0, 1), column(1, 4), column(2, 0.5)]
+
+
+def test_vtrace_golden() -> None:
+    """γ = ½, ρ = (2, ½), bounds of 1.
+
+    δ = (1 + ½·1 - 0, ½ (2 + ½·4 - 1)) = (1.5, 1.5); vs - v = (1.5 + ½·1·1.5, 1.5) = (2.25, 1.5)
+    A = (1 + ½ (1 + 1.5) - 0, ½·3) = (2.25, 1.5); with ρ̄_pg = 2 the first one is twice that.
+    """
+    value, advantage = vtrace(*VTRACE)
+    torch.testing.assert_close(value, column(2.25, 2.5))
+    torch.testing.assert_close(advantage, column(2.25, 1.5))
+    _, advantage = vtrace(*VTRACE, clip_pg_rho=2.0)
+    torch.testing.assert_close(advantage, column(4.5, 1.5))
+
+
+@settings(max_examples=60, deadline=None)
+@given(sequences(), st.floats(0, 1), st.floats(0.5, 3), st.floats(0.5, 3), st.floats(0.5, 3))
+def test_vtrace_equals_a_slow_sum(sequence, lambda_: float, clip_rho: float, clip_c: float, clip_pg: float) -> None:
+    """Equation 1 written out: every TD error, weighted by the discounts and ratios before it."""
+    r, discount, values = sequence
+    rho = torch.as_tensor(np.random.default_rng(len(r)).lognormal(size=tuple(r.shape)))
+    target, advantage = vtrace(
+        r, discount, values[:-1], values[1:], rho,
+        lambda_=lambda_, clip_rho=clip_rho, clip_c=clip_c, clip_pg_rho=clip_pg,
+    )  # fmt: skip
+    length, batch = r.shape
+    for b in range(batch):
+        g, v, ratio = discount[:, b].tolist(), values[:, b].tolist(), rho[:, b].tolist()
+        vs = []
+        for s in range(length):
+            weight, total = 1.0, v[s]
+            for t in range(s, length):
+                total += weight * min(clip_rho, ratio[t]) * (r[t, b].item() + g[t] * v[t + 1] - v[t])
+                weight *= g[t] * lambda_ * min(clip_c, ratio[t])
+            vs.append(total)
+        vs.append(v[length])
+        for s in range(length):
+            following = (1 - lambda_) * v[s + 1] + lambda_ * vs[s + 1]
+            assert target[s, b].item() == pytest.approx(vs[s], abs=1e-9)
+            assert advantage[s, b].item() == pytest.approx(
+                min(clip_pg, ratio[s]) * (r[s, b].item() + g[s] * following - v[s]), abs=1e-9
+            )
+
+
+@settings(max_examples=30, deadline=None)
+@given(sequences(), st.floats(0, 1))
+def test_vtrace_on_policy_is_the_lambda_return(sequence, lambda_: float) -> None:
+    """Ratios of 1: the λ-return and its generalised advantages. Ratios of 0: nothing is learnt."""
+    r, discount, values = sequence
+    v_tm1, v_t = values[:-1], values[1:]
+    target, advantage = vtrace(r, discount, v_tm1, v_t, torch.ones_like(r), lambda_=lambda_)
+    torch.testing.assert_close(target, lambda_return(r, discount, v_t, lambda_=lambda_))
+    torch.testing.assert_close(advantage, gae(r, discount, v_tm1, v_t, lambda_=lambda_))
+    target, advantage = vtrace(r, discount, v_tm1, v_t, torch.zeros_like(r), lambda_=lambda_)
+    torch.testing.assert_close(target, v_tm1)
+    assert not advantage.any()
+
+
+def test_vtrace_padding_adds_nothing() -> None:
+    """Zeros after the end leave the segment alone, even where the ratio of the padding is infinite."""
+    padding = [column(0, 0)] * 4 + [column(torch.inf, torch.inf)]
+    padded = vtrace(*(torch.cat([x, p]) for x, p in zip(VTRACE, padding, strict=True)))
+    for alone, long in zip(vtrace(*VTRACE), padded, strict=True):
+        torch.testing.assert_close(long[:2], alone)
+
+
+@pytest.mark.parametrize("function", [lambda_return, gae, vtrace])
+def test_lambda_outside_its_range_is_refused(function) -> None:
     """λ = 1.5 would diverge."""
     with pytest.raises(ValueError, match="between 0 and 1"):
-        gae(column(1), column(1), column(1), column(1), lambda_=1.5)
+        function(*[column(1)] * {lambda_return: 3, gae: 4, vtrace: 5}[function], lambda_=1.5)
+
+
+@pytest.mark.parametrize(("function", "count"), [(lambda_return, 3), (gae, 4), (vtrace, 5)])
+def test_sequence_targets_refuse_shapes_that_would_broadcast(function, count: int) -> None:
+    """[T, B] against [T, 1] raises, whichever argument it is; and nothing returned has a gradient."""
+    tensors = [torch.ones(3, 2, requires_grad=True)] * count
+    returned = function(*tensors, lambda_=0.5)
+    assert not any(tensor.requires_grad for tensor in (returned if function is vtrace else [returned]))
+    for i in range(count):
+        with pytest.raises(ValueError, match="one shape"):
+            function(*[x[:, :1] if k == i else x for k, x in enumerate(tensors)], lambda_=0.5)

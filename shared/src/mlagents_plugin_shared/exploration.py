@@ -1,12 +1,15 @@
-"""Exploration over discrete actions: uniform draws among legal actions, and epsilon-greedy.
+"""Discrete actions of several branches: greedy, random, epsilon-greedy and Boltzmann choice among legal ones.
 
 Pure functions of tensors. The actions of an agent are D branches, branch d with A_d choices; masks and scores are
 the branches side by side, [B, A] with A = ΣA_d; a mask is 1 where an action is legal.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
+
+from mlagents_plugin_shared._shapes import check_branches
 
 _ILLEGAL = 1e8  # exact in float32, so that adding 1e8 - 1e8 leaves the score of a legal action as it is
 
@@ -40,12 +43,48 @@ def greedy_actions(scores: torch.Tensor, mask: torch.Tensor, branches: Sequence[
     Raises:
         ValueError: scores and mask have different shapes, or the branches do not add up to A.
     """
-    if scores.shape != mask.shape or scores.shape[1] != sum(branches):
-        raise ValueError(
-            f"scores {tuple(scores.shape)}, mask {tuple(mask.shape)} and branches {list(branches)} do not fit"
-        )
+    check_branches(scores, mask, branches)
     best = [branch.argmax(dim=1) for branch in mask_scores(scores, mask).split(list(branches), dim=1)]
     return torch.stack(best, dim=1)
+
+
+def action_columns(actions: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
+    """Columns of actions where the branches stand side by side.
+
+    Args:
+        actions: [B, D] actions, counted within their branch.
+        branches: sizes A_d.
+
+    Returns:
+        [B, D] columns, 0 to A - 1.
+
+    Raises:
+        ValueError: the actions are not of D branches.
+    """
+    if actions.dim() != 2 or actions.shape[1] != len(branches):
+        raise ValueError(f"actions {tuple(actions.shape)} and branches {list(branches)} do not fit")
+    return actions + actions.new_tensor([0, *accumulate(branches[:-1])])
+
+
+def chosen_values(q: torch.Tensor, actions: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
+    """Values of the chosen action of every branch.
+
+    Args:
+        q: [B, S, A] values, or [B, S, A, N] atoms or quantiles, the branches side by side.
+        actions: [B, D] chosen actions, counted within their branch.
+        branches: sizes A_d.
+
+    Returns:
+        [B, S, D] or [B, S, D, N] values.
+
+    Raises:
+        ValueError: q, actions and branches do not fit.
+    """
+    columns = action_columns(actions, branches)
+    if q.dim() < 3 or len(q) != len(actions) or q.shape[2] != sum(branches):
+        raise ValueError(f"q {tuple(q.shape)}, actions {tuple(actions.shape)} and branches {list(branches)} do not fit")
+    index = columns.reshape(len(columns), 1, -1, *[1] * (q.dim() - 3))
+    return q.gather(2, index.expand(-1, q.shape[1], -1, *q.shape[3:]))
 
 
 def random_actions(
@@ -66,18 +105,20 @@ def random_actions(
     """
     # The place of the largest of independent uniform numbers is itself uniform.
     draws = torch.rand(mask.shape, generator=generator, device=mask.device)
-    no_choice = torch.cat(
-        [(part.sum(dim=1, keepdim=True) == 0).expand_as(part) for part in mask.split(list(branches), dim=1)],
-        dim=1,
-    )
-    return greedy_actions(draws, torch.where(no_choice, torch.ones_like(mask), mask), branches)
+    return greedy_actions(draws, _some_legal(mask, branches), branches)
+
+
+def _some_legal(mask: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
+    """[B, A] the mask, but all legal in branches where nothing is."""
+    parts = mask.split(list(branches), dim=1)
+    return torch.cat([part.masked_fill((part == 0).all(dim=1, keepdim=True), 1.0) for part in parts], dim=1)
 
 
 def epsilon_greedy(
     greedy: torch.Tensor,
     mask: torch.Tensor,
     branches: Sequence[int],
-    epsilon: float,
+    epsilon: float | torch.Tensor,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Replaces the greedy actions of each agent, with probability epsilon, by random legal ones.
@@ -90,11 +131,110 @@ def epsilon_greedy(
         greedy: [B, D] greedy actions.
         mask: [B, A] 1.0 where legal, 0.0 where not.
         branches: sizes A_d.
-        epsilon: probability of a random action, 0 to 1.
+        epsilon: probability of a random action, 0 to 1; one for all agents, or [B] one for each (`epsilon_ladder`).
         generator: source of randomness, on the device of `mask`; default torch's own.
 
     Returns:
         [B, D] integer actions.
+
+    Raises:
+        ValueError: a tensor of epsilons is not [B], or mask and branches do not fit.
     """
+    if isinstance(epsilon, torch.Tensor):
+        if epsilon.shape != greedy.shape[:1]:
+            raise ValueError(f"epsilon {tuple(epsilon.shape)} must be one number for each of {len(greedy)} agents")
+        epsilon = epsilon.to(mask.device).unsqueeze(1)
     explores = torch.rand(len(greedy), 1, generator=generator, device=mask.device) < epsilon
     return torch.where(explores, random_actions(mask, branches, generator), greedy)
+
+
+def epsilon_ladder(num_agents: int, base: float = 0.4, exponent: float = 7.0) -> torch.Tensor:
+    """Epsilon of every agent, from one that explores much to one that is almost greedy.
+
+    ε_i = base^{1 + exponent · i / (num_agents - 1)},   i = 0, 1, …
+
+    One agent alone has `base`.
+
+    Source: Horgan et al. (2018), section 4.1, https://arxiv.org/abs/1803.00933.
+
+    Args:
+        num_agents: number of agents, >= 1.
+        base: epsilon of the first agent, above 0 and up to 1.
+        exponent: how much greedier the last agent is, >= 0; 0 gives all of them `base`.
+
+    Returns:
+        [num_agents] epsilons, falling.
+
+    Raises:
+        ValueError: num_agents < 1, `base` is outside its range, or exponent < 0.
+    """
+    if num_agents < 1 or not 0.0 < base <= 1.0 or exponent < 0.0:
+        raise ValueError(
+            "num_agents must be at least 1, base above 0 and up to 1, and exponent at least 0, "
+            f"but they are {num_agents}, {base} and {exponent}"
+        )
+    place = torch.arange(num_agents, dtype=torch.float32) / max(num_agents - 1, 1)
+    return base ** (1.0 + exponent * place)
+
+
+def soft_policy(scores: torch.Tensor, mask: torch.Tensor, branches: Sequence[int], temperature: float) -> torch.Tensor:
+    """Log-probabilities of the Boltzmann policy of every branch.
+
+    ln π_d(a | s) = Q_d(s, a) / τ - ln Σ_a' exp(Q_d(s, a') / τ)   over legal actions a'
+
+    Stable for large Q / τ. An illegal action gets -1e8, whose exponential is 0; unlike -∞ it gives 0, and not NaN,
+    when it is multiplied by that probability.
+
+    Source: Vieillard et al. (2020), section 2, https://arxiv.org/abs/2007.14430; Sutton & Barto (2018), eq. 2.11.
+
+    Args:
+        scores: [B, A] scores; gradient flows into those of legal actions.
+        mask: [B, A] 1.0 where legal. A branch without a legal action is treated as if all were legal.
+        branches: sizes A_d.
+        temperature: τ > 0; towards 0 greedy, towards infinity uniform.
+
+    Returns:
+        [B, A] log-probabilities, which add up to probability 1 in every branch.
+
+    Raises:
+        ValueError: scores, mask and branches do not fit, or the temperature is not positive.
+    """
+    check_branches(scores, mask, branches)
+    if temperature <= 0.0:
+        raise ValueError(f"temperature must be positive, but is {temperature}")
+    legal = _some_legal(mask, branches).bool()
+    logits = (scores / temperature).masked_fill(~legal, -torch.inf)
+    log_policy = torch.cat([branch.log_softmax(dim=1) for branch in logits.split(list(branches), dim=1)], dim=1)
+    return log_policy.masked_fill(~legal, -_ILLEGAL)
+
+
+def boltzmann(
+    scores: torch.Tensor,
+    mask: torch.Tensor,
+    branches: Sequence[int],
+    temperature: float,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """One action a branch, drawn from the Boltzmann policy of the scores, for every agent on its own.
+
+    π_d(a | s) ∝ exp(Q_d(s, a) / τ)   over legal actions a
+
+    Source: Sutton & Barto (2018), eq. 2.11.
+
+    Args:
+        scores: [B, A] scores, such as Q values.
+        mask: [B, A] 1.0 where legal. A branch without a legal action is drawn from as if all were legal.
+        branches: sizes A_d.
+        temperature: τ > 0; towards 0 greedy, towards infinity uniform.
+        generator: source of randomness, on the device of `scores`; default torch's own.
+
+    Returns:
+        [B, D] integer actions.
+
+    Raises:
+        ValueError: scores, mask and branches do not fit, or the temperature is not positive.
+    """
+    log_policy = soft_policy(scores, mask, branches, temperature)
+    # The place of the largest of log-probabilities with Gumbel noise is distributed by the probabilities.
+    gumbel = -torch.empty_like(log_policy).exponential_(generator=generator).log()
+    return greedy_actions(log_policy + gumbel, _some_legal(mask, branches), branches)

@@ -1,17 +1,16 @@
-"""Learning targets: TD, n-step, double Q and generalised advantage estimation.
+"""Learning targets: TD, double Q, n-step, λ-return, generalised advantage estimation and V-trace.
 
 Pure functions of tensors. Sequences are time-major, [T, B]. There is no `done` in any formula: the discount is data,
 0 where the episode terminated and gamma where it goes on or was interrupted. Names end in `_tm1` for the step at
 which the agent acted and in `_t` for what followed. Every target is detached.
 """
 
+from collections.abc import Sequence
+
 import torch
 
-
-def _check_same_shape(**tensors: torch.Tensor) -> None:
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"these must have one shape, but are {shapes}")
+from mlagents_plugin_shared._shapes import check_same_shape
+from mlagents_plugin_shared.exploration import chosen_values, greedy_actions
 
 
 def td_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor) -> torch.Tensor:
@@ -34,8 +33,68 @@ def td_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor) ->
     Raises:
         ValueError: the shapes differ.
     """
-    _check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
+    check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
     return (r_t + discount_t * v_t).detach()
+
+
+def double_q_value(
+    q_t: torch.Tensor, scores_t: torch.Tensor, mask_t: torch.Tensor, branches: Sequence[int]
+) -> torch.Tensor:
+    """Value of the next state: one network chooses the actions, another one values them.
+
+    v_t = 1/D Σ_d Q'_d(s_t, argmax_a Q_d(s_t, a))   over legal actions a
+
+    Scores of the same network give max_a Q', plain Q-learning. Atoms or quantiles of the chosen actions are averaged
+    over the branches one by one; the mean of the distribution is then the value above.
+
+    Source: van Hasselt et al. (2016), eq. 4, https://arxiv.org/abs/1509.06461; the mean over branches: Tavakoli et
+    al. (2018), eq. 4, https://arxiv.org/abs/1711.08946.
+
+    Args:
+        q_t: [B, S, A] or [B, S, A, N] values of the network that judges, the target network.
+        scores_t: [B, A] what the network that chooses compares: its values, summed over the reward streams.
+        mask_t: [B, A] 1.0 where an action is legal in the next state.
+        branches: sizes A_d.
+
+    Returns:
+        [B, S] or [B, S, N] values, detached.
+
+    Raises:
+        ValueError: the shapes or the branches do not fit.
+    """
+    best = greedy_actions(scores_t, mask_t, branches)
+    return chosen_values(q_t, best, branches).mean(dim=2).detach()
+
+
+def double_q_target(
+    r_t: torch.Tensor,
+    discount_t: torch.Tensor,
+    q_t: torch.Tensor,
+    scores_t: torch.Tensor,
+    mask_t: torch.Tensor,
+    branches: Sequence[int],
+) -> torch.Tensor:
+    """One-step target of double Q-learning: `td_target` with the `double_q_value` of the next state.
+
+    G_t = r_t + γ_t v_t
+
+    Source: van Hasselt et al. (2016), eq. 4, https://arxiv.org/abs/1509.06461.
+
+    Args:
+        r_t: [B, S] rewards received after acting in s_{t-1}.
+        discount_t: [B, S] γ, 0 where the episode terminated.
+        q_t: [B, S, A] values of the network that judges; no gradient flows into them.
+        scores_t: [B, A] values of the network that chooses, summed over the reward streams.
+        mask_t: [B, A] 1.0 where an action is legal in the next state.
+        branches: sizes A_d.
+
+    Returns:
+        [B, S] targets, detached.
+
+    Raises:
+        ValueError: the shapes or the branches do not fit.
+    """
+    return td_target(r_t, discount_t, double_q_value(q_t, scores_t, mask_t, branches))
 
 
 def n_step_return(
@@ -60,7 +119,7 @@ def n_step_return(
         ValueError: `horizon` or `terminated` is not [B].
     """
     _batch_size, n = r_t.shape
-    _check_same_shape(batch=r_t[:, 0], horizon=horizon, terminated=terminated)
+    check_same_shape(batch=r_t[:, 0], horizon=horizon, terminated=terminated)
     step = torch.arange(n, device=r_t.device)
     counts = step < horizon.unsqueeze(1)
     reward = (r_t * counts * gamma**step).sum(dim=1)
@@ -90,7 +149,7 @@ def n_step_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor
     Raises:
         ValueError: the shapes differ, or n < 1.
     """
-    _check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
+    check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
     if n < 1:
         raise ValueError(f"n must be at least 1, but is {n}")
     length = r_t.shape[0]
@@ -126,6 +185,49 @@ def hold_end(
     return r_t * real, torch.where(real, discount_t, torch.ones_like(discount_t)), held
 
 
+def _backward_sum(x_t: torch.Tensor, decay_t: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """[T, B, ...] sums y_t = x_t + decay_t y_{t+1}, with y = end after the last row."""
+    sums = torch.empty_like(x_t)
+    following = end
+    for t in reversed(range(len(x_t))):
+        following = torch.addcmul(x_t[t], decay_t[t], following)
+        sums[t] = following
+    return sums
+
+
+def _check_lambda(lambda_: float) -> None:
+    if not 0.0 <= lambda_ <= 1.0:
+        raise ValueError(f"lambda_ must lie between 0 and 1, but is {lambda_}")
+
+
+def lambda_return(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor, *, lambda_: float) -> torch.Tensor:
+    """λ-return for every step of a sequence: the mean of all n-step returns, weighted by (1 - λ) λ^{n-1}.
+
+    G_t = r_t + γ_t ((1 - λ) v_t + λ G_{t+1}),   the last one bootstraps: G_T = r_T + γ_T v_T
+
+    λ = 0 is the one-step TD target; λ = 1 is Monte Carlo with a bootstrap at the end. Sequences padded at their end
+    go through `hold_end` first.
+
+    Source: Sutton & Barto (2018), eq. 12.18.
+
+    Args:
+        r_t: [T, B, ...] rewards received after acting in s_{t-1}.
+        discount_t: [T, B, ...] γ where the episode goes on or was interrupted, 0 where it terminated.
+        v_t: [T, B, ...] values of the next states; no gradient flows into them.
+        lambda_: 0 to 1; low trusts the values (bias), high trusts the rewards (variance).
+
+    Returns:
+        [T, B, ...] targets, detached.
+
+    Raises:
+        ValueError: the shapes differ, or `lambda_` is outside 0 to 1.
+    """
+    check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
+    _check_lambda(lambda_)
+    with torch.no_grad():
+        return _backward_sum(r_t + discount_t * (1.0 - lambda_) * v_t, discount_t * lambda_, v_t[-1])
+
+
 def gae(
     r_t: torch.Tensor, discount_t: torch.Tensor, v_tm1: torch.Tensor, v_t: torch.Tensor, *, lambda_: float
 ) -> torch.Tensor:
@@ -151,15 +253,61 @@ def gae(
     Raises:
         ValueError: the shapes differ, or `lambda_` is outside 0 to 1.
     """
-    _check_same_shape(r_t=r_t, discount_t=discount_t, v_tm1=v_tm1, v_t=v_t)
-    if not 0.0 <= lambda_ <= 1.0:
-        raise ValueError(f"lambda_ must lie between 0 and 1, but is {lambda_}")
+    check_same_shape(r_t=r_t, discount_t=discount_t, v_tm1=v_tm1, v_t=v_t)
+    _check_lambda(lambda_)
     with torch.no_grad():
         delta_t = r_t + discount_t * v_t - v_tm1
-        decay_t = discount_t * lambda_
-        advantage = torch.zeros_like(delta_t)
-        following = torch.zeros_like(delta_t[0])
-        for t in reversed(range(len(delta_t))):
-            following = torch.addcmul(delta_t[t], decay_t[t], following)
-            advantage[t] = following
-    return advantage
+        return _backward_sum(delta_t, discount_t * lambda_, torch.zeros_like(delta_t[0]))
+
+
+def vtrace(
+    r_t: torch.Tensor,
+    discount_t: torch.Tensor,
+    v_tm1: torch.Tensor,
+    v_t: torch.Tensor,
+    rho_tm1: torch.Tensor,
+    *,
+    lambda_: float = 1.0,
+    clip_rho: float = 1.0,
+    clip_c: float = 1.0,
+    clip_pg_rho: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """V-trace: value targets and policy-gradient advantages from the actions of an older policy μ.
+
+    vs_{t-1} = v_{t-1} + δ_t + γ_t c_{t-1} (vs_t - v_t),   δ_t = min(ρ̄, ρ_{t-1}) (r_t + γ_t v_t - v_{t-1})
+    A_{t-1} = min(ρ̄_pg, ρ_{t-1}) (r_t + γ_t (v_t + λ (vs_t - v_t)) - v_{t-1}),   c = λ min(c̄, ρ)
+
+    Where π = μ, with the bounds at 1 or above, the targets are the λ-return and the advantages those of `gae`. Steps
+    that pad a sequence at its end need reward, discount and values of 0; they then add nothing.
+
+    Source: Espeholt et al. (2018), eq. 1, section 4.2 (advantages) and remark 2 (λ),
+    https://arxiv.org/abs/1802.01561.
+
+    Args:
+        r_t: [T, B] rewards received after acting in s_{t-1}.
+        discount_t: [T, B] γ where the episode goes on or was interrupted, 0 where it terminated.
+        v_tm1: [T, B] values of the states acted in.
+        v_t: [T, B] values of the next states; the last row bootstraps.
+        rho_tm1: [T, B] importance ratios π(a | s) / μ(a | s) of the actions taken, all branches together.
+        lambda_: 0 to 1, as in `lambda_return`.
+        clip_rho: ρ̄, bound of the ratio of the TD errors, >= clip_c: which policy the values converge to, from that
+            of μ (near 0) to that of π (infinite).
+        clip_c: c̄, bound of the ratios that carry an error back in time: how fast, and with how much variance.
+        clip_pg_rho: ρ̄_pg, bound of the ratio of the advantages.
+
+    Returns:
+        [T, B] value targets and [T, B] advantages, both detached.
+
+    Raises:
+        ValueError: the shapes differ, or `lambda_` is outside 0 to 1.
+    """
+    check_same_shape(r_t=r_t, discount_t=discount_t, v_tm1=v_tm1, v_t=v_t, rho_tm1=rho_tm1)
+    _check_lambda(lambda_)
+    with torch.no_grad():
+        delta_t = rho_tm1.clamp(max=clip_rho) * (r_t + discount_t * v_t - v_tm1)
+        c_tm1 = lambda_ * rho_tm1.clamp(max=clip_c)
+        end = torch.zeros_like(delta_t[:1])
+        correction_tm1 = _backward_sum(delta_t, discount_t * c_tm1, end[0])  # vs - v
+        correction_t = torch.cat([correction_tm1[1:], end])
+        advantage = rho_tm1.clamp(max=clip_pg_rho) * (r_t + discount_t * (v_t + lambda_ * correction_t) - v_tm1)
+        return v_tm1 + correction_tm1, advantage

@@ -1,0 +1,114 @@
+"""The soft value and the Munchausen bonus over several branches and reward streams."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mlagents_plugin_shared.exploration import soft_policy
+from mlagents_plugin_shared.munchausen import munchausen_bonus, soft_value
+
+BRANCHES = [3, 2]
+LOG_POLICY = torch.tensor([[0.25, 0.5, 0.25, 0.1, 0.9]]).log()
+
+
+def random_state(streams: int, *trailing: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """[20, S, 5, ...] values and masks with a legal action in every branch."""
+    generator = torch.Generator().manual_seed(0)
+    mask = (torch.rand(20, 5, generator=generator) < 0.5).float()
+    mask[:, [1, 3]] = 1.0
+    return torch.randn(20, streams, 5, *trailing, generator=generator), mask
+
+
+def test_soft_value_golden() -> None:
+    """τ = 2, Q = 4 everywhere: each branch is worth 4 plus twice its entropy."""
+    entropies = [-sum(p * math.log(p) for p in branch) for branch in ([0.25, 0.5, 0.25], [0.1, 0.9])]
+    value = soft_value(torch.full((1, 1, 5), 4.0), LOG_POLICY, BRANCHES, 2.0)
+    torch.testing.assert_close(value, torch.tensor([[[4 + 2 * entropy for entropy in entropies]]]))
+
+
+@pytest.mark.parametrize("temperature", [0.03, 1.0])
+def test_soft_value_equals_a_slow_loop(temperature: float) -> None:
+    """The sum over legal actions alone, in NumPy, for two streams of three quantiles."""
+    q, mask = random_state(2, 3)
+    log_policy = soft_policy(q.mean(dim=3).sum(dim=1), mask, BRANCHES, temperature)
+    expected = np.zeros((20, 2, 2, 3))
+    for b in range(20):
+        for d, columns in enumerate(([0, 1, 2], [3, 4])):
+            for a in (c for c in columns if mask[b, c]):
+                log_prob = log_policy[b, a].item()
+                expected[b, :, d] += math.exp(log_prob) * (q[b, :, a].numpy() - temperature * log_prob / 2)
+    np.testing.assert_allclose(soft_value(q, log_policy, BRANCHES, temperature), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_soft_value_is_the_soft_maximum() -> None:
+    """τ ln Σ exp(Q / τ) over legal actions, the streams added up."""
+    q, mask = random_state(2)
+    total = q.sum(dim=1)
+    value = soft_value(q, soft_policy(total, mask, BRANCHES, 0.5), BRANCHES, 0.5).sum(dim=1)
+    legal = (total / 0.5).masked_fill(mask == 0, -torch.inf)
+    expected = torch.stack([0.5 * branch.logsumexp(dim=1) for branch in legal.split(BRANCHES, dim=1)], dim=1)
+    torch.testing.assert_close(value, expected)
+
+
+def test_soft_value_towards_no_temperature_is_the_maximum() -> None:
+    """τ = 1e-4 gives the best legal value, however good an illegal action is."""
+    q, mask = random_state(1)
+    q = q.masked_fill(mask.unsqueeze(1) == 0, 1e4)
+    value = soft_value(q, soft_policy(q[:, 0], mask, BRANCHES, 1e-4), BRANCHES, 1e-4)
+    legal = q[:, 0].masked_fill(mask == 0, -torch.inf)
+    expected = torch.stack([branch.amax(dim=1) for branch in legal.split(BRANCHES, dim=1)], dim=1)
+    torch.testing.assert_close(value[:, 0], expected, atol=1e-3, rtol=0)
+
+
+def test_munchausen_bonus_golden() -> None:
+    """α = 0.9, τ = 0.5: 0.9·0.5·ln 0.5 = -0.312 and 0.9·0.5·ln 0.1 = -1.036, which l_0 = -1 bounds at -0.9."""
+    bonus = munchausen_bonus(LOG_POLICY, torch.tensor([[1, 0]]), BRANCHES, temperature=0.5)
+    torch.testing.assert_close(bonus, torch.tensor([[0.45 * math.log(0.5), -0.9]]))
+
+
+def test_munchausen_bonus_equals_a_slow_loop() -> None:
+    """Each branch's own column, in NumPy."""
+    q, mask = random_state(1)
+    log_policy = soft_policy(q[:, 0], mask, BRANCHES, 0.5)
+    actions = torch.randint(0, 2, (20, 2), generator=torch.Generator().manual_seed(1))
+    expected = [
+        [0.7 * max(0.5 * log_policy[b, column].item(), -0.6) for column in (actions[b, 0], 3 + actions[b, 1])]
+        for b in range(20)
+    ]
+    bonus = munchausen_bonus(log_policy, actions, BRANCHES, alpha=0.7, temperature=0.5, lowest=-0.6)
+    np.testing.assert_allclose(bonus, expected, rtol=1e-5)
+
+
+def test_munchausen_bonus_vanishes() -> None:
+    """α = 0 is soft Q-learning; an action that is certain, the only legal one, earns nothing."""
+    actions = torch.tensor([[1, 0]])
+    assert not munchausen_bonus(LOG_POLICY, actions, BRANCHES, alpha=0.0).any()
+    certain = soft_policy(torch.randn(1, 5), torch.tensor([[0.0, 1, 0, 1, 0]]), BRANCHES, 0.03)
+    assert not munchausen_bonus(certain, actions, BRANCHES).any()
+    assert munchausen_bonus(LOG_POLICY, actions, BRANCHES).all()
+
+
+def test_munchausen_terms_are_detached() -> None:
+    """Both belong to the target."""
+    q, log_policy = torch.ones(1, 1, 5, requires_grad=True), LOG_POLICY.clone().requires_grad_()
+    assert not soft_value(q, log_policy, BRANCHES, 1.0).requires_grad
+    assert not munchausen_bonus(log_policy, torch.tensor([[1, 0]]), BRANCHES).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("q", "log_policy", "actions"),
+    [
+        (torch.ones(1, 5), torch.ones(2, 5), torch.zeros(1, 2, dtype=torch.long)),
+        (torch.ones(1, 1, 4), torch.ones(1, 4), torch.zeros(1, 2, dtype=torch.long)),
+        (torch.ones(2, 1, 5), torch.ones(1, 5), torch.zeros(1, 1, dtype=torch.long)),
+    ],
+    ids=["no streams, other batch", "other actions", "other batch, no branches"],
+)
+def test_munchausen_refuses_other_shapes(q, log_policy, actions) -> None:
+    """Both functions name what does not fit."""
+    with pytest.raises(ValueError, match="do not fit"):
+        soft_value(q, log_policy, BRANCHES, 1.0)
+    with pytest.raises(ValueError, match="do not fit"):
+        munchausen_bonus(log_policy, actions, BRANCHES)
