@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import HYBRID, counting_segment, mask_of, trajectory
 from mlagents_plugin_shared.buffers import RolloutBuffer
+from mlagents_plugin_shared.targets import gae, lambda_return, n_step_target, vtrace
 from mlagents_plugin_shared.trajectories import trajectory_to_segment
 
 OBSERVATION = ObsUtil.get_name_at(0)
@@ -70,6 +72,69 @@ def test_rollout_buffer_pad_time_major_keeps_inner_shapes():
     padded = buffer.pad_time_major(values)
     assert padded.shape == (5, 3, 2, 3)
     np.testing.assert_array_equal(buffer.unpad_time_major(padded), values)
+
+
+LAST_VALUES = np.array([0.7, -0.2, 1.1], np.float32)
+
+
+def stream(buffer, **options):
+    """Rewards, values, and the steps of a stream of which the second segment is terminal."""
+    values = np.random.default_rng(0).normal(size=10).astype(np.float32)
+    return values, buffer.stream_steps(buffer[REWARDS], values, LAST_VALUES, 0.9, **options)
+
+
+def test_rollout_buffer_stream_steps_by_hand():
+    """Discount 0 after a terminal state, gamma after a cut; behind the end reward 0, discount 1, the last value."""
+    values, steps = stream(filled())
+    assert steps.r_t[:, 1].tolist() == [20, 21, 0, 0, 0]
+    np.testing.assert_allclose(steps.discount_t[:, 1], [0.9, 0, 1, 1, 1])
+    np.testing.assert_allclose(steps.discount_t[:, 2], [0.9, 0.9, 0.9, 1, 1])
+    np.testing.assert_allclose(steps.v_tm1[:, 1], [values[5], values[6], -0.2, -0.2, -0.2])
+    np.testing.assert_allclose(steps.v_t[:, 1], [values[6], -0.2, -0.2, -0.2, -0.2])
+
+
+def test_rollout_buffer_stream_steps_may_bootstrap_after_the_end():
+    """With ignore_done a terminal state counts like any other."""
+    np.testing.assert_allclose(stream(filled(), ignore_done=True)[1].discount_t[1, 1], 0.9)
+
+
+def segment_by_segment(function, buffer, steps, *others):
+    """The same function on each segment alone, without padding; [N] in the order of arrival."""
+    parts = []
+    for k, length in enumerate(buffer.lengths):
+        parts.append(function(*(field[:length, k : k + 1] for field in (*steps, *others))))
+    return [torch.cat(columns).flatten().numpy() for columns in zip(*parts, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda r, d, v_tm1, v_t, rho: (gae(r, d, v_tm1, v_t, lambda_=0.8),),
+        lambda r, d, v_tm1, v_t, rho: (lambda_return(r, d, v_t, lambda_=0.8),),
+        lambda r, d, v_tm1, v_t, rho: (n_step_target(r, d, v_t, n=3),),
+        lambda r, d, v_tm1, v_t, rho: vtrace(r, d, v_tm1, v_t, rho, lambda_=0.9),
+    ],
+    ids=["gae", "lambda_return", "n_step_target", "vtrace"],
+)
+def test_rollout_buffer_one_pass_gives_each_segments_own_targets(function):
+    """Advantages, returns and V-trace of all segments side by side are those of each segment by itself."""
+    buffer = filled()
+    _, steps = stream(buffer)
+    ratios = np.exp(np.random.default_rng(1).normal(size=10)).astype(np.float32)
+    rho = torch.from_numpy(buffer.pad_time_major(ratios, fill=1))
+    together = [buffer.unpad_time_major(result.numpy()) for result in function(*steps, rho)]
+    for found, expected in zip(together, segment_by_segment(function, buffer, steps, rho), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [((9, 10, 3), "rewards: shape"), ((10, 11, 3), "values: shape"), ((10, 10, 2), "last_values: .* 3 segments")],
+)
+def test_rollout_buffer_stream_steps_of_other_length_raise(lengths, message):
+    """Each array must cover all steps, or all segments."""
+    with pytest.raises(ValueError, match=message):
+        filled().stream_steps(*map(np.zeros, lengths), 0.9)
 
 
 def test_rollout_buffer_assigned_column_is_in_batches():

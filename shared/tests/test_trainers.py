@@ -163,6 +163,13 @@ def test_replay_trainer_refuses_a_replay_that_does_not_fit(tmp_path: Path, conte
         train(Corridor(), settings, tmp_path / "run", resume=True)
 
 
+def test_replay_trainer_refuses_a_replay_beyond_memory(tmp_path: Path) -> None:
+    """Before the first step, one line names the behaviour, the key, its value and the largest that fits."""
+    settings = config("replay", buffer_size=10**12)
+    with pytest.raises(TrainerConfigError, match=r"^Toy: buffer_size 1000000000000 needs .* TB .* that fits is \d+\.$"):
+        train(Corridor(), settings, tmp_path)
+
+
 def test_normalization_follows_the_data(tmp_path: Path) -> None:
     """With `normalize: true` the statistics have seen every step."""
     trainer = train(Corridor(), config("rollout"), tmp_path)

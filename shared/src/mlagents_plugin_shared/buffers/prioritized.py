@@ -6,7 +6,7 @@ import numpy as np
 
 from mlagents_plugin_shared.buffers.batch import Batch
 from mlagents_plugin_shared.buffers.replay import ReplayBuffer
-from mlagents_plugin_shared.buffers.ring import TransitionRing
+from mlagents_plugin_shared.buffers.ring import Rows, TransitionRing
 from mlagents_plugin_shared.buffers.segment import RowShapes
 from mlagents_plugin_shared.buffers.selection import ReplayKey
 from mlagents_plugin_shared.buffers.sum_tree import SumTree
@@ -26,8 +26,11 @@ class PrioritizedRing(TransitionRing):
     def __init__(self, capacity: int, alpha: float) -> None:
         super().__init__(capacity)
         self.alpha = alpha
-        self.tree = SumTree(capacity)
         self.max_priority = 1.0
+
+    def _make_links(self, capacity: int) -> None:
+        super()._make_links(capacity)
+        self.tree = SumTree(capacity)
 
     @property
     def nbytes(self) -> int:
@@ -38,7 +41,7 @@ class PrioritizedRing(TransitionRing):
         """Bytes of one row, with its priority."""
         return super().bytes_per_transition(schema) + self.tree.values.itemsize
 
-    def set_sampleable(self, rows: np.ndarray, value: bool) -> None:
+    def set_sampleable(self, rows: Rows, value: bool) -> None:
         """Transitions that become sampleable get the largest priority, so that each is soon drawn once."""
         super().set_sampleable(rows, value)
         self.tree.set(rows, self.max_priority**self.alpha if value else 0.0)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mlagents.trainers.buffer import AgentBufferKey, BufferKey
@@ -31,8 +32,11 @@ STORED_DTYPES = {
     BufferKey.PREV_ACTION: np.int32,
 }
 
-# `following`, `preceding`, `terminal` and `sampleable`.
+# `following`, `joined`, `terminal` and `sampleable`.
 _LINK_BYTES = 4 + 4 + 1 + 1
+
+# Some of the rows: as indices, or as a slice, which is faster.
+Rows = np.ndarray | slice
 
 
 class TransitionRing:
@@ -40,14 +44,16 @@ class TransitionRing:
 
     A transition's row is its serial number modulo `capacity`; adding overwrites the oldest rows. Nothing else
     depends on the order of rows: `following` says where the observation after each transition lies, so
-    segments of many agents can be interleaved and a segment can be continued later.
+    segments of many agents can be interleaved and a segment can be continued later. The arrays are made by
+    `allocate`, when it is known what will be stored.
 
     Attributes:
         observations: one store a sensor.
         columns: [capacity, ...] arrays of everything else that is stored.
         following: [capacity] index of the observation after the transition: the row of the next transition,
             or `capacity` + slot where the segment ended there.
-        preceding: [capacity] row of the transition before, to be trusted only where `following` leads back.
+        joined: [capacity] for the first transition of a linked segment, the row of the one before; to be trusted only
+            where `following` leads back.
         terminal: [capacity] whether the episode terminated with the transition.
         sampleable: [capacity + 1] whether the row holds a transition whose next action mask is known. The
             last entry stands for all slots and is False.
@@ -55,22 +61,28 @@ class TransitionRing:
         size: transitions that are held, sampleable or not.
         serial: transitions ever added; the serial number of the next one.
         unfinished: agent id -> serial number of the last transition of a segment that may be continued.
+        masks_matter: whether a transition needs the next action mask: it does where there are discrete actions.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.observations: list[ObservationStore] = []
         self.columns: dict[AgentBufferKey, np.ndarray] = {}
-        self.following = np.zeros(capacity, dtype=np.int32)
-        self.preceding = np.zeros(capacity, dtype=np.int32)
-        self.terminal = np.zeros(capacity, dtype=bool)
-        self.sampleable = np.zeros(capacity + 1, dtype=bool)
+        self._make_links(0)
         self.num_sampleable = 0
         self.size = 0
         self.serial = 0
         self.unfinished: dict[str, int] = {}
+        self.masks_matter = False
+        self._layout: Any = None
         self._free_slots: list[int] = []
         self._num_slots = 0
+
+    def _make_links(self, capacity: int) -> None:
+        self.following = np.zeros(capacity, dtype=np.int32)
+        self.joined = np.zeros(capacity, dtype=np.int32)
+        self.terminal = np.zeros(capacity, dtype=bool)
+        self.sampleable = np.zeros(capacity + 1, dtype=bool)
 
     @property
     def oldest(self) -> int:
@@ -83,20 +95,22 @@ class TransitionRing:
         return self.serial, self.size
 
     @property
-    def masks_matter(self) -> bool:
-        """Whether a transition needs the next action mask: it does where there are discrete actions."""
-        return BufferKey.DISCRETE_ACTION in self.columns and self.columns[BufferKey.DISCRETE_ACTION].size > 0
-
-    @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        links = (self.following, self.preceding, self.terminal, self.sampleable)
+        links = (self.following, self.joined, self.terminal, self.sampleable)
         arrays = sum(array.nbytes for array in (*links, *self.columns.values()))
         return arrays + sum(store.nbytes for store in self.observations)
 
     def rows(self, serials: np.ndarray) -> np.ndarray:
         """Rows of transitions by serial number."""
         return serials % self.capacity
+
+    def consecutive(self, serial: int, count: int) -> Rows:
+        """Rows of `count` transitions from a serial number on."""
+        row = serial % self.capacity
+        if row + count <= self.capacity:
+            return slice(row, row + count)
+        return self.rows(np.arange(serial, serial + count))
 
     def serials(self, rows: np.ndarray) -> np.ndarray:
         """Serial numbers of the transitions in rows that are held."""
@@ -116,7 +130,7 @@ class TransitionRing:
             done += count
 
     def row_arrays(self) -> dict[str, np.ndarray]:
-        """All arrays of [capacity, ...] rows by name, but `following` and `preceding`, which `links` gives."""
+        """All arrays of [capacity, ...] rows by name, but `following` and `joined`, which `links` gives."""
         arrays = {key_name(ObsUtil.get_name_at(i)): store.ring for i, store in enumerate(self.observations)}
         arrays.update((key_name(key), column) for key, column in self.columns.items())
         return {**arrays, "terminal": self.terminal, "sampleable": self.sampleable[:-1]}
@@ -142,7 +156,7 @@ class TransitionRing:
         following[at_end] = self.capacity + positions[at_end] - self.size
         rows = self.live_rows()
         self.following[rows] = following
-        self.preceding[following[~at_end]] = rows[~at_end]
+        self.joined[following[~at_end]] = rows[~at_end]
         self.num_sampleable = int(np.count_nonzero(self.sampleable))
         self._num_slots = int(np.count_nonzero(at_end))
         for store, observations in zip(self.observations, ends, strict=bool(ends)):
@@ -163,11 +177,14 @@ class TransitionRing:
             ValueError: they are there already, and are of other columns or shapes.
             BufferMemoryError: full, they would not fit into the free memory.
         """
+        if segment.layout == self._layout:
+            return
         found = row_shapes(segment, without=DERIVED_COLUMNS)
         if self.serial == 0 and found != self.schema():  # nothing is lost
             self.allocate(found)
         if found != self.schema():
             raise ValueError(f"the buffer holds {describe(self.schema())}, the segment has {describe(found)}")
+        self._layout = segment.layout
 
     def append(self, segment: Segment) -> None:
         """Adds the transitions of a segment, the newest `capacity` of them if there are more.
@@ -190,9 +207,10 @@ class TransitionRing:
         """Drops the `count` oldest transitions; none if it is not positive."""
         if count <= 0:
             return
-        rows = self.rows(np.arange(self.oldest, self.oldest + count))
+        rows = self.consecutive(self.oldest, count)
         following = self.following[rows]
-        self._free_slots += (following[following >= self.capacity] - self.capacity).tolist()
+        ends = following[following >= self.capacity]
+        self._free_slots += (ends - self.capacity).tolist()
         self.set_sampleable(rows, False)
         self.size -= count
         # Agents are entered in the order of their serial numbers, so the outdated ones come first.
@@ -205,16 +223,19 @@ class TransitionRing:
         shapes.update((key, column.shape[1:]) for key, column in self.columns.items())
         return shapes
 
-    def set_sampleable(self, rows: np.ndarray, value: bool) -> None:
+    def set_sampleable(self, rows: Rows, value: bool) -> None:
         """Marks transitions as sampleable or not; `num_sampleable` follows."""
-        before = int(np.count_nonzero(self.sampleable[rows]))
+        flags = self.sampleable[rows]
+        self.num_sampleable += value * len(flags) - int(np.count_nonzero(flags))
         self.sampleable[rows] = value
-        self.num_sampleable += value * len(rows) - before
 
-    def leads_to(self, before: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """[B] whether each of the rows `before` holds the transition that came before that of `rows`."""
+    def preceding(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[B] rows of the transitions before those in `rows`, and whether there is one; without, `rows` themselves."""
+        before = self.rows(rows - 1)
+        before = np.where(self.following[before] == rows, before, self.joined[rows])
         held = (before - self.oldest) % self.capacity < self.size
-        return held & (self.following[before] == rows)
+        linked = held & (self.following[before] == rows)
+        return np.where(linked, before, rows), linked
 
     def bytes_per_transition(self, schema: RowShapes) -> int:
         """Bytes of one row, of everything that is stored for it."""
@@ -237,12 +258,14 @@ class TransitionRing:
             f"Replay of up to {self.capacity:,} transitions: {format_bytes(self.capacity * size)} when it is full, "
             f"{size:,} bytes a transition."
         )
+        self._make_links(self.capacity)
         self.observations, self.columns = [], {}
         columns = dict(schema)
         while (sensor := ObsUtil.get_name_at(len(self.observations))) in columns:
             self.observations.append(ObservationStore(self.capacity, columns.pop(sensor)))
         for key, shape in columns.items():
             self.columns[key] = np.zeros((self.capacity, *shape), _column_dtype(key))
+        self.masks_matter = math.prod(schema.get(BufferKey.DISCRETE_ACTION, (0,))) > 0
 
     def _link(self, segment: Segment, encoded: list[np.ndarray]) -> None:
         """Links the agent's former transition to the segment's first, if that is where the former one ended.
@@ -256,35 +279,35 @@ class TransitionRing:
         row = former % self.capacity
         slot = self.following[row] - self.capacity
         pairs = zip(self.observations, encoded, strict=True)
-        if all(np.array_equal(store.aside[slot], observation[0]) for store, observation in pairs):
+        if all((store.aside[slot] == observation[0]).all() for store, observation in pairs):
             first = self.serial % self.capacity
-            self.following[row], self.preceding[first] = first, row
+            self.following[row], self.joined[first] = first, row
             self._free_slots.append(int(slot))
-            self.set_sampleable(np.array([row]), True)
+            self.set_sampleable(slice(row, row + 1), True)
 
     def _write(self, segment: Segment, encoded: list[np.ndarray], length: int) -> None:
         """Copies the newest `length` transitions into their rows."""
-        for rows, values in self.spans(self.serial, length):
+        skipped = len(segment) - length
+        for rows, part in self.spans(self.serial, length):
+            values = slice(part.start + skipped, part.stop + skipped)
             for store, observation in zip(self.observations, encoded, strict=True):
-                store.ring[rows] = observation[-length - 1 : -1][values]
+                store.ring[rows] = observation[values]
             for key, column in self.columns.items():
-                column[rows] = segment.columns[key][-length:][values]
+                column[rows] = segment.columns[key][values]
 
     def _mark(self, segment: Segment, encoded: list[np.ndarray], length: int) -> None:
         """Sets where each new transition leads, whether it is terminal and whether it can be sampled."""
         last = self.serial + length - 1
-        rows = self.rows(np.arange(self.serial, last + 2))
+        new, all_but_last = self.consecutive(self.serial, length), self.consecutive(self.serial, length - 1)
         slot = self._free_slots.pop() if self._free_slots else self._new_slot()
         for store, observation in zip(self.observations, encoded, strict=True):
             store.set_aside(slot, observation[-1])
-        new = rows[:-1]
-        self.following[new] = rows[1:]
-        self.preceding[new[1:]] = new[:-1]
-        self.following[new[-1]] = self.capacity + slot
+        self.following[new] = self.rows(np.arange(self.serial + 1, last + 2))
+        self.following[last % self.capacity] = self.capacity + slot
         self.terminal[new] = False
-        self.terminal[new[-1]] = segment.terminated
+        self.terminal[last % self.capacity] = segment.terminated
         ended = segment.terminated or segment.interrupted
-        self.set_sampleable(new if ended or not self.masks_matter else new[:-1], True)
+        self.set_sampleable(new if ended or not self.masks_matter else all_but_last, True)
         if not ended:
             self.unfinished[segment.agent_id] = last
 

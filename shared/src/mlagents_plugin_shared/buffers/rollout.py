@@ -1,9 +1,10 @@
 """Segments of many agents for one on-policy update."""
 
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import AgentBufferKey, BufferKey, ObservationKeyPrefix
 from mlagents.trainers.trajectory import ObsUtil
 
@@ -18,6 +19,19 @@ from mlagents_plugin_shared.buffers.segment import (
 )
 
 DERIVED_COLUMNS = frozenset({BufferKey.MASKS, *NEXT_ACTIONS})
+
+
+class StreamSteps(NamedTuple):
+    """One reward stream of a rollout as the functions in `targets` take it: [T, K] tensors of K segments.
+
+    Behind the end of a segment the padding is neutral: reward 0, discount 1 and, as both values, that of the state
+    after the segment. So every target sees there what it sees at the end of a sequence.
+    """
+
+    r_t: torch.Tensor
+    discount_t: torch.Tensor
+    v_tm1: torch.Tensor
+    v_t: torch.Tensor
 
 
 class GrowingArray:
@@ -152,6 +166,47 @@ class RolloutBuffer(MutableMapping):
             return self._load(key)
 
         return Batch(lazy=self._keys(), load=load, num_experiences=self.num_experiences)
+
+    def stream_steps(
+        self,
+        rewards: np.ndarray,
+        values: np.ndarray,
+        last_values: np.ndarray,
+        gamma: float,
+        *,
+        ignore_done: bool = False,
+    ) -> StreamSteps:
+        """All segments side by side, so that one pass over T steps gives the targets of a reward stream.
+
+        `rollout.unpad_time_major(gae(*steps, lambda_=0.95).numpy())` are the advantages of all steps.
+
+        Args:
+            rewards: [N] rewards.
+            values: [N] values of the states acted in.
+            last_values: [K] values of the states after the segments; those of terminal states do not count.
+            gamma: discount a step.
+            ignore_done: bootstrap after terminal states too, as ML-Agents does for some intrinsic rewards.
+
+        Returns:
+            [T, K] float32 tensors on the CPU, T the longest segment.
+
+        Raises:
+            ValueError: an array has another length.
+        """
+        self._check_length("rewards", rewards)
+        self._check_length("values", values)
+        if len(last_values) != len(self._segments):
+            raise ValueError(
+                f"last_values: shape {np.shape(last_values)}, but there are {len(self._segments)} segments"
+            )
+        time, segment = self._time_and_segment()
+        shape = max(self.lengths, default=0), len(self._segments)
+        r_t, discount_t = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+        v = np.tile(np.asarray(last_values, np.float32), (shape[0] + 1, 1))
+        r_t[time, segment], discount_t[time, segment], v[time, segment] = rewards, gamma, values
+        if not ignore_done:
+            discount_t[self.lengths - 1, np.arange(shape[1])] *= ~self.terminated
+        return StreamSteps(*map(torch.from_numpy, (r_t, discount_t, v[:-1], v[1:])))
 
     def pad_time_major(self, values: np.ndarray, fill: float = 0) -> np.ndarray:
         """[N, ...] values of all steps as [T, K, ...], T the longest segment; `fill` after each end."""

@@ -25,8 +25,7 @@ class Segment:
     """Consecutive steps of one agent as arrays; what ML-Agents calls a `Trajectory`.
 
     A segment ends because the episode ended (`terminated` or `interrupted`), or because `time_horizon` was
-    reached: then both flags are false, and the agent's next segment starts at the last observation of this
-        one.
+    reached: then both flags are false, and the agent's next segment starts at the last observation of this one.
 
     Attributes:
         agent_id: the agent, unique over all workers.
@@ -56,6 +55,12 @@ class Segment:
 
     def __len__(self) -> int:
         return len(self.observations[0]) - 1
+
+    @property
+    def layout(self) -> Any:
+        """Keys and shapes of one row: equal for segments of one behaviour, and fast to compare."""
+        shapes = [rows.shape[1:] for rows in (*self.observations, *self.columns.values())]
+        return list(self.columns), shapes
 
     def batch(self) -> Batch:
         """The segment in time order under AgentBuffer's keys; observations are views, nothing is copied."""

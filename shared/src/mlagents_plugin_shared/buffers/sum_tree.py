@@ -35,10 +35,13 @@ class SumTree:
         """Sum of all numbers."""
         return float(self._sums.sum())
 
-    def set(self, places: np.ndarray, values: np.ndarray | float) -> None:
-        """Changes the numbers at `places`, [B]; of those named twice the last value counts."""
+    def set(self, places: np.ndarray | slice, values: np.ndarray | float) -> None:
+        """Changes the numbers at `places`, [B] or a slice; of those named twice the last value counts."""
         self.values[places] = values
-        blocks = places // _BLOCK
+        if isinstance(places, slice):
+            blocks: np.ndarray | slice = slice(places.start // _BLOCK, -(-places.stop // _BLOCK))
+        else:
+            blocks = places // _BLOCK
         self._sums[blocks] = self._leaves[blocks].sum(axis=1)
 
     def add_up(self) -> None:

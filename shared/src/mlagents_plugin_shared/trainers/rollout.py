@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trainer.on_policy_trainer import OnPolicyTrainer
 from mlagents_envs.timers import timed
@@ -72,14 +71,6 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     ) -> np.ndarray:
         """GAE of one reward stream over all segments side by side, [N]."""
         signal = self.optimizer.reward_signals[name]
-        v_tm1 = rollout.pad_time_major(values)
-        v_t = np.zeros_like(v_tm1)
-        v_t[:-1] = v_tm1[1:]
-        ends = rollout.lengths - 1, np.arange(len(rollout.lengths))
-        v_t[ends] = last_values
-        discount_t = rollout.pad_time_major(np.full(len(values), signal.gamma, dtype=np.float32))
-        if not signal.ignore_done:
-            discount_t[ends] *= ~rollout.terminated
-        r_t = rollout.pad_time_major(rollout.batch()[RewardSignalUtil.rewards_key(name)])
-        arrays = [torch.as_tensor(array, device="cpu") for array in (r_t, discount_t, v_tm1, v_t)]
-        return rollout.unpad_time_major(gae(*arrays, lambda_=self.hyperparameters.lambd).numpy())
+        rewards = rollout[RewardSignalUtil.rewards_key(name)]
+        steps = rollout.stream_steps(rewards, values, last_values, signal.gamma, ignore_done=signal.ignore_done)
+        return rollout.unpad_time_major(gae(*steps, lambda_=self.hyperparameters.lambd).numpy())
