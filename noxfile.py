@@ -113,15 +113,15 @@ def learn(session: nox.Session) -> None:
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def bench(session: nox.Session) -> None:
     """Run a benchmark: nox -s bench -- NAME [its arguments]; without a name, list them."""
-    scripts = {file.stem: file for file in sorted(ROOT.glob("benchmarks/*.py"))}
+    scripts = {file.stem: file for file in sorted(ROOT.glob("benchmarks/[!_]*.py"))}
     if not session.posargs:
         session.log(f"Benchmarks: {', '.join(scripts)}")
         return
     name, *arguments = session.posargs
     if name not in scripts:
         session.error(f"no benchmark {name!r}; there are: {', '.join(scripts)}")
-    install_all(session)
-    session.run("python", str(scripts[name]), *arguments)
+    install_all(session, *group(ROOT, "bench"))
+    session.run("python", "-W", "ignore", str(scripts[name]), *arguments)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

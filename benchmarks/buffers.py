@@ -1,229 +1,490 @@
-"""Buffers against ML-Agents' `AgentBuffer`, on the same data in one process: `nox -s bench -- buffers`.
+"""Our buffers against ML-Agents' `AgentBuffer` and those of other libraries: `nox -s bench -- buffers`.
 
-Times are medians of repeats that alternate between the two, so that a busy machine slows both alike: trust
-the ratios more than the times. AgentBuffer samples all of its keys, ours those that are read. Bytes are what
-tracemalloc counts while the buffer is filled from trajectories that are dropped afterwards. To add a line, write
-a function that returns a `Line` and call it in `main`.
+All hold the same transitions of 12 agents, and take turns in one process: trust the ratios more than the times.
+
+* A sample ends in the float32 tensors that a one-step DQN reads: observation, next observation, action, reward, end.
+* Pictures are 84x84x3. The others get and hold them as uint8, AgentBuffer as floats, as ML-Agents decodes them; so
+  that it fits into memory, AgentBuffer holds the same few hundred again and again.
+* `insert`: 64 steps of each agent, as arrays. Ours and cpprb take them segment by segment, Stable-Baselines3 and
+  Tianshou, which know no segments, step by step for all agents at once. `insert trajectories` begins with ML-Agents'
+  own objects, as its trainers and ours do. AgentBuffer copies no picture; ours turns each into bytes.
+* Those that can store each observation once do so for pictures; cpprb always.
+* Bytes are what the process grows by while a buffer is filled. The payload is one transition as ML-Agents gives it.
+
+To add a library, write a class with the methods of `Ours` and name it in `UNIFORM` or `PRIORITIZED`.
 """
 
 import argparse
-import statistics
-import time
-import tracemalloc
+import contextlib
+import gc
+import io
+import itertools
+import multiprocessing
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import cpprb
+import gymnasium
 import numpy as np
-from mlagents.plugins.trainer_type import register_trainer_plugins
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
-from mlagents.trainers.buffer import AgentBuffer, BufferKey
-from mlagents.trainers.settings import TrainerSettings
+import psutil
+import torch
+from _timing import medians
+from mlagents.trainers.buffer import AgentBuffer, BufferKey, RewardSignalUtil
 from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
 from mlagents.trainers.torch_entities.utils import ModelUtils
+from mlagents.trainers.trainer.trainer_utils import get_gae
 from mlagents.trainers.trajectory import AgentExperience, ObsUtil, Trajectory
-from mlagents_envs.base_env import (
-    ActionSpec,
-    ActionTuple,
-    BehaviorSpec,
-    DimensionProperty,
-    ObservationSpec,
-    ObservationType,
-)
+from mlagents_envs.base_env import ActionSpec, ActionTuple
+from stable_baselines3.common.buffers import ReplayBuffer as StableBaselinesBuffer
 
-from mlagents_plugin_dqn.trainer import DQNTrainer
-from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey, RolloutBuffer
-from mlagents_plugin_shared.reward_streams import add_step_rewards
-from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey, RolloutBuffer
+from mlagents_plugin_shared.targets import gae
+from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
 
-BATCH = 256
-UPDATE_BATCH = 128
+with contextlib.redirect_stderr(io.StringIO()):  # it imports gym, which tells everybody that it is unmaintained
+    import tianshou.data as tianshou
+
+AGENTS = 12
 HORIZON = 64
+STEPS = AGENTS * HORIZON
+BATCH = 256
 ACTIONS = ActionSpec(0, (3,))
-# What a double DQN reads of a one-step batch.
+SHAPES: dict[str, tuple[int, ...]] = {"8 floats": (8,), "64 floats": (64,), "84x84x3": (3, 84, 84)}
 KEYS = (
     ObsUtil.get_name_at(0),
     ObsUtil.get_name_at_next(0),
     BufferKey.DISCRETE_ACTION,
-    BufferKey.ACTION_MASK,
     BufferKey.ENVIRONMENT_REWARDS,
     BufferKey.DONE,
-    BufferKey.MASKS,
 )
+
+
+class Round:
+    """HORIZON steps of each agent; every second segment ends its episode.
+
+    Attributes:
+        observations: [AGENTS, HORIZON + 1, ...] float32, or uint8 if they are pictures.
+        actions, rewards, done: [AGENTS, HORIZON].
+        masks: [AGENTS, HORIZON, 3] 1 = allowed.
+    """
+
+    def __init__(self, shape: tuple[int, ...], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        size = (AGENTS, HORIZON + 1, *shape)
+        self.pictures = len(shape) == 3
+        self.shape = shape
+        self.observations = rng.integers(256, size=size, dtype=np.uint8) if self.pictures else rng.random(size, "f4")
+        self.actions = rng.integers(3, size=(AGENTS, HORIZON), dtype=np.int32)
+        self.rewards = rng.random((AGENTS, HORIZON), dtype=np.float32)
+        self.masks = np.ones((AGENTS, HORIZON, 3), np.uint8)
+        self.done = np.zeros((AGENTS, HORIZON), bool)
+        self.done[::2, -1] = True
+        self.segments = list(map(self._segment, range(AGENTS)))
+
+    def _segment(self, agent: int) -> Segment:
+        columns = {
+            BufferKey.DISCRETE_ACTION: self.actions[agent, :, None],
+            BufferKey.ACTION_MASK: self.masks[agent],
+            BufferKey.PREV_ACTION: self.actions[agent, :, None],
+            BufferKey.ENVIRONMENT_REWARDS: self.rewards[agent],
+            BufferKey.GROUP_REWARD: self.rewards[agent],
+        }
+        return Segment(str(agent), [self.observations[agent]], columns, self.done[agent, -1], False)
+
+    def trajectories(self) -> list[Trajectory]:
+        """The same as ML-Agents' objects."""
+        observations = self.observations.astype(np.float32) / 255 if self.pictures else self.observations
+        return [self._trajectory(agent, [[rows] for rows in observations[agent]]) for agent in range(AGENTS)]
+
+    def _trajectory(self, agent: int, observations: list[list[np.ndarray]]) -> Trajectory:
+        steps = [
+            AgentExperience(
+                obs=observations[t],
+                reward=self.rewards[agent, t],
+                done=self.done[agent, t],
+                action=ActionTuple(np.zeros(0, np.float32), self.actions[agent, t : t + 1]),
+                action_probs=LogProbsTuple.empty_log_probs(),
+                action_mask=[np.zeros(3, bool)],
+                prev_action=self.actions[agent, t : t + 1],
+                interrupted=False,
+                memory=None,
+                group_status=[],
+                group_reward=0.0,
+            )
+            for t in range(HORIZON)
+        ]
+        return Trajectory(steps, observations[HORIZON], [], str(agent), "Behavior?team=0")
+
+    @property
+    def payload(self) -> int:
+        """Bytes of one transition: observation, action, previous action, mask, reward, group reward, end."""
+        return self.observations[0, 0].nbytes + 4 + 4 + 3 + 4 + 4 + 1
+
+
+class Ours:
+    """A buffer of this repository."""
+
+    name = "ours"
+
+    def __init__(self, capacity: int, round_: Round) -> None:
+        self.buffer = self.make(capacity)
+
+    def make(self, capacity: int) -> ReplayBuffer:
+        """The buffer itself."""
+        return ReplayBuffer(capacity)
+
+    def insert(self, round_: Round) -> None:
+        """Adds STEPS transitions."""
+        for segment in round_.segments:
+            self.buffer.add(segment)
+
+    def insert_trajectories(self, trajectories: list[Trajectory]) -> None:
+        """Adds the same from ML-Agents' objects."""
+        for trajectory in trajectories:
+            self.buffer.add(trajectory_to_segment(trajectory, ACTIONS))
+
+    def sample(self) -> list[torch.Tensor]:
+        """BATCH transitions as tensors."""
+        batch = self.buffer.sample_mini_batch(BATCH)
+        return [ModelUtils.list_to_tensor(batch[key]) for key in KEYS]
+
+
+class OursPrioritized(Ours):
+    """The same with priorities."""
+
+    buffer: PrioritizedReplayBuffer
+
+    def make(self, capacity: int) -> ReplayBuffer:
+        return PrioritizedReplayBuffer(capacity)
+
+    def sample(self) -> list[torch.Tensor]:
+        batch = self.buffer.sample_mini_batch(BATCH)
+        self.drawn = batch[ReplayKey.SERIAL]
+        return [ModelUtils.list_to_tensor(batch[key]) for key in (*KEYS, ReplayKey.WEIGHT)]
+
+    def update(self, errors: np.ndarray) -> None:
+        """Judges the transitions of the last sample."""
+        self.buffer.update_priorities(self.drawn, errors)
+
+
+class MLAgents:
+    """AgentBuffer; it samples all of its keys."""
+
+    name = "AgentBuffer"
+
+    def __init__(self, capacity: int, round_: Round) -> None:
+        self.buffer = AgentBuffer()
+
+    def insert_trajectories(self, trajectories: list[Trajectory]) -> None:
+        for trajectory in trajectories:
+            trajectory.to_agentbuffer().resequence_and_append(self.buffer, training_length=1)
+
+    def sample(self) -> list[torch.Tensor]:
+        batch = self.buffer.sample_mini_batch(BATCH)
+        return [ModelUtils.list_to_tensor(batch[key]) for key in KEYS]
+
+
+class StableBaselines:
+    """Stable-Baselines3; it has no prioritised replay."""
+
+    name = "SB3"
+
+    def __init__(self, capacity: int, round_: Round) -> None:
+        low, high = (0, 255) if round_.pictures else (-np.inf, np.inf)
+        space = gymnasium.spaces.Box(low, high, round_.shape, round_.observations.dtype.type)
+        self.buffer = StableBaselinesBuffer(
+            capacity,
+            space,
+            gymnasium.spaces.Discrete(3),
+            device="cpu",
+            n_envs=AGENTS,
+            optimize_memory_usage=round_.pictures,
+            handle_timeout_termination=not round_.pictures,
+        )
+        self.infos: list[dict[str, Any]] = [{} for _ in range(AGENTS)]
+
+    def insert(self, round_: Round) -> None:
+        observations = round_.observations
+        for t in range(HORIZON):
+            self.buffer.add(
+                observations[:, t],
+                observations[:, t + 1],
+                round_.actions[:, t],
+                round_.rewards[:, t],
+                round_.done[:, t],
+                self.infos,
+            )
+
+    def sample(self) -> list[torch.Tensor]:
+        batch = self.buffer.sample(BATCH)
+        return tensors(batch.observations, batch.next_observations, batch.actions, batch.rewards, batch.dones)
+
+
+class Cpprb:
+    """cpprb; uniform without `alpha`."""
+
+    name = "cpprb"
+
+    def __init__(self, capacity: int, round_: Round, alpha: float | None = None) -> None:
+        observation = {"shape": round_.shape, "dtype": round_.observations.dtype}
+        columns = {"obs": observation, "act": {"dtype": np.int32}, "rew": {}, "done": {"dtype": np.uint8}}
+        kind, kwargs = (cpprb.ReplayBuffer, {}) if alpha is None else (cpprb.PrioritizedReplayBuffer, {"alpha": alpha})
+        self.buffer = kind(capacity, columns, next_of="obs", **kwargs)
+        self.alpha = alpha
+
+    def insert(self, round_: Round) -> None:
+        for agent, observations in enumerate(round_.observations):
+            self.buffer.add(
+                obs=observations[:-1],
+                next_obs=observations[1:],
+                act=round_.actions[agent],
+                rew=round_.rewards[agent],
+                done=round_.done[agent],
+            )
+            self.buffer.on_episode_end()
+
+    def sample(self) -> list[torch.Tensor]:
+        batch = self.buffer.sample(BATCH) if self.alpha is None else self.buffer.sample(BATCH, beta=0.4)
+        self.drawn = batch.get("indexes")
+        return tensors(*(batch[name] for name in ("obs", "next_obs", "act", "rew", "done")))
+
+    def update(self, errors: np.ndarray) -> None:
+        self.buffer.update_priorities(self.drawn, errors)
+
+
+class Tianshou:
+    """Tianshou, with one ring for each agent."""
+
+    name = "Tianshou"
+    agents = np.arange(AGENTS)
+
+    def __init__(self, capacity: int, round_: Round, alpha: float | None = None) -> None:
+        kwargs: dict[str, Any] = {"buffer_num": AGENTS, "ignore_obs_next": round_.pictures}
+        if alpha is None:
+            self.buffer = tianshou.VectorReplayBuffer(capacity, **kwargs)
+        else:
+            self.buffer = tianshou.PrioritizedVectorReplayBuffer(capacity, alpha=alpha, beta=0.4, **kwargs)
+
+    def insert(self, round_: Round) -> None:
+        observations, nothing = round_.observations, np.zeros(AGENTS, bool)
+        for t in range(HORIZON):
+            step = tianshou.Batch(
+                obs=observations[:, t],
+                act=round_.actions[:, t],
+                rew=round_.rewards[:, t],
+                terminated=round_.done[:, t],
+                truncated=nothing,
+                obs_next=observations[:, t + 1],
+                info={},
+            )
+            self.buffer.add(step, buffer_ids=self.agents)
+
+    def sample(self) -> list[torch.Tensor]:
+        batch, self.drawn = self.buffer.sample(BATCH)
+        return tensors(batch.obs, batch.obs_next, batch.act, batch.rew, batch.done)
+
+    def update(self, errors: np.ndarray) -> None:
+        self.buffer.update_weight(self.drawn, errors)
+
+
+UNIFORM: list[Callable[[int, Round], Any]] = [StableBaselines, Cpprb, Tianshou, Ours]
+PRIORITIZED: list[Callable[[int, Round], Any]] = [
+    partial(Cpprb, alpha=0.6),
+    partial(Tianshou, alpha=0.6),
+    OursPrioritized,
+]
+COLUMNS = ("AgentBuffer", "SB3", "cpprb", "Tianshou", "ours")
+
+
+def tensors(observation: Any, next_observation: Any, *others: Any) -> list[torch.Tensor]:
+    """Arrays as float32 tensors, pictures in [0, 1]."""
+    pictures = [torch.as_tensor(rows) for rows in (observation, next_observation)]
+    scaled = [rows.float().div_(255) if rows.dtype == torch.uint8 else rows for rows in pictures]
+    return [*scaled, *(torch.as_tensor(column, dtype=torch.float32) for column in others)]
 
 
 @dataclass
 class Line:
-    """One row of the table: the smaller number is the better one."""
+    """One row of the table; smaller numbers are better."""
 
     name: str
     unit: str
-    theirs: float
-    ours: float
+    values: dict[str, float]
 
     def __str__(self) -> str:
-        ratio = self.theirs / self.ours
-        return f"{self.name:<46}{self.unit:<14}{self.theirs:>12.1f}{self.ours:>12.1f}{ratio:>9.1f}x"
+        others = [value for name, value in self.values.items() if name not in ("ours", "AgentBuffer", "payload")]
+        numbers = "".join(_number(self.values.get(name)) for name in COLUMNS)
+        theirs = self.values.get("AgentBuffer")
+        ratios = _ratio(theirs, self.values["ours"]) + _ratio(min(others, default=None), self.values["ours"])
+        return f"{self.name:<36}{self.unit:<14}{numbers}{ratios}"
 
 
-def trajectory(floats: int, seed: int) -> Trajectory:
-    """HORIZON steps of a discrete agent with masks, cut or terminated in turns."""
-    rng = np.random.default_rng(seed)
-    observations = [[rng.random(floats, dtype=np.float32)] for _ in range(HORIZON + 1)]
-    steps = [
-        AgentExperience(
-            obs=observations[t],
-            reward=np.float32(rng.normal()),
-            done=seed % 2 == 0 and t == HORIZON - 1,
-            action=ActionTuple(np.zeros(0, np.float32), rng.integers(3, size=1, dtype=np.int32)),
-            action_probs=LogProbsTuple(np.zeros(0, np.float32), rng.normal(size=1).astype(np.float32)),
-            action_mask=[rng.random(3) < 0.3],
-            prev_action=rng.integers(3, size=1, dtype=np.int32),
-            interrupted=False,
-            memory=None,
-            group_status=[],
-            group_reward=0.0,
-        )
-        for t in range(HORIZON)
-    ]
-    return Trajectory(steps, observations[HORIZON], [], f"agent_0-{seed % 12}", "Behavior?team=0")
+HEADER = f"{'':<36}{'':<14}{''.join(f'{name:>12}' for name in COLUMNS)}{'x AgentB.':>10}{'x best':>10}"
 
 
-def add_to_theirs(buffer: AgentBuffer, fake: Trajectory) -> None:
-    """As ML-Agents' trainers take in a trajectory."""
-    fake.to_agentbuffer().resequence_and_append(buffer, training_length=1)
+def _number(value: float | None) -> str:
+    return f"{'-':>12}" if value is None else f"{value:>12,.2f}"
 
 
-def add_to_ours(buffer: ReplayBuffer | RolloutBuffer, fake: Trajectory) -> None:
-    """As the trainers of this repository take in a trajectory."""
-    buffer.add(trajectory_to_segment(fake, ACTIONS))
+def _ratio(theirs: float | None, ours: float) -> str:
+    return f"{'-':>10}" if theirs is None else f"{theirs / ours:>9.2f}x"
 
 
-def compare(
-    theirs: Callable[[], object], ours: Callable[[], object], repeats: int, calls: int = 1
-) -> tuple[float, float]:
-    """Median microseconds of a call of each, over repeats of some calls in a row, after one repeat to warm up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats + 1):
-        for call, record in zip((theirs, ours), times, strict=True):
-            start = time.perf_counter()
-            for _ in range(calls):
-                call()
-            if repeat:
-                record.append((time.perf_counter() - start) / calls)
-    return statistics.median(times[0]) * 1e6, statistics.median(times[1]) * 1e6
-
-
-def sampling(floats: int, capacity: int, repeats: int) -> list[Line]:
-    """A batch of one step, and of three, as tensors."""
-    theirs, ours = AgentBuffer(), ReplayBuffer(capacity)
-    for seed in range(capacity // HORIZON):
-        fake = trajectory(floats, seed)
-        add_to_theirs(theirs, fake)
-        add_to_ours(ours, fake)
-
-    def tensors(batch: AgentBuffer) -> None:
-        for key in KEYS:
-            ModelUtils.list_to_tensor(batch[key])
-
-    def sample_theirs() -> None:
-        tensors(theirs.sample_mini_batch(BATCH))
-
-    one = compare(sample_theirs, lambda: tensors(ours.sample_mini_batch(BATCH)), repeats, calls=5)
-    three = compare(sample_theirs, lambda: tensors(ours.sample_n_step(BATCH, 3)), repeats, calls=5)
-    name = f"sample {BATCH}, {floats} floats, to tensors"
-    return [Line(name, "us", *one), Line(f"{name}, 3-step", "us", *three)]
-
-
-def intake(floats: int, repeats: int) -> list[Line]:
-    """From a trajectory to the replay buffer and to the rollout buffer."""
-    fakes = [trajectory(floats, seed) for seed in range(20)]
-    buffers = {"replay": ReplayBuffer(20 * HORIZON), "rollout": RolloutBuffer()}
+def uniform(kind: str, capacity: int, repeats: int) -> list[Line]:
+    """Sampling and insertion."""
+    round_ = Round(SHAPES[kind], seed=0)
+    peers = [make(capacity, round_) for make in UNIFORM]
+    theirs, trajectories = MLAgents(capacity, round_), round_.trajectories()
+    for _ in range(capacity // STEPS + 1):
+        theirs.insert_trajectories(trajectories)
+        for peer in peers:
+            peer.insert(round_)
+    sample = medians({peer.name: peer.sample for peer in (theirs, *peers)}, repeats, each=5)
+    insert = medians({peer.name: partial(peer.insert, round_) for peer in peers}, max(repeats // 4, 3), each=3)
+    small = MLAgents(STEPS, round_), Ours(STEPS, round_)
+    calls = {peer.name: partial(peer.insert_trajectories, trajectories) for peer in small}
+    objects = medians(calls, max(repeats // 8, 3))
     return [
-        intake_line(f"trajectory into {name} buffer, {floats} floats", fakes, ours, repeats)
-        for name, ours in buffers.items()
+        Line(f"sample {BATCH}, {kind}", "us", sample),
+        Line(f"insert, {kind}", "us a step", _each(insert)),
+        Line(f"insert trajectories, {kind}", "us a step", _each(objects)),
     ]
 
 
-def intake_line(title: str, fakes: list[Trajectory], ours: ReplayBuffer | RolloutBuffer, repeats: int) -> Line:
-    """One of our buffers against AgentBuffer, filled with the same trajectories."""
-    theirs = AgentBuffer()
-
-    def fill(add: Callable, buffer: AgentBuffer | ReplayBuffer | RolloutBuffer) -> None:
-        buffer.reset_agent()
-        for fake in fakes:
-            add(buffer, fake)
-
-    times = compare(lambda: fill(add_to_theirs, theirs), lambda: fill(add_to_ours, ours), repeats)
-    return Line(title, "us a step", *(each / (len(fakes) * HORIZON) for each in times))
-
-
-def memory(floats: int, transitions: int) -> Line:
-    """Bytes that stay allocated when each buffer was filled."""
-
-    def measure(buffer: AgentBuffer | ReplayBuffer, add: Callable) -> float:
-        tracemalloc.start()
-        for seed in range(transitions // HORIZON):
-            add(buffer, trajectory(floats, seed))
-        held, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return held / (transitions // HORIZON * HORIZON)
-
-    theirs = measure(AgentBuffer(), add_to_theirs)
-    ours = measure(ReplayBuffer(transitions), add_to_ours)
-    return Line(f"memory, {floats} floats", "B a transition", theirs, ours)
+def prioritized(kind: str, capacity: int, repeats: int) -> list[Line]:
+    """Sampling by priority, and setting new priorities."""
+    round_ = Round(SHAPES[kind], seed=0)
+    peers = [make(capacity, round_) for make in PRIORITIZED]
+    errors = iter(itertools.cycle(np.random.default_rng(1).exponential(size=(1000, BATCH)).astype(np.float32)))
+    for _ in range(capacity // STEPS + 1):
+        for peer in peers:
+            peer.insert(round_)
+    for peer in peers:
+        for _ in range(500):
+            peer.sample()
+            peer.update(next(errors))
+    sample = medians({peer.name: peer.sample for peer in peers}, repeats, each=3)
+    update = medians({peer.name: lambda peer=peer: peer.update(next(errors)) for peer in peers}, repeats, each=3)
+    both = {name: sample[name] + update[name] for name in sample}
+    return [
+        Line(f"prioritised sample {BATCH}, {kind}", "us", sample),
+        Line(f"priority update {BATCH}, {kind}", "us", update),
+        Line(f"both, {kind}", "us", both),
+    ]
 
 
-def updates(floats: int, capacity: int, repeats: int) -> Line:
-    """A one-step DQN update, from the draw of the batch to the optimizer's step, fed from either buffer."""
-    dqn = trainer(floats, capacity)
-    theirs, signals = AgentBuffer(), dqn.optimizer.reward_signals
-    for seed in range(capacity // HORIZON):
-        fake = trajectory(floats, seed)
-        add_to_theirs(theirs, fake)
-        add_to_ours(dqn.update_buffer, fake)
-
-    def update_from_theirs() -> None:
-        batch = theirs.sample_mini_batch(UPDATE_BATCH)
-        batch[ReplayKey.NEXT_ACTION_MASK] = batch[BufferKey.ACTION_MASK]  # it has no next mask: some mask will do
-        batch[BufferKey.DONE] = np.array(batch[BufferKey.DONE])
-        add_step_rewards(batch, signals)
-        dqn.optimizer.update(batch, UPDATE_BATCH)
-
-    def update_from_ours() -> None:
-        dqn.optimizer.update(dqn._sample(), UPDATE_BATCH)
-
-    times = compare(update_from_theirs, update_from_ours, repeats)
-    return Line(f"DQN update, batch {UPDATE_BATCH}, {floats} floats", "us", *times)
+def memory(kind: str) -> Line:
+    """Bytes a transition of buffers that are full."""
+    count = (4_000 if kind == "84x84x3" else 100_000) // STEPS * STEPS
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # so that glibc takes every array from the system anew
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, maxtasksperchild=1) as pool:
+        grown = [pool.apply(_growth, (i, kind, count)) for i in range(len(UNIFORM) + 1)]
+    return Line(f"memory, {kind}", "B a step", dict(grown))
 
 
-def trainer(floats: int, capacity: int) -> DQNTrainer:
-    """A DQN trainer with two layers of 128 and one-step returns."""
-    register_trainer_plugins()
-    config = {
-        "trainer_type": "dqn",
-        "hyperparameters": {"batch_size": UPDATE_BATCH, "buffer_size": capacity, "n_step": 1},
-    }
-    result = DQNTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, "")
-    sensor = ObservationSpec((floats,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
-    behavior = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
-    result.add_policy(behavior, result.create_policy(behavior, BehaviorSpec([sensor], ACTIONS)))
-    return result
+def _growth(i: int, kind: str, count: int) -> tuple[str, float]:
+    """What a fresh process grows by for each transition of the i-th buffer; the last is AgentBuffer."""
+    round_ = Round(SHAPES[kind], seed=0)
+    process = psutil.Process()
+    gc.collect()
+    before = process.memory_info().rss
+    peer: Any = [*UNIFORM, MLAgents][i](count, round_)
+    for _ in range(count // STEPS):
+        if isinstance(peer, MLAgents):
+            peer.insert_trajectories(round_.trajectories())
+        else:
+            peer.insert(round_)
+    gc.collect()
+    return peer.name, (process.memory_info().rss - before) / count
+
+
+def rollout(horizon: int, repeats: int) -> Line:
+    """12 agents x 1,000 steps from ML-Agents' objects to advantages and returns; the values are given."""
+    steps = -(-1000 // horizon) * horizon
+    rng = np.random.default_rng(0)
+    fakes = [_cut(Round((8,), seed), horizon) for seed in range(steps // HORIZON + 1)]
+    trajectories = list(itertools.chain.from_iterable(fakes))[: AGENTS * steps // horizon]
+    values = [rng.random(len(trajectory.steps), dtype=np.float32) for trajectory in trajectories]
+    last = rng.random(len(trajectories), dtype=np.float32)
+    buffers = AgentBuffer(), RolloutBuffer()
+    times = medians(
+        {
+            "AgentBuffer": lambda: _advantages_of_ml_agents(buffers[0], trajectories, values, last),
+            "ours": lambda: _our_advantages(buffers[1], trajectories, np.concatenate(values), last),
+        },
+        repeats,
+    )
+    total = sum(map(len, values))
+    return Line(f"rollout, segments of {horizon}", "us a step", {name: time / total for name, time in times.items()})
+
+
+def _cut(round_: Round, horizon: int) -> list[Trajectory]:
+    """Trajectories of another length, by repeating those of a round."""
+    return [
+        trajectory._replace(steps=(trajectory.steps * (horizon // HORIZON + 1))[:horizon])
+        for trajectory in round_.trajectories()
+    ]
+
+
+def _advantages_of_ml_agents(
+    buffer: AgentBuffer, trajectories: list[Trajectory], values: list[np.ndarray], last: np.ndarray
+) -> None:
+    """What ML-Agents' PPO does with each trajectory, but for its networks."""
+    buffer.reset_agent()
+    rewards_key, values_key = (key("extrinsic") for key in (RewardSignalUtil.rewards_key, RewardSignalUtil.returns_key))
+    for trajectory, value, following in zip(trajectories, values, last, strict=True):
+        batch = trajectory.to_agentbuffer()
+        batch[rewards_key].extend(np.array(batch[BufferKey.ENVIRONMENT_REWARDS], dtype=np.float32))
+        rewards = batch[rewards_key].get_batch()
+        end = 0.0 if trajectory.done_reached else following
+        advantage = get_gae(rewards, value, end, gamma=0.99, lambd=0.95)
+        batch[values_key].set(advantage + value)
+        batch[BufferKey.ADVANTAGES].set(list(np.mean(np.array([advantage], dtype=np.float32), axis=0)))
+        batch.resequence_and_append(buffer, training_length=1)
+
+
+def _our_advantages(
+    buffer: RolloutBuffer, trajectories: list[Trajectory], values: np.ndarray, last: np.ndarray
+) -> None:
+    """What `RolloutTrainer` does, but for its networks."""
+    buffer.reset_agent()
+    for trajectory in trajectories:
+        buffer.add(trajectory_to_segment(trajectory, ACTIONS))
+    steps = buffer.stream_steps(buffer[BufferKey.ENVIRONMENT_REWARDS], values, last, 0.99)
+    advantage = buffer.unpad_time_major(gae(*steps, lambda_=0.95).numpy())
+    buffer[RewardSignalUtil.returns_key("extrinsic")] = advantage + values
+    buffer[BufferKey.ADVANTAGES] = advantage
+
+
+def _each(times: dict[str, float]) -> dict[str, float]:
+    return {name: time / STEPS for name, time in times.items()}
 
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Buffers against ML-Agents' AgentBuffer.")
+    parser = argparse.ArgumentParser(description="Our replay and rollout buffers against those of other libraries.")
     parser.add_argument("--capacity", type=int, default=100_000, help="transitions to sample from")
     parser.add_argument("--repeats", type=int, default=100, help="repeats of each measurement")
+    parser.add_argument(
+        "--observations", choices=list(SHAPES), nargs="+", default=list(SHAPES), help="kinds to measure"
+    )
     arguments = parser.parse_args()
-    print(f"{'':<46}{'':<14}{'AgentBuffer':>12}{'ours':>12}{'ratio':>10}")
-    for floats in (8, 64):
-        lines = sampling(floats, arguments.capacity, arguments.repeats)
-        lines += intake(floats, max(arguments.repeats // 10, 1))
-        lines.append(memory(floats, 20_000))
-        lines.append(updates(floats, arguments.capacity, arguments.repeats))
-        print("\n".join(map(str, lines)))
+    capacity = arguments.capacity // AGENTS * AGENTS
+    print(HEADER)
+    for kind in arguments.observations:
+        for lines in (uniform, prioritized):
+            print("\n".join(map(str, lines(kind, capacity, arguments.repeats))), flush=True)
+            gc.collect()
+        line = memory(kind)
+        print(f"{line}   payload {Round(SHAPES[kind], 0).payload}", flush=True)
+    for horizon in (HORIZON, 1000):
+        print(rollout(horizon, max(arguments.repeats // 8, 3)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -131,7 +131,7 @@ class ReplayBuffer(Mapping):
             rows: any shape, flattened; valid until the next `add`.
 
         Returns:
-            A batch of rows.size transitions with AgentBuffer's keys and NEXT_ACTION_MASK.
+            A batch of rows.size transitions with AgentBuffer's keys, NEXT_ACTION_MASK and SERIAL.
         """
         flat = np.asarray(rows).ravel()
         return self._batch(flat, flat)
@@ -195,6 +195,7 @@ class ReplayBuffer(Mapping):
         learns = (step >= 0) & (step < sequence_length) & (step < (horizon - lead)[:, None])
         batch = self.gather(window)
         batch[BufferKey.MASKS] = learns.ravel().astype(np.float32)
+        batch[ReplayKey.SERIAL] = self._ring.serials(rows)
         return self._describe(batch, rows)
 
     def shuffle(self, sequence_length: int = 1) -> None:
@@ -287,8 +288,7 @@ class ReplayBuffer(Mapping):
                 return rows[:count]
 
     def _describe(self, batch: Batch, rows: np.ndarray) -> Batch:
-        """Adds to a batch what is known of the transitions that were drawn for it."""
-        batch[ReplayKey.SERIAL] = self._ring.serials(rows)
+        """Adds to a batch what only this draw of `rows` tells; drawn uniformly, that is nothing."""
         return batch
 
     def _walk_back(self, rows: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:

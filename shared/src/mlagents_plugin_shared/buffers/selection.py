@@ -23,7 +23,8 @@ class ReplayKey(enum.Enum):
     HORIZON = "horizon"
     """[B] number of transitions in the window, 1 to n."""
     SERIAL = "serial"
-    """[B] serial numbers of the transitions that were drawn; `ReplayBuffer.serial` less these is their age."""
+    """[B] serial numbers of the transitions, of sequences their first after burn-in; `ReplayBuffer.serial` less these
+    is their age."""
     WEIGHT = "weight"
     """[B] importance weights of the transitions that were drawn, up to 1; from a prioritised replay only."""
 
@@ -75,6 +76,8 @@ class Selection:
             return np.ones(len(self._rows), dtype=np.float32)
         if key is BufferKey.DONE:
             return self._ring.terminal[self._last]
+        if key is ReplayKey.SERIAL:
+            return self._ring.serials(self._rows)
         if key is ReplayKey.NEXT_ACTION_MASK:
             return self._next_column(BufferKey.ACTION_MASK, at_end=1)
         return self._next_column(NEXT_ACTIONS[key], at_end=0)
@@ -95,6 +98,7 @@ def selection_keys(ring: TransitionRing) -> Iterator[Any]:
         yield ObsUtil.get_name_at_next(sensor)
     yield BufferKey.MASKS
     yield BufferKey.DONE
+    yield ReplayKey.SERIAL
     yield from ring.columns
     yield from (key for key, action in NEXT_ACTIONS.items() if action in ring.columns)
     if BufferKey.ACTION_MASK in ring.columns:
