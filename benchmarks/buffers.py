@@ -39,14 +39,14 @@ from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents.trainers.trainer.trainer_utils import get_gae
 from mlagents.trainers.trajectory import AgentExperience, ObsUtil, Trajectory
 from mlagents_envs.base_env import ActionSpec, ActionTuple
-from stable_baselines3.common.buffers import ReplayBuffer as StableBaselinesBuffer
 
 from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey, RolloutBuffer
 from mlagents_plugin_shared.targets import gae
 from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
 
-with contextlib.redirect_stderr(io.StringIO()):  # it imports gym, which tells everybody that it is unmaintained
+with contextlib.redirect_stderr(io.StringIO()):  # they import gym, which tells everybody that it is unmaintained
     import tianshou.data as tianshou
+    from stable_baselines3.common.buffers import ReplayBuffer as StableBaselinesBuffer
 
 AGENTS = 12
 HORIZON = 64
