@@ -268,6 +268,13 @@ def test_value_loss_golden() -> None:
     assert value_loss(torch.tensor([1.0, 5.0, 9.0]), torch.tensor([3.0, 5.0, 0.0]), mask).item() == 2.0
 
 
+def test_value_loss_with_delta_golden() -> None:
+    """Errors 0.5 and 3 beyond δ = 1: (0.25 + 2·3 - 1) / 2; without δ (0.25 + 9) / 2."""
+    v, returns = torch.tensor([1.0, 0.0]), torch.tensor([1.5, 3.0])
+    assert value_loss(v, returns, delta=1.0).item() == 2.625
+    assert value_loss(v, returns).item() == 4.625
+
+
 def test_clipped_value_loss_golden() -> None:
     """ε = 0.2, old 0: a value of 1 counts as 0.2 against a return of 1, (1 - 0.2)² = 0.64; 0.1 is not clipped, 0.81."""
     v, old, returns = torch.tensor([1.0, 0.1, 7.0]), torch.zeros(3), torch.ones(3)

@@ -184,6 +184,16 @@ def test_rollout_buffer_sequences_hold_every_real_step_once(sequence_length, gen
     assert all(len(batch[REWARDS]) % sequence_length == 0 for batch in batches)
 
 
+@pytest.mark.parametrize("sequence_length", [1, 2, 4])
+def test_rollout_buffer_sequences_are_one_mini_batch_of_everything(sequence_length):
+    """Every column is that of a mini-batch with all sequences in the order of arrival."""
+    buffer = filled(sequence_length)
+    whole, (expected,) = buffer.sequences(), buffer.mini_batches(100)
+    assert whole.num_experiences == expected.num_experiences
+    for key in buffer:
+        np.testing.assert_array_equal(whole[key], expected[key], str(key))
+
+
 def test_rollout_buffer_sequences_stay_within_segments():
     """A sequence ends with its segment; the rest is zeros, but all actions are allowed there."""
     (batch,) = filled(3).mini_batches(100)

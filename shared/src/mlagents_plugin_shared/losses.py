@@ -238,20 +238,25 @@ def value_loss(
     return_t: torch.Tensor,
     mask: torch.Tensor | None = None,
     *,
+    delta: float | None = None,
     total: float | None = None,
 ) -> torch.Tensor:
-    """Mean squared error of state values against returns (without the factor ½).
+    """Mean squared error of state values against returns (without the factor ½), or the `huber` of it.
+
+    e², or with δ: e² where |e| <= δ, else δ (2 |e| - δ)
 
     Args:
         v_tm1: [B] values.
         return_t: [B] returns; no gradient flows into them.
         mask: [B] 1 for real steps, 0 for padding.
+        delta: δ > 0, the error beyond which the loss is linear; None is squared everywhere.
         total: divisor, see `masked_mean`.
 
     Returns:
         [] the loss.
     """
-    return masked_mean(td_error(v_tm1, return_t).square(), mask, total=total)
+    error = td_error(v_tm1, return_t)
+    return masked_mean(error.square() if delta is None else 2.0 * huber(error, delta), mask, total=total)
 
 
 def clipped_value_loss(

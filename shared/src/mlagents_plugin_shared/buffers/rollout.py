@@ -240,6 +240,16 @@ class RolloutBuffer(MutableMapping):
             chosen = order[start : start + per_batch]
             yield _select(source, steps[chosen].ravel(), real[chosen].ravel())
 
+    def sequences(self) -> Batch:
+        """All steps in one batch of whole sequences in the order of arrival, padded as those of `mini_batches` are.
+
+        Without memory, sequence_length 1, these are views of the steps themselves, until the next `add` or `clear`.
+        """
+        if self.sequence_length == 1:
+            return self.batch()
+        steps, real = self._sequences()
+        return _select(self.batch(), steps.ravel(), real.ravel())
+
     def _sequences(self) -> tuple[np.ndarray, np.ndarray]:
         """[S, L] indices of the steps of each sequence, and whether each is a real step."""
         length = self.sequence_length

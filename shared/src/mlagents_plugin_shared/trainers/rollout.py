@@ -3,21 +3,29 @@
 from typing import Any
 
 import numpy as np
+from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trainer.on_policy_trainer import OnPolicyTrainer
+from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
-from mlagents_plugin_shared.buffers import Batch, RolloutBuffer
+from mlagents_plugin_shared.buffers import RolloutBuffer
+from mlagents_plugin_shared.buffers.rollout import StreamSteps
+from mlagents_plugin_shared.networks import update_normalization
 from mlagents_plugin_shared.targets import gae
 from mlagents_plugin_shared.trainers.intake import IntakeTrainer
 from mlagents_plugin_shared.trajectories import Segment
+
+logger = get_logger(__name__)
 
 
 class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     """On-policy trainer on an array-backed rollout.
 
-    As soon as `buffer_size` agent steps are in, values, returns and advantages of the whole rollout are computed and
-    the optimizer gets all of it in one batch: how it is split is the algorithm's business.
+    Taking in a trajectory only appends arrays. As soon as `buffer_size` agent steps are in, values, returns and
+    advantages of the whole rollout are computed and the optimizer gets all of it in one batch: how it is split is the
+    algorithm's business. Observation normalisation follows after the update, so that a rollout is learnt from with
+    the same networks that acted in it.
     A plugin writes `create_policy` and `create_optimizer`; its optimizer has `rollout_values`.
     """
 
@@ -29,7 +37,16 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         for name, stream in rewards.items():
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
-        self.update_buffer.add(segment)
+        if _is_finite(segment, rewards):
+            self.update_buffer.add(segment)
+        else:
+            logger.warning(
+                f"{self.brain_name}: agent {segment.agent_id} sent NaN or infinite observations or rewards; "
+                f"{len(segment)} steps are left out of the training."
+            )
+
+    def _update_normalization(self, segment: Segment) -> None:
+        """Waits for the update."""
 
     def _is_ready_update(self) -> bool:
         return self.update_buffer.num_experiences >= self.hyperparameters.buffer_size
@@ -39,38 +56,54 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         """Learns from the rollout and empties it."""
         self.cumulative_returns_since_policy_update.clear()
         self._add_advantages(self.update_buffer)
-        batch = self._padded_batch()
+        batch = self.update_buffer.sequences()
         num_sequences = batch.num_experiences // self.policy.sequence_length
         stats = self.optimizer.update(batch, num_sequences)
         stats.update(self.optimizer.update_reward_signals(batch))
         if self.optimizer.bc_module:
             stats.update(self.optimizer.bc_module.update())
+        if self.policy.normalize:
+            for body in self.optimizer.network_bodies:
+                update_normalization(body, self.update_buffer.observations())
         self._report({name: [value] for name, value in stats.items()})
         self._clear_update_buffer()
         return True
-
-    def _padded_batch(self) -> Batch:
-        """The whole rollout; with memory as sequences, the last of each segment padded under MASKS = 0."""
-        everything = self.update_buffer.num_experiences * self.policy.sequence_length
-        return next(iter(self.update_buffer.mini_batches(everything)))
 
     def _add_advantages(self, rollout: RolloutBuffer) -> None:
         """Adds each stream's returns, and the advantages averaged over the streams as in ML-Agents' PPO."""
         values, last_values = self.optimizer.rollout_values(rollout)
         advantages: list[np.ndarray] = []
-        for name in self.optimizer.reward_signals:
-            advantage = self._stream_advantages(rollout, name, values[name], last_values[name])
-            rollout[RewardSignalUtil.returns_key(name)] = advantage + values[name]
+        for name, signal in self.optimizer.reward_signals.items():
+            rewards = rollout[RewardSignalUtil.rewards_key(name)]
+            steps = rollout.stream_steps(
+                rewards, values[name], last_values[name], signal.gamma, ignore_done=signal.ignore_done
+            )
+            returns, advantage = (rollout.unpad_time_major(target.numpy()) for target in self._targets(rollout, steps))
+            rollout[RewardSignalUtil.returns_key(name)] = returns
             advantages.append(advantage)
-            title = self.optimizer.reward_signals[name].name.capitalize()
+            title = signal.name.capitalize()
             self._stats_reporter.add_stat(f"Policy/{title} Value Estimate", float(values[name].mean()))
         rollout[BufferKey.ADVANTAGES] = np.mean(advantages, axis=0)
 
-    def _stream_advantages(
-        self, rollout: RolloutBuffer, name: str, values: np.ndarray, last_values: np.ndarray
-    ) -> np.ndarray:
-        """GAE of one reward stream over all segments side by side, [N]."""
-        signal = self.optimizer.reward_signals[name]
-        rewards = rollout[RewardSignalUtil.rewards_key(name)]
-        steps = rollout.stream_steps(rewards, values, last_values, signal.gamma, ignore_done=signal.ignore_done)
-        return rollout.unpad_time_major(gae(*steps, lambda_=self.hyperparameters.lambd).numpy())
+    def _targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns and advantages of one reward stream, of all segments side by side: λ-returns and GAE.
+
+        Args:
+            rollout: the K segments.
+            steps: [T, K] rewards, discounts and values.
+
+        Returns:
+            [T, K] returns and [T, K] advantages.
+        """
+        advantage = gae(*steps, lambda_=self.hyperparameters.lambd)
+        return advantage + steps.v_tm1, advantage
+
+    def end_episode(self) -> None:
+        """Ends all episodes, because the environment is reset; critics with memory forget theirs."""
+        super().end_episode()
+        self.optimizer.critic_memory_dict.clear()
+
+
+def _is_finite(segment: Segment, rewards: dict[str, np.ndarray]) -> bool:
+    """Whether the sum of each array is a number: one NaN or infinity in it spoils that, and it is one fast pass."""
+    return all(np.isfinite(array.sum(dtype=np.float64)) for array in (*segment.observations, *rewards.values()))
