@@ -185,39 +185,6 @@ def test_normalization_follows_after_each_rollout(tmp_path: Path) -> None:
     assert normalizer.normalization_steps.item() == learnt + 1
 
 
-class Broken(Corridor):
-    """Every tenth step sends a number that is none."""
-
-    def __init__(self, number: float, *, reward: bool) -> None:
-        super().__init__()
-        self.number, self.broken_reward, self.steps = number, reward, 0
-
-    def act(self, action):
-        """Breaks the reward of agent 0 now and then."""
-        self.steps += 1
-        reward, terminated, interrupted = super().act(action)
-        reward[0] = self.number if self.broken_reward and self.steps % 10 == 0 else reward[0]
-        return reward, terminated, interrupted
-
-    def observe(self):
-        """Breaks a number that the policy does not act on: that of an episode's last observation."""
-        (observation,) = super().observe()
-        observation[(self.cell == 5) & (not self.broken_reward), 0] = self.number
-        return [observation]
-
-
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("reward", [True, False])
-def test_rollout_trainer_leaves_out_what_is_no_number(tmp_path: Path, caplog, number: float, reward: bool) -> None:
-    """NaN and infinite rewards or observations reach no batch; a warning names the behaviour and the agent."""
-    trainer = train(Broken(number, reward=reward), config("rollout", buffer_size=50), tmp_path)
-    for batch, _ in trainer.optimizer.batches:
-        assert all(np.isfinite(np.asarray(column)).all() for column in batch.values())
-    assert trainer.optimizer.batches
-    assert "Toy: agent agent_0-" in caplog.text
-    assert "left out" in caplog.text
-
-
 def test_inference_stores_nothing(tmp_path: Path) -> None:
     """No rollout, no update and no checkpoint."""
     train(Corridor(), config("rollout"), tmp_path)

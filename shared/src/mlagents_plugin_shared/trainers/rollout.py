@@ -6,7 +6,6 @@ import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trainer.on_policy_trainer import OnPolicyTrainer
-from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_shared.buffers import RolloutBuffer
@@ -15,8 +14,6 @@ from mlagents_plugin_shared.networks import update_normalization
 from mlagents_plugin_shared.targets import gae
 from mlagents_plugin_shared.trainers.intake import IntakeTrainer
 from mlagents_plugin_shared.trajectories import Segment
-
-logger = get_logger(__name__)
 
 
 class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
@@ -37,13 +34,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         for name, stream in rewards.items():
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
-        if _is_finite(segment, rewards):
-            self.update_buffer.add(segment)
-        else:
-            logger.warning(
-                f"{self.brain_name}: agent {segment.agent_id} sent NaN or infinite observations or rewards; "
-                f"{len(segment)} steps are left out of the training."
-            )
+        self.update_buffer.add(segment)
 
     def _update_normalization(self, segment: Segment) -> None:
         """Waits for the update."""
@@ -102,8 +93,3 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         """Ends all episodes, because the environment is reset; critics with memory forget theirs."""
         super().end_episode()
         self.optimizer.critic_memory_dict.clear()
-
-
-def _is_finite(segment: Segment, rewards: dict[str, np.ndarray]) -> bool:
-    """Whether the sum of each array is a number: one NaN or infinity in it spoils that, and it is one fast pass."""
-    return all(np.isfinite(array.sum(dtype=np.float64)) for array in (*segment.observations, *rewards.values()))
