@@ -12,6 +12,7 @@ from mlagents_envs.side_channel.engine_configuration_channel import EngineConfig
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 from mlagents_envs.side_channel.raw_bytes_channel import RawBytesChannel
 from mlagents_envs.side_channel.side_channel_manager import SideChannelManager
+from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod, StatsSideChannel
 
 from mlagents_player import side_channels
 from mlagents_player.parameters import EnvironmentParameters
@@ -103,3 +104,10 @@ def test_apply_never_raises(data: bytes) -> None:
     """Whatever bytes come, the player goes on."""
     side_channels.apply(data, EnvironmentParameters())
     side_channels.apply(ENVIRONMENT_PARAMETERS.bytes_le + struct.pack("<i", len(data)) + data, EnvironmentParameters())
+
+
+def test_statistic_is_read_by_mlagents() -> None:
+    """A number arrives in ML-Agents' own channel under its name and with its aggregation."""
+    channel = StatsSideChannel()
+    SideChannelManager([channel]).process_side_channel_message(side_channels.statistic("Goal/Correct", 1.5, 2))
+    assert channel.get_and_reset_stats() == {"Goal/Correct": [(1.5, StatsAggregationMethod.SUM)]}

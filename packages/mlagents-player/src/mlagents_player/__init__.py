@@ -3,6 +3,7 @@
 from mlagents_player.scenes.base import (
     Actions,
     ActionSpec,
+    Aggregation,
     BehaviorSpec,
     Rows,
     Scene,
@@ -11,4 +12,4 @@ from mlagents_player.scenes.base import (
 
 __version__ = "0.1.0"
 
-__all__ = ["ActionSpec", "Actions", "BehaviorSpec", "Rows", "Scene", "vector_observation"]
+__all__ = ["ActionSpec", "Actions", "Aggregation", "BehaviorSpec", "Rows", "Scene", "vector_observation"]

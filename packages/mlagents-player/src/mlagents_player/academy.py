@@ -78,7 +78,6 @@ class Academy:
             max(spec.continuous_size for spec in specs),
             max(spec.discrete_size for spec in specs),
         )
-        self._agent_steps = np.zeros(scene.num_agents, np.int64)
         self._ids = np.arange(scene.num_agents, dtype=np.int32)
         self._next_id = scene.num_agents
         self._absent = np.zeros(scene.num_agents, bool)
@@ -100,7 +99,7 @@ class Academy:
         due = np.flatnonzero(scene.decisions_due(self._step_count) & present)
         self._absent[:] = False
         self._step_count += 1
-        self._agent_steps += 1
+        scene.step_count += 1
         if (len(due) or self._terminals) and self._exchange(due):
             return
         acting = np.flatnonzero(present)
@@ -195,7 +194,7 @@ class Academy:
 
     def _interrupt_overdue(self) -> None:
         if self._scene.max_step:
-            overdue = (self._agent_steps >= self._scene.max_step) & ~self._scene.ended
+            overdue = (self._scene.step_count >= self._scene.max_step) & ~self._scene.ended
             self._scene.end_episode(np.flatnonzero(overdue), interrupted=True)
 
     def _finish_episodes(self) -> None:
@@ -213,7 +212,7 @@ class Academy:
 
     def _begin_episodes(self, agents: Rows) -> None:
         scene = self._scene
-        self._agent_steps[agents] = 0
+        scene.step_count[agents] = 0
         self._actions[agents] = Actions.zeros(
             len(agents), self._actions.continuous.shape[1], self._actions.discrete.shape[1]
         )

@@ -160,7 +160,9 @@ class Session:
 
     def _decide(self, infos: dict[str, list[AgentInfos]]) -> Reply:
         introduce = [name for name in infos if name not in self._introduced]
-        message = wire.encode_output(infos, self._scene.behaviors, introduce)
+        statistics = b"".join(side_channels.statistic(*given) for given in self._scene.statistics)
+        self._scene.statistics.clear()
+        message = wire.encode_output(infos, self._scene.behaviors, introduce, statistics)
         reply = self._connection.exchange(message).unity_input.rl_input
         self._introduced.update(introduce)
         self._scene.parameters_changed(side_channels.apply(reply.side_channel, self._parameters))

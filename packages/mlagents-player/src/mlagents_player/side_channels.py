@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 ENGINE_CONFIGURATION = UUID("e951342c-4f7e-11ea-b238-784f4387d1f7")
 ENVIRONMENT_PARAMETERS = UUID("534c891e-810f-11ea-a9d0-822485860400")
+STATISTICS = UUID("a1d8f7b7-cec8-50f9-b78b-d3e165a78520")
 ENGINE_SETTINGS = ("resolution", "quality level", "time scale", "target frame rate", "capture frame rate")
 
 
@@ -40,6 +41,17 @@ def split_messages(data: bytes) -> Iterator[tuple[UUID, bytes]]:
             raise ValueError(f"{length} bytes announced for channel {channel}, {len(data) - position} are left")
         yield channel, data[position : position + length]
         position += length
+
+
+def message(channel: UUID, payload: bytes) -> bytes:
+    """One message as it travels."""
+    return channel.bytes_le + struct.pack("<i", len(payload)) + payload
+
+
+def statistic(name: str, value: float, aggregation: int) -> bytes:
+    """A message that gives the trainer a number to write beside its own."""
+    text = name.encode()
+    return message(STATISTICS, struct.pack(f"<i{len(text)}sfi", len(text), text, value, aggregation))
 
 
 def apply(data: bytes, environment: EnvironmentParameters) -> set[str]:

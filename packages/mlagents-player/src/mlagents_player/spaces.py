@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from mlagents_envs.base_env import DimensionProperty, ObservationSpec, ObservationType
+from mlagents_envs.base_env import ObservationSpec
 from numpy.typing import NDArray
 
 from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.base import ActionSpec, vector_observation
+from mlagents_player.sensors import picture
 
 Path = tuple[Any, ...]
 """Keys and indices that lead from an observation to one leaf of it."""
@@ -89,8 +90,8 @@ def _image_sensor(space: spaces.Box, path: Path, name: str) -> Sensor:
         images = np.asarray(values, kept)
         return np.moveaxis(images, -1, 1) if last else images.reshape(-1, *shape)
 
-    still, moving = DimensionProperty.NONE, DimensionProperty.TRANSLATIONAL_EQUIVARIANCE
-    return Sensor(ObservationSpec(shape, (still, moving, moving), ObservationType.DEFAULT, name), path, encode)
+    channels, height, width = shape
+    return Sensor(picture(channels, height, width, name), path, encode)
 
 
 def _vector_encoder(space: spaces.Space[Any]) -> tuple[Callable[[Sequence[Any]], NDArray[Any]], int]:

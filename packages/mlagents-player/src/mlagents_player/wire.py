@@ -61,7 +61,10 @@ def status(code: int, text: str = "") -> bytes:
 
 
 def encode_output(
-    infos: Mapping[str, list[AgentInfos]], specs: Mapping[str, BehaviorSpec], introduce: Iterable[str] = ()
+    infos: Mapping[str, list[AgentInfos]],
+    specs: Mapping[str, BehaviorSpec],
+    introduce: Iterable[str] = (),
+    side_channel: bytes = b"",
 ) -> bytes:
     """The message of one exchange.
 
@@ -69,6 +72,7 @@ def encode_output(
         infos: Behaviour name to its infos, terminal steps before decision steps.
         specs: Specification of each behaviour.
         introduce: Behaviours that the trainer meets in this message for the first time.
+        side_channel: Messages of side channels, one after the other.
 
     Returns:
         A serialized `UnityMessageProto`.
@@ -79,7 +83,8 @@ def encode_output(
     )
     brains = (_field(5, _brain_parameters(name, specs[name].action_spec)) for name in introduce)
     introduction = b"".join(brains)
-    output = _field(1, b"".join(lists)) + (_field(2, introduction) if introduction else b"")
+    channel = _field(3, side_channel) if side_channel else b""
+    output = _field(1, b"".join(lists) + channel) + (_field(2, introduction) if introduction else b"")
     return status(OK) + _field(2, output)
 
 

@@ -7,6 +7,7 @@ Every call names the agents it is for by their rows, so that NumPy does the work
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +25,16 @@ from mlagents_player.parameters import EnvironmentParameters
 Rows = NDArray[np.intp]
 """Numbers of agents, i.e. rows of a scene's arrays."""
 
-__all__ = ["ActionSpec", "Actions", "BehaviorSpec", "Rows", "Scene", "vector_observation"]
+__all__ = ["ActionSpec", "Actions", "Aggregation", "BehaviorSpec", "Rows", "Scene", "vector_observation"]
+
+
+class Aggregation(IntEnum):
+    """How the trainer joins the values of one statistic between two summaries."""
+
+    AVERAGE = 0
+    MOST_RECENT = 1
+    SUM = 2
+    HISTOGRAM = 3
 
 
 @dataclass
@@ -81,6 +91,11 @@ class Scene:
         max_step: Academy steps after which an episode is interrupted; 0 is never.
         reloads: The scene is loaded anew at an episode's end, as Basic does: the agent comes back with a new
             id one academy step later. Otherwise agents keep their ids for life.
+        rewards: [num_agents] reward since each agent's last decision.
+        group_rewards: [num_agents] the same of the group that the agent is in.
+        group_ids: [num_agents] number of each agent's group; 0 is none.
+        behavior_index: [num_agents] which of `behaviors` each agent has; set it in `reset`.
+        step_count: [num_agents] academy steps of each agent's episode so far.
     """
 
     behaviors: ClassVar[dict[str, BehaviorSpec]]
@@ -107,6 +122,8 @@ class Scene:
         self.group_rewards: NDArray[np.float32] = np.zeros(self.num_agents, np.float32)
         self.group_ids: NDArray[np.int32] = np.zeros(self.num_agents, np.int32)
         self.behavior_index: NDArray[np.int32] = np.zeros(self.num_agents, np.int32)
+        self.step_count: NDArray[np.int64] = np.zeros(self.num_agents, np.int64)
+        self.statistics: list[tuple[str, float, Aggregation]] = []
         self.ended: NDArray[np.bool_] = np.zeros(self.num_agents, bool)
         self.interrupted: NDArray[np.bool_] = np.zeros(self.num_agents, bool)
 
@@ -161,6 +178,10 @@ class Scene:
     def set_reward(self, agents: Rows, reward: float | NDArray[np.float32]) -> None:
         """Replace the reward of the current decision (`SetReward`): the window is since the last decision."""
         self.rewards[agents] = reward
+
+    def add_statistic(self, name: str, value: float, aggregation: Aggregation = Aggregation.AVERAGE) -> None:
+        """Give the trainer a number to write beside its own (Unity's `StatsRecorder.Add`)."""
+        self.statistics.append((name, value, aggregation))
 
     def end_episode(self, agents: Rows, interrupted: bool = False) -> None:
         """End the episodes of these agents when the current `act` or `simulate` returns.
