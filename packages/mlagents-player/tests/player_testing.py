@@ -180,8 +180,8 @@ def in_editor(scene_type: type[Scene], num_areas: int = 1, **options: object) ->
         thread.join(10)
 
 
-def random_step(environment: UnityEnvironment, behavior: str, rng: np.random.Generator) -> int:
-    """Act at random on all decisions and step; the number of decisions."""
+def random_step(environment: UnityEnvironment, behavior: str, rng: np.random.Generator, step: bool = True) -> int:
+    """Act at random on all decisions of a behaviour and, if told so, step; the number of decisions."""
     decisions, _ = environment.get_steps(behavior)
     spec = environment.behavior_specs[behavior].action_spec
     if len(decisions):
@@ -189,5 +189,6 @@ def random_step(environment: UnityEnvironment, behavior: str, rng: np.random.Gen
         discrete = [rng.integers(0, size, len(decisions)) for size in spec.discrete_branches]
         columns = np.array(discrete, np.int32).T.reshape(len(decisions), -1)
         environment.set_actions(behavior, ActionTuple(continuous, columns))
-    environment.step()
+    if step:
+        environment.step()
     return len(decisions)

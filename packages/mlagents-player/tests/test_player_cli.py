@@ -11,12 +11,15 @@ from player_testing import player_process
 
 
 def test_list_shows_the_scenes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Name, agents, observations and actions of both."""
+    """Name, agents, observations and actions of each, and that there are Gymnasium's too."""
     assert cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:3]] == [["3DBall", "12"], ["Basic", "1"]]
-    assert "2 continuous" in lines[1]
-    assert "branches 3" in lines[2]
+    found = {line.split()[0]: line for line in lines[1:-1]}
+    assert sorted(found) == scenes.names()
+    assert found["3DBall"].split()[1] == "12"
+    assert "3 continuous + branches 2" in found["FoodCollector"]
+    assert "3x64x84 + 2" in found["GridWorld"]
+    assert "gym:" in lines[-1]
 
 
 def test_build_prints_path_and_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

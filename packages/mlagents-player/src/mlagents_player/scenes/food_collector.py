@@ -1,0 +1,132 @@
+"""FoodCollector: collect good food and leave the bad; continuous moves together with a discrete laser."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.plane import STEP, forward, right, to_local
+from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation
+from mlagents_player.sensors import picture
+
+COLLECTORS, FOOD = 5, 50  # in an area; half of the food is good
+FIELD = 50.0  # half of the field's side, m
+SPEED, TURN = 2.0, 300.0 * STEP  # m/s and degrees a step
+DRAG = 4.0  # 1/s
+FAST, SLOWED = 25.0, 0.95  # beyond this squared speed it is multiplied
+SHOOTING, BRAKED = 0.5, 0.75  # of the push and of the speed while the laser is on
+LASER_LENGTH, LASER_RADIUS = 25.0, 2.0  # m
+FROZEN_TIME = 4.0  # s
+TOUCH = 1.5  # m between an agent and food that it eats, at scale 1
+GRID = 40  # cells of 1 m to a side
+SEES_FOOD, SEES_BAD_FOOD, SEES_AGENT, SEES_FROZEN, SEES_WALL = range(5)
+CENTRES = np.stack(np.meshgrid(*2 * [np.arange(GRID) + 0.5 - GRID / 2]), axis=-1).reshape(-1, 2)
+
+
+class FoodCollector(Scene):
+    """Four fields with five agents each by default; ML-Agents gives 10 as the return to reach.
+
+    1 for good and -1 for bad food, which then appears elsewhere. A laser freezes another agent for 4 s; it is the one
+    discrete action beside three continuous ones (ahead, to the right, turn to the left). Each agent sees the 40 m
+    around it as a grid that turns with it, and its own speed.
+
+    The script is Unity's; the field's size, the amount of food and the drag are this scene's own.
+
+    Environment parameters, read at each episode's start: `laser_length` (1) and `agent_scale` (1).
+    """
+
+    description = "collect food with continuous moves and a discrete laser"
+    behaviors: ClassVar = {
+        "FoodCollector": BehaviorSpec(
+            [picture(5, GRID, GRID, "GridSensor"), vector_observation(4)], ActionSpec(3, (2,))
+        )
+    }
+    areas = 4
+    agents_per_area = COLLECTORS
+    decision_period = 5
+    max_step = 5000
+
+    def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
+        super().__init__(num_areas, rng, parameters)
+        count = self.num_agents
+        self.position, self.velocity = np.zeros((count, 2)), np.zeros((count, 2))
+        self.yaw, self.frozen = np.zeros(count), np.zeros(count)  # degrees; s until the agent thaws
+        self.shoots = np.zeros(count, bool)
+        self.scale, self.laser = np.ones(count), np.ones(count)
+        self.food = rng.uniform(-FIELD, FIELD, (num_areas, FOOD, 2))
+        self.good = np.arange(FOOD) < FOOD // 2
+
+    def reset(self, agents: Rows) -> None:
+        """Place agents at random; the food stays."""
+        count = len(agents)
+        self.position[agents] = self.rng.uniform(-FIELD, FIELD, (count, 2))
+        self.yaw[agents] = self.rng.uniform(0, 360, count)
+        self.velocity[agents], self.frozen[agents], self.shoots[agents] = 0, 0, False
+        self.laser[agents] = np.abs(self.parameters.draw("laser_length", 1.0, count))
+        self.scale[agents] = np.abs(self.parameters.draw("agent_scale", 1.0, count))
+
+    def observe(self, behavior: str, agents: Rows) -> list[NDArray[np.generic]]:
+        """The grid, then speed to the right and ahead, whether the agent is frozen and whether it shoots."""
+        speed = to_local(self.velocity[agents], self.yaw[agents])
+        flags = np.stack([self.frozen[agents] > 0, self.shoots[agents]], axis=1)
+        return [self._grid(agents), np.hstack([speed, flags]).astype(np.float32)]
+
+    def _grid(self, agents: Rows) -> NDArray[np.uint8]:
+        """[agents, kinds, 40, 40] with 255 where something is, ahead being up."""
+        area = agents // COLLECTORS
+        grid = np.zeros((len(agents), 5, GRID, GRID), np.uint8)
+        self._mark(grid, agents, self.food[area], np.where(self.good, SEES_FOOD, SEES_BAD_FOOD))
+        mates = area[:, None] * COLLECTORS + np.arange(COLLECTORS)
+        self._mark(grid, agents, self.position[mates], np.where(self.frozen[mates] > 0, SEES_FROZEN, SEES_AGENT))
+        there = self.position[agents, None] + to_local(CENTRES, -self.yaw[agents, None])
+        wall = (np.abs(there) > FIELD).any(axis=-1).reshape(-1, GRID, GRID)
+        grid[:, SEES_WALL] = 255 * wall[:, ::-1]
+        return grid
+
+    def _mark(self, grid: NDArray[np.uint8], agents: Rows, things: NDArray[np.float64], kind: NDArray[np.intp]) -> None:
+        place = to_local(things - self.position[agents, None], self.yaw[agents, None])
+        cell = np.floor(place + GRID / 2).astype(int)
+        agent, thing = np.nonzero(((cell >= 0) & (cell < GRID)).all(axis=-1))
+        column, row = cell[agent, thing].T
+        grid[agent, np.broadcast_to(kind, cell.shape[:2])[agent, thing], GRID - 1 - row, column] = 255
+
+    def act(self, agents: Rows, actions: Actions) -> None:
+        """Move, turn and shoot, unless frozen."""
+        self.frozen[agents] = np.maximum(self.frozen[agents] - STEP, 0)
+        free = self.frozen[agents] <= 0
+        ahead, aside, turn = np.clip(actions.continuous, -1, 1).T.astype(np.float64)
+        shoots = free & (actions.discrete[:, 0] == 1)
+        self.shoots[agents] = shoots
+        yaw = self.yaw[agents]
+        push = ahead[:, None] * forward(yaw) + aside[:, None] * right(yaw)
+        self.velocity[agents] *= np.where(shoots, BRAKED, 1.0)[:, None]
+        self.velocity[agents] += SPEED * push * (free * np.where(shoots, SHOOTING, 1.0))[:, None]
+        self.yaw[agents] = yaw - TURN * turn * free
+        fast = np.sum(self.velocity[agents] ** 2, axis=1) > FAST
+        self.velocity[agents] *= np.where(fast, SLOWED, 1.0)[:, None]
+        self._shoot(agents[shoots])
+
+    def _shoot(self, shooters: Rows) -> None:
+        """Freeze whom a laser meets."""
+        mates = (shooters // COLLECTORS)[:, None] * COLLECTORS + np.arange(COLLECTORS)
+        aside, ahead = np.moveaxis(
+            to_local(self.position[mates] - self.position[shooters, None], self.yaw[shooters, None]), -1, 0
+        )
+        length = (LASER_LENGTH * self.laser[shooters])[:, None]
+        met = (ahead > 0) & (ahead < length) & (np.abs(aside) < LASER_RADIUS) & (mates != shooters[:, None])
+        self.frozen[mates[met]] = FROZEN_TIME
+
+    def simulate(self) -> None:
+        """Move, and eat what is touched."""
+        self.velocity *= 1 - DRAG * STEP
+        self.position = np.clip(self.position + STEP * self.velocity, -FIELD, FIELD)
+        places = self.position.reshape(-1, COLLECTORS, 1, 2)
+        near = (
+            np.sum((places - self.food[:, None]) ** 2, axis=-1) < (TOUCH * self.scale.reshape(-1, COLLECTORS, 1)) ** 2
+        )
+        area, agent, food = np.nonzero(near)
+        np.add.at(self.rewards, area * COLLECTORS + agent, np.where(self.good[food], 1, -1))
+        self.food[area, food] = self.rng.uniform(-FIELD, FIELD, (len(area), 2))
