@@ -9,6 +9,7 @@ the step at which the mean reward of a summary first reached it, or the best one
 
 import argparse
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -98,13 +99,15 @@ def train(scene: str, folder: Path, seed: int, minutes: float) -> list[tuple[str
         list(map(str, command)), cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     summaries = []
-    deadline = time.monotonic() + 60 * minutes
+    start = time.monotonic()
+    stopped = False
     for line in process.stdout:
         if found := LINE.search(line):
             summaries.append((found[1], int(found[2]), float(found[3])))
-            print(f"{time.monotonic() - deadline + 60 * minutes:6.0f} s  {line.strip()}", flush=True)
-        if time.monotonic() > deadline:
-            process.terminate()
+            print(f"{time.monotonic() - start:6.0f} s  {line.strip()}", flush=True)
+        if time.monotonic() > start + 60 * minutes and not stopped:
+            process.send_signal(signal.SIGINT)  # as Ctrl+C: ML-Agents ends its workers and players
+            stopped = True
     process.wait()
     return summaries
 
@@ -134,6 +137,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15, help="of training for each scene")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would PPO
     for scene in options.scenes:
         with tempfile.TemporaryDirectory() as folder:
             report(train(scene, Path(folder), options.seed, options.minutes))
