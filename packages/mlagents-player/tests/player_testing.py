@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import numpy as np
-from mlagents_envs.base_env import ActionTuple
+from mlagents_envs.base_env import ActionSpec, ActionTuple
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents_envs.communicator_objects.unity_to_external_pb2_grpc import (
     UnityToExternalProtoServicer,
@@ -23,7 +24,7 @@ from mlagents_envs.communicator_objects.unity_to_external_pb2_grpc import (
 from mlagents_envs.environment import UnityEnvironment
 
 from mlagents_player.academy import Academy, AgentInfos, Reply
-from mlagents_player.client import Connection, play
+from mlagents_player.client import Connection, Options, play
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes.base import Actions, Scene
 
@@ -161,14 +162,20 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 @contextmanager
-def in_editor(scene_type: type[Scene], num_areas: int = 1, **options: object) -> Iterator[UnityEnvironment]:
+def in_editor(
+    scene_type: type[Scene],
+    num_areas: int = 1,
+    record: Path | None = None,
+    raw_pictures: bool = False,
+    **options: object,
+) -> Iterator[UnityEnvironment]:
     """ML-Agents' own environment on a scene that plays in a thread of this process, after its first reset."""
     port = free_port()
 
     def press_play() -> None:
         with Connection(port) as connection:
             connection.wait(30)
-            play(connection, scene_type)
+            play(connection, scene_type, Options(None, record, raw_pictures))
 
     thread = in_thread(press_play)
     environment = UnityEnvironment(None, base_port=port, timeout_wait=30, num_areas=num_areas, **options)
@@ -180,15 +187,19 @@ def in_editor(scene_type: type[Scene], num_areas: int = 1, **options: object) ->
         thread.join(10)
 
 
+def random_actions(spec: ActionSpec, agents: int, rng: np.random.Generator) -> Actions:
+    """Actions anywhere in their ranges."""
+    continuous = rng.uniform(-1, 1, (agents, spec.continuous_size)).astype(np.float32)
+    discrete = [rng.integers(0, size, agents) for size in spec.discrete_branches]
+    return Actions(continuous, np.array(discrete, np.int32).T.reshape(agents, -1))
+
+
 def random_step(environment: UnityEnvironment, behavior: str, rng: np.random.Generator, step: bool = True) -> int:
     """Act at random on all decisions of a behaviour and, if told so, step; the number of decisions."""
     decisions, _ = environment.get_steps(behavior)
-    spec = environment.behavior_specs[behavior].action_spec
     if len(decisions):
-        continuous = rng.uniform(-1, 1, (len(decisions), spec.continuous_size)).astype(np.float32)
-        discrete = [rng.integers(0, size, len(decisions)) for size in spec.discrete_branches]
-        columns = np.array(discrete, np.int32).T.reshape(len(decisions), -1)
-        environment.set_actions(behavior, ActionTuple(continuous, columns))
+        actions = random_actions(environment.behavior_specs[behavior].action_spec, len(decisions), rng)
+        environment.set_actions(behavior, ActionTuple(actions.continuous, actions.discrete))
     if step:
         environment.step()
     return len(decisions)

@@ -160,3 +160,34 @@ def test_academy_refuses_what_mlagents_cannot_read(
     academy = Academy(Relay(1, np.random.default_rng(0), EnvironmentParameters()), lambda _: Reply())
     with pytest.raises(PlayerError, match=f"Behaviour 'Runner' gave .*{says}"):
         academy.step()
+
+
+class Doors(Relay):
+    """Two of Relay's agents, of which the first can be sent out and called back."""
+
+    def switch(self, inside: bool) -> None:
+        self.active[0] = inside
+
+
+def test_academy_lets_agents_come_and_go() -> None:
+    """Who leaves gets a terminal step and is not asked again; who comes back begins an episode under a new id."""
+    told: list[Infos] = []
+
+    def decide(infos: Infos) -> Reply:
+        told.append(infos)
+        return Reply()
+
+    scene = Doors(1, np.random.default_rng(0), EnvironmentParameters())
+    academy = Academy(scene, decide)
+    steps(academy, 2)
+    scene.switch(False)
+    steps(academy, 2)
+    (terminal,) = told[-1]["Runner"]
+    assert (terminal.done, terminal.ids.tolist(), terminal.interrupted.tolist()) == (True, [0], [False])
+    told.clear()
+    steps(academy, 6)
+    assert all("Runner" not in infos for infos in told)
+    scene.switch(True)
+    steps(academy, 4)
+    (decision,) = told[-1]["Runner"]
+    assert (decision.done, decision.ids.tolist()) == (False, [2])

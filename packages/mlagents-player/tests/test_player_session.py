@@ -6,20 +6,25 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from mlagents_envs.communicator_objects.command_pb2 import QUIT, RESET, STEP
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents_envs.environment import UnityEnvironment
+from mlagents_envs.side_channel.raw_bytes_channel import RawBytesChannel
+from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod, StatsSideChannel
 
 from mlagents_player.client import Connection, play
 from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.basic import Basic
-from player_testing import FakeTrainer, free_port, message, player_process, wait_until
+from mlagents_player.scenes.gridworld import GridWorld
+from player_testing import FakeTrainer, free_port, in_editor, message, player_process, wait_until
 
 TRAINER = """
 import sys
@@ -235,3 +240,31 @@ def test_play_stops_at_ctrl_c() -> None:
         _, errors = process.communicate(timeout=15)
         assert process.returncode == 130
         assert errors == "mlagents-player: stopped.\n"
+
+
+class Echo(Basic):
+    """Basic that sends back what it is sent, and a statistic."""
+
+    def message_received(self, channel: uuid.UUID, payload: bytes) -> None:
+        self.send_message(channel, payload[::-1])
+        self.add_statistic("echoes", len(payload))
+
+
+def test_side_channels_both_ways() -> None:
+    """Raw bytes reach the scene and come back, with a statistic beside them."""
+    raw, numbers = RawBytesChannel(uuid.uuid4()), StatsSideChannel()
+    with in_editor(Echo, side_channels=[raw, numbers]) as environment:
+        raw.send_raw_data(b"abc")
+        for _ in range(2):
+            environment.step()
+        assert raw.get_and_clear_received_messages() == [b"cba"]
+        assert numbers.get_and_reset_stats() == {"echoes": [(3.0, StatsAggregationMethod.AVERAGE)]}
+
+
+def test_raw_pictures() -> None:
+    """Sent as floats they are what PNG gives."""
+    seen = []
+    for raw in (False, True):
+        with in_editor(GridWorld, raw_pictures=raw, seed=3) as environment:
+            seen.append(environment.get_steps("GridWorld")[0].obs[0])
+    assert np.array_equal(*seen)

@@ -31,7 +31,7 @@ def test_apply_reads_every_kind_of_parameter() -> None:
     channel.set_gaussian_sampler_parameters("gravity", 10.0, 0.5, 8)
     channel.set_multirangeuniform_sampler_parameters("wind", [(0.0, 1.0), (5.0, 8.0)], 9)
     environment = EnvironmentParameters()
-    assert side_channels.apply(written(channel), environment) == {"mass", "scale", "gravity", "wind"}
+    assert side_channels.apply(written(channel), environment).changed == {"mass", "scale", "gravity", "wind"}
     assert environment.get("mass", 1.0) == 2.5
     assert environment.get("length", 1.25) == 1.25
     scale, gravity, wind = (environment.draw(name, 0, 4000) for name in ("scale", "gravity", "wind"))
@@ -59,7 +59,7 @@ def test_apply_ignores_engine_settings_and_unknown_channels(caplog: pytest.LogCa
     engine, raw = EngineConfigurationChannel(), RawBytesChannel(uuid.uuid4())
     engine.set_configuration(EngineConfig.default_config())
     raw.send_raw_data(b"\x00\x01")
-    assert side_channels.apply(written(engine, raw), EnvironmentParameters()) == set()
+    assert side_channels.apply(written(engine, raw), EnvironmentParameters()).changed == set()
     assert not caplog.records
 
 
@@ -79,7 +79,7 @@ def test_apply_ignores_engine_settings_and_unknown_channels(caplog: pytest.LogCa
 def test_apply_logs_what_it_cannot_read(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Cut-short headers, payloads and fields, and unknown kinds: one warning, nothing set, nothing raised."""
     with caplog.at_level(logging.WARNING):
-        assert side_channels.apply(data, EnvironmentParameters()) == set()
+        assert side_channels.apply(data, EnvironmentParameters()).changed == set()
     assert len(caplog.records) == 1
 
 
@@ -87,7 +87,7 @@ def test_apply_keeps_what_came_before_the_garbage() -> None:
     """A good message before a bad one is obeyed."""
     channel, environment = EnvironmentParametersChannel(), EnvironmentParameters()
     channel.set_float_parameter("mass", 3.0)
-    assert side_channels.apply(written(channel) + b"junk", environment) == {"mass"}
+    assert side_channels.apply(written(channel) + b"junk", environment).changed == {"mass"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -95,7 +95,7 @@ def test_apply_refuses_numbers_that_are_none(value: float) -> None:
     """A parameter of NaN or infinity would end in NaN observations; it is left out."""
     channel = EnvironmentParametersChannel()
     channel.set_float_parameter("scale", value)
-    assert side_channels.apply(written(channel), EnvironmentParameters()) == set()
+    assert side_channels.apply(written(channel), EnvironmentParameters()).changed == set()
 
 
 @settings(max_examples=50, deadline=None)

@@ -81,6 +81,7 @@ class Academy:
         self._ids = np.arange(scene.num_agents, dtype=np.int32)
         self._next_id = scene.num_agents
         self._absent = np.zeros(scene.num_agents, bool)
+        self._took_part = scene.active.copy()
         self._terminals: dict[str, list[AgentInfos]] = {}
         self._warned = False
         self.reset()
@@ -91,11 +92,12 @@ class Academy:
         self._absent[:] = False
         self._step_count = 0
         self._begin_episodes(np.arange(self._scene.num_agents))
+        self._took_part[:] = self._scene.active
 
     def step(self) -> None:
         """One academy step: ask for decisions, act, let physics run, collect ended episodes."""
         scene = self._scene
-        present = ~self._absent
+        present = self._took_part & ~self._absent
         due = np.flatnonzero(scene.decisions_due(self._step_count) & present)
         self._absent[:] = False
         self._step_count += 1
@@ -198,17 +200,29 @@ class Academy:
             self._scene.end_episode(np.flatnonzero(overdue), interrupted=True)
 
     def _finish_episodes(self) -> None:
-        """Queue the terminal steps of ended episodes and begin the next ones."""
-        ended = np.flatnonzero(self._scene.ended)
-        if not len(ended):
-            return
+        """Queue the terminal steps of ended episodes and of who leaves; begin the next ones and those of who comes."""
+        scene = self._scene
+        leaving = self._took_part & ~scene.active
+        coming = np.flatnonzero(scene.active & ~self._took_part)
+        ended = np.flatnonzero((scene.ended & self._took_part) | leaving)
+        self._took_part[:] = scene.active
+        if len(ended):
+            self._end_episodes(ended)
+        if len(coming):
+            self._renew_ids(coming)
+            self._begin_episodes(coming)
+
+    def _end_episodes(self, ended: Rows) -> None:
         for behavior, agents in self._by_behavior(ended).items():
             self._terminals.setdefault(behavior, []).append(self._collect(behavior, agents, done=True))
         if self._scene.reloads:
             self._absent[ended] = True
-            self._ids[ended] = self._next_id + np.arange(len(ended))
-            self._next_id += len(ended)
-        self._begin_episodes(ended)
+            self._renew_ids(ended)
+        self._begin_episodes(ended[self._scene.active[ended]])
+
+    def _renew_ids(self, agents: Rows) -> None:
+        self._ids[agents] = self._next_id + np.arange(len(agents))
+        self._next_id += len(agents)
 
     def _begin_episodes(self, agents: Rows) -> None:
         scene = self._scene

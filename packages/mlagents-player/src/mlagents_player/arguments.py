@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlagents_player.errors import PlayerError
 
-PORT, LOG_FILE, NUM_AREAS = "--mlagents-port", "-logfile", "--num-areas"
+PORT, LOG_FILE, NUM_AREAS, RECORD = "--mlagents-port", "-logfile", "--num-areas", "--record"
+RAW_PICTURES = "--raw-pictures"
 FLAGS = ("-nographics", "-batchmode")
 
 
@@ -20,12 +21,16 @@ class PlayerArguments:
         port: Port of the trainer, as it was given; None if it was not.
         log_file: Where to write the log; None for the standard error stream.
         num_areas: Copies of the scene, as it was given; None: as the trainer says in its first message.
+        record: File for a demonstration; None: no recording.
+        raw_pictures: Send pictures as floats instead of PNG.
         ignored: Arguments that mean nothing here.
     """
 
     port: str | None = None
     log_file: Path | None = None
     num_areas: str | None = None
+    record: Path | None = None
+    raw_pictures: bool = False
     ignored: list[str] = field(default_factory=list)
 
     def checked_port(self) -> int:
@@ -61,7 +66,9 @@ def player_arguments(arguments: Sequence[str]) -> PlayerArguments:
     while rest:
         argument = rest.pop(0)
         name, equals, value = argument.partition("=")
-        if name.lower() in (PORT, LOG_FILE, NUM_AREAS):
+        if argument.lower() == RAW_PICTURES:
+            given.raw_pictures = True
+        elif name.lower() in (PORT, LOG_FILE, NUM_AREAS, RECORD):
             _assign(given, name.lower(), value if equals else (rest.pop(0) if rest else ""))
         elif argument.lower() not in FLAGS:
             given.ignored.append(argument)
@@ -84,6 +91,8 @@ def _assign(given: PlayerArguments, name: str, value: str) -> None:
         given.port = value
     elif name == NUM_AREAS:
         given.num_areas = value
+    elif name == RECORD:
+        given.record = Path(value)
     elif value not in ("", "-"):  # Unity takes a bare -logFile or `-` for the standard output
         given.log_file = Path(value)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mlagents_player import demonstrations, fidelity, launcher, scenes
 from mlagents_player.arguments import PlayerArguments, parse_port, player_arguments
-from mlagents_player.client import Connection, play
+from mlagents_player.client import Connection, Options, play
 from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.base import BehaviorSpec, Scene
 
@@ -93,6 +93,16 @@ def _add_play(commands: Commands) -> None:
         metavar="SECONDS",
         help="how long to wait for a trainer (default: %(default)s)",
     )
+    command.add_argument(
+        "--num-areas", type=_count, metavar="N", help="copies of the scene (default: as the trainer says)"
+    )
+    command.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE.demo",
+        help="record what the trainer does as a demonstration, which ML-Agents' imitation learning reads",
+    )
+    command.add_argument("--raw-pictures", action="store_true", help="send pictures as floats instead of PNG")
     command.set_defaults(run=_play)
 
 
@@ -132,6 +142,12 @@ def _port(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def _list(options: argparse.Namespace) -> None:
     print(table({name: scenes.load(name) for name in scenes.names()}))
     print("and gym:ID for any Gymnasium environment, as in gym:CartPole-v1")
@@ -156,7 +172,8 @@ def _play(options: argparse.Namespace) -> None:
     with Connection(options.port) as connection:
         _wait(connection, options.port, options.timeout)
         print(f"Playing {options.scene} until the trainer ends.", flush=True)
-        print(f"Ended: {play(connection, scene)}.")
+        ended = play(connection, scene, Options(options.num_areas, options.record, options.raw_pictures))
+        print(f"Ended: {ended}.")
 
 
 def _wait(connection: Connection, port_number: int, seconds: float) -> None:
@@ -213,7 +230,8 @@ def _run_scene(name: str, given: PlayerArguments) -> None:
         if not connection.wait(LAUNCH_SECONDS):
             raise PlayerError(f"No trainer listens on port {trainer_port}; waited {LAUNCH_SECONDS:g} s.")
         log.info("Playing %s on port %d.", name, trainer_port)
-        log.info("Ended: %s.", play(connection, scene, num_areas))
+        options = Options(num_areas, given.record, given.raw_pictures)
+        log.info("Ended: %s.", play(connection, scene, options))
 
 
 def table(found: Mapping[str, type[Scene]]) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import grpc
+import numpy as np
 from google.protobuf.message import DecodeError
 from mlagents_envs.communicator_objects.command_pb2 import QUIT, RESET
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
@@ -20,10 +23,11 @@ from mlagents_envs.communicator_objects.unity_rl_initialization_input_pb2 import
 )
 from mlagents_envs.communicator_objects.unity_rl_input_pb2 import UnityRLInputProto
 
-from mlagents_player import side_channels, wire
+from mlagents_player import pictures, side_channels, wire
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.errors import PlayerError, TrainerGone
 from mlagents_player.parameters import EnvironmentParameters, seeded
+from mlagents_player.recording import Recorder
 from mlagents_player.scenes.base import Actions, Scene
 
 log = logging.getLogger(__name__)
@@ -119,25 +123,42 @@ def check_version(theirs: str) -> None:
         )
 
 
+@dataclass
+class Options:
+    """How a scene is played.
+
+    Attributes:
+        num_areas: Copies of the scene; None: as the trainer says.
+        record: File for a demonstration of what the trainer did; None: no recording.
+        raw_pictures: Send pictures as floats instead of PNG.
+    """
+
+    num_areas: int | None = None
+    record: Path | None = None
+    raw_pictures: bool = False
+
+
 class Session:
     """One scene played for one trainer, from the handshake until the trainer ends it."""
 
-    def __init__(self, connection: Connection, scene_type: type[Scene], num_areas: int | None = None) -> None:
+    def __init__(self, connection: Connection, scene_type: type[Scene], options: Options) -> None:
         """Shake hands and build the scene.
 
         Args:
             connection: A channel to a trainer that listens.
             scene_type: The scene to play.
-            num_areas: Copies of the scene; None: as the trainer says.
+            options: How to play it.
         """
         self._connection = connection
         settings, first = handshake(connection)
         self._parameters = EnvironmentParameters()
-        changed = side_channels.apply(first.side_channel, self._parameters)
-        copies = max(1, settings.num_areas if num_areas is None else num_areas)
+        received = side_channels.apply(first.side_channel, self._parameters)
+        copies = max(1, settings.num_areas if options.num_areas is None else options.num_areas)
         self._scene = scene_type(scene_type.areas * copies, seeded(settings.seed), self._parameters)
-        self._scene.parameters_changed(changed)
+        self._tell_scene(received)
         self._introduced: set[str] = set()
+        self._recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
+        self._raw_pictures = options.raw_pictures
         if first.command == QUIT:
             raise TrainerGone("the trainer sent QUIT")
         log.info(
@@ -152,23 +173,51 @@ class Session:
 
         Raises:
             TrainerGone: the trainer ended it.
-            PlayerError: the trainer sent something that cannot be obeyed.
+            PlayerError: the trainer sent something that cannot be obeyed, or a recording cannot be written.
         """
         academy = Academy(self._scene, self._decide)
-        while True:
-            academy.step()
+        try:
+            while True:
+                academy.step()
+        finally:
+            if self._recorder:
+                for file in self._recorder.save():
+                    log.info("Recorded %s.", file)
 
     def _decide(self, infos: dict[str, list[AgentInfos]]) -> Reply:
         introduce = [name for name in infos if name not in self._introduced]
-        statistics = b"".join(side_channels.statistic(*given) for given in self._scene.statistics)
-        self._scene.statistics.clear()
-        message = wire.encode_output(infos, self._scene.behaviors, introduce, statistics)
-        reply = self._connection.exchange(message).unity_input.rl_input
+        if self._raw_pictures:
+            infos = {behavior: [_raw(batch) for batch in batches] for behavior, batches in infos.items()}
+        message = wire.encode_output(infos, self._scene.behaviors, introduce, self._side_channel())
+        answer = self._connection.exchange(message).unity_input.rl_input
         self._introduced.update(introduce)
-        self._scene.parameters_changed(side_channels.apply(reply.side_channel, self._parameters))
-        if reply.command == QUIT:
+        self._tell_scene(side_channels.apply(answer.side_channel, self._parameters))
+        if answer.command == QUIT:
             raise TrainerGone("the trainer sent QUIT")
-        return Reply({} if reply.command == RESET else _actions(reply), reset=reply.command == RESET)
+        reply = Reply(reset=True) if answer.command == RESET else Reply(_actions(answer))
+        if self._recorder:
+            self._recorder.note(infos, reply)
+        return reply
+
+    def _side_channel(self) -> bytes:
+        """What the scene has for the trainer beside its agents."""
+        scene = self._scene
+        messages = [side_channels.statistic(*given) for given in scene.statistics]
+        messages += [side_channels.message(channel, payload) for channel, payload in scene.messages]
+        scene.statistics.clear()
+        scene.messages.clear()
+        return b"".join(messages)
+
+    def _tell_scene(self, received: side_channels.Received) -> None:
+        self._scene.parameters_changed(received.changed)
+        for channel, payload in received.raw:
+            self._scene.message_received(channel, payload)
+
+
+def _raw(infos: AgentInfos) -> AgentInfos:
+    """The same with pictures as floats."""
+    seen = [pictures.to_floats(values) if values.dtype == np.uint8 else values for values in infos.observations]
+    return replace(infos, observations=seen)
 
 
 def _actions(reply: UnityRLInputProto) -> dict[str, Actions]:
@@ -178,7 +227,7 @@ def _actions(reply: UnityRLInputProto) -> dict[str, Actions]:
         raise PlayerError(f"The trainer sent actions that cannot be read: {error}.") from error
 
 
-def play(connection: Connection, scene_type: type[Scene], num_areas: int | None = None) -> str:
+def play(connection: Connection, scene_type: type[Scene], options: Options | None = None) -> str:
     """Play a scene over a connection until the trainer ends it.
 
     Returns:
@@ -188,7 +237,7 @@ def play(connection: Connection, scene_type: type[Scene], num_areas: int | None 
         PlayerError: the trainer sent something that cannot be obeyed; it has been told that the player ends.
     """
     try:
-        Session(connection, scene_type, num_areas).run()
+        Session(connection, scene_type, options or Options()).run()
     except TrainerGone as gone:
         return str(gone)
     except BaseException:

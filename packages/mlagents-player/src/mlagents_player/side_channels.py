@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 ENGINE_CONFIGURATION = UUID("e951342c-4f7e-11ea-b238-784f4387d1f7")
 ENVIRONMENT_PARAMETERS = UUID("534c891e-810f-11ea-a9d0-822485860400")
+TRAINING_ANALYTICS = UUID("b664a4a9-d86f-5a5f-95cb-e8353a7e8356")
 STATISTICS = UUID("a1d8f7b7-cec8-50f9-b78b-d3e165a78520")
 ENGINE_SETTINGS = ("resolution", "quality level", "time scale", "target frame rate", "capture frame rate")
 
@@ -54,36 +56,47 @@ def statistic(name: str, value: float, aggregation: int) -> bytes:
     return message(STATISTICS, struct.pack(f"<i{len(text)}sfi", len(text), text, value, aggregation))
 
 
-def apply(data: bytes, environment: EnvironmentParameters) -> set[str]:
+@dataclass
+class Received:
+    """What the messages of one exchange said.
+
+    Attributes:
+        changed: Names of the environment parameters that were set.
+        raw: Channel and payload of each message on a channel that is not ML-Agents' own.
+    """
+
+    changed: set[str] = field(default_factory=set)
+    raw: list[tuple[UUID, bytes]] = field(default_factory=list)
+
+
+def apply(data: bytes, environment: EnvironmentParameters) -> Received:
     """Read all messages of one exchange and set what they say.
 
     Args:
         data: The `side_channel` bytes of the trainer's message.
         environment: Where environment parameters are set.
-
-    Returns:
-        The names of the environment parameters that were set.
     """
-    changed: set[str] = set()
+    received = Received()
     try:
         for channel, payload in split_messages(data):
-            changed |= _apply_one(channel, payload, environment)
+            _apply_one(channel, payload, environment, received)
     except ValueError as error:
         log.warning("Malformed side-channel data ignored: %s.", error)
-    return changed
+    return received
 
 
-def _apply_one(channel: UUID, payload: bytes, environment: EnvironmentParameters) -> set[str]:
+def _apply_one(channel: UUID, payload: bytes, environment: EnvironmentParameters, received: Received) -> None:
     try:
         if channel == ENVIRONMENT_PARAMETERS:
             name, sampler = read_parameter(payload)
             environment.set(name, sampler)
-            return {name}
-        if channel == ENGINE_CONFIGURATION:
+            received.changed.add(name)
+        elif channel == ENGINE_CONFIGURATION:
             log.debug("The trainer sets the %s; it has no effect here.", read_engine_setting(payload))
+        elif channel != TRAINING_ANALYTICS:
+            received.raw.append((channel, payload))
     except (ValueError, struct.error) as error:
         log.warning("Malformed message on side channel %s ignored: %s.", channel, error)
-    return set()
 
 
 def read_engine_setting(payload: bytes) -> str:

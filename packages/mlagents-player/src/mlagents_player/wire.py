@@ -81,7 +81,7 @@ def encode_output(
         _field(2, _field(1, name.encode()) + _field(2, encode_infos(batches, specs[name].observation_specs)))
         for name, batches in infos.items()
     )
-    brains = (_field(5, _brain_parameters(name, specs[name].action_spec)) for name in introduce)
+    brains = (_field(5, brain_parameters(name, specs[name].action_spec)) for name in introduce)
     introduction = b"".join(brains)
     channel = _field(3, side_channel) if side_channel else b""
     output = _field(1, b"".join(lists) + channel) + (_field(2, introduction) if introduction else b"")
@@ -113,7 +113,8 @@ def _matrix(rows: list[Sequence[float]], dtype: type) -> NDArray[Any]:
     return np.array([list(row) for row in rows], dtype).reshape(len(rows), -1)
 
 
-def _brain_parameters(name: str, actions: ActionSpec) -> bytes:
+def brain_parameters(name: str, actions: ActionSpec) -> bytes:
+    """A serialized `BrainParametersProto`."""
     proto = BrainParametersProto(brain_name=name, is_training=True)
     proto.action_spec.num_continuous_actions = actions.continuous_size
     proto.action_spec.num_discrete_actions = actions.discrete_size
@@ -251,8 +252,13 @@ def _padded_varints(values: NDArray[np.int32]) -> NDArray[np.uint8]:
     return ((values.astype(np.int64)[:, None] >> shifts) & 0x7F | PADDING).astype(np.uint8)
 
 
+def delimited(content: bytes) -> bytes:
+    """A message behind its length."""
+    return _varint(len(content)) + content
+
+
 def _field(number: int, content: bytes) -> bytes:
-    return _tag(number, BYTES) + _varint(len(content)) + content
+    return _tag(number, BYTES) + delimited(content)
 
 
 def _tag(number: int, wire_type: int) -> bytes:

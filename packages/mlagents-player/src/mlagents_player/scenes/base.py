@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
+from uuid import UUID
 
 import numpy as np
 from mlagents_envs.base_env import (
@@ -95,6 +96,8 @@ class Scene:
         group_rewards: [num_agents] the same of the group that the agent is in.
         group_ids: [num_agents] number of each agent's group; 0 is none.
         behavior_index: [num_agents] which of `behaviors` each agent has; set it in `reset`.
+        active: [num_agents] who takes part. Clear it for somebody who leaves, which ends their episode; set it for
+            somebody who comes (back), who begins one under a new id.
         step_count: [num_agents] academy steps of each agent's episode so far.
     """
 
@@ -124,6 +127,8 @@ class Scene:
         self.behavior_index: NDArray[np.int32] = np.zeros(self.num_agents, np.int32)
         self.step_count: NDArray[np.int64] = np.zeros(self.num_agents, np.int64)
         self.statistics: list[tuple[str, float, Aggregation]] = []
+        self.messages: list[tuple[UUID, bytes]] = []
+        self.active: NDArray[np.bool_] = np.ones(self.num_agents, bool)
         self.ended: NDArray[np.bool_] = np.zeros(self.num_agents, bool)
         self.interrupted: NDArray[np.bool_] = np.zeros(self.num_agents, bool)
 
@@ -159,6 +164,13 @@ class Scene:
 
     def parameters_changed(self, names: set[str]) -> None:
         """The trainer has just set these environment parameters; for those that act at once."""
+
+    def message_received(self, channel: UUID, payload: bytes) -> None:
+        """The trainer has sent bytes on a side channel of somebody's own."""
+
+    def send_message(self, channel: UUID, payload: bytes) -> None:
+        """Send the trainer bytes on a side channel of one's own, with the next exchange."""
+        self.messages.append((channel, payload))
 
     def restore(self, agents: Rows, observations: list[NDArray[np.float32]], start: bool) -> None:
         """Put agents into the state that was observed; needed only to compare with a recording.
