@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mlagents_plugin_shared.exploration import soft_policy
-from mlagents_plugin_shared.munchausen import munchausen_bonus, soft_value
+from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_value
 
 BRANCHES = [3, 2]
 LOG_POLICY = torch.tensor([[0.25, 0.5, 0.25, 0.1, 0.9]]).log()
@@ -112,3 +112,19 @@ def test_munchausen_refuses_other_shapes(q, log_policy, actions) -> None:
         soft_value(q, log_policy, BRANCHES, 1.0)
     with pytest.raises(ValueError, match="do not fit"):
         munchausen_bonus(log_policy, actions, BRANCHES)
+
+
+def test_policy_mean_and_entropy_golden() -> None:
+    """Two branches of known probabilities: the weighted sums by hand, and the entropy of a sure branch is 0."""
+    q = torch.tensor([[[1.0, 2, 3, 4, 5]]])
+    torch.testing.assert_close(policy_mean(q, LOG_POLICY, BRANCHES), torch.tensor([[[2.0, 4.9]]]))
+    sure = torch.tensor([[0.0, -1e8, -1e8, math.log(0.5), math.log(0.5)]])
+    torch.testing.assert_close(policy_entropy(sure, BRANCHES), torch.tensor([[0.0, math.log(2)]]))
+
+
+def test_policy_mean_keeps_a_distribution_one() -> None:
+    """Probabilities of atoms, mixed over actions, still add up to 1, and are not those of the best action alone."""
+    q, mask = random_state(2, 7)
+    mixed = policy_mean(q.softmax(dim=3), soft_policy(q.mean(dim=3).sum(dim=1), mask, BRANCHES, 1.0), BRANCHES)
+    torch.testing.assert_close(mixed.sum(dim=3), torch.ones(20, 2, 2))
+    assert not torch.allclose(mixed, q.softmax(dim=3)[:, :, [0, 3]])

@@ -19,6 +19,7 @@ from mlagents_plugin_shared.networks import (
     ImplicitQuantileHead,
     NoisyLinear,
     QuantileEmbedding,
+    add_layer_norm,
     resample_noise,
     update_normalization,
     update_target_network,
@@ -266,3 +267,18 @@ def test_update_normalization_equals_ml_agents() -> None:
     theirs.update_normalization(buffer)
     for mine, other in zip(ours.buffers(), theirs.buffers(), strict=True):
         torch.testing.assert_close(mine, other)
+
+
+def test_add_layer_norm_normalises_every_hidden_layer() -> None:
+    """A LayerNorm follows each linear layer; the encoding no longer depends on the scale of what a layer gives."""
+    torch.manual_seed(0)
+    body = NetworkBody([VECTOR], NetworkSettings())
+    plain = [type(layer).__name__ for layer in body._body_endoder.seq_layers]
+    add_layer_norm(body)
+    assert plain == ["Linear", "Swish", "Linear", "Swish"]
+    names = [type(layer).__name__ for layer in body._body_endoder.seq_layers]
+    assert names == ["Linear", "LayerNorm", "Swish", "Linear", "LayerNorm", "Swish"]
+    before = body([torch.ones(1, 4)])[0]
+    with torch.no_grad():
+        body._body_endoder.seq_layers[0].weight.mul_(10)
+    torch.testing.assert_close(body([torch.ones(1, 4)])[0], before, rtol=1e-3, atol=1e-3)

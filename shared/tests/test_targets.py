@@ -10,10 +10,10 @@ from mlagents_plugin_shared.targets import (
     double_q_target,
     double_q_value,
     gae,
-    hold_end,
     lambda_return,
     n_step_return,
     n_step_target,
+    n_step_windows,
     td_target,
     vtrace,
 )
@@ -173,15 +173,32 @@ def test_n_step_target_refuses_n_below_one() -> None:
         n_step_target(column(1), column(1), column(1), n=0)
 
 
-def test_hold_end_bootstraps_from_the_last_real_step() -> None:
-    """A sequence of 2 real steps padded to 4 has the targets of the sequence of 2."""
-    r, discount, v = column(1, 2, 7, 7), column(0.5, 0.5, 0.3, 0.3), column(10, 20, 99, 99)
-    mask = column(1, 1, 0, 0)
-    padded = n_step_target(*hold_end(r, discount, v, mask), n=3)[:2]
-    torch.testing.assert_close(padded, n_step_target(r[:2], discount[:2], v[:2], n=3))
-    assert not torch.allclose(n_step_target(r, discount, v, n=3)[:2], padded)
-    held = lambda_return(*hold_end(r, discount, v, mask), lambda_=0.7)[:2]
-    torch.testing.assert_close(held, lambda_return(r[:2], discount[:2], v[:2], lambda_=0.7))
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_n_step_windows_make_the_targets_of_the_sequence_without_padding(n: int) -> None:
+    """A sequence of 2 real steps padded to 4, beside one of 4: each has its own n-step targets."""
+    r, discount, v = torch.rand(4, 2, 3), torch.rand(4, 2, 3), torch.rand(4, 2, 3)
+    mask = torch.tensor([[1.0, 1], [1, 1], [0, 1], [0, 1]])
+    reward, total, last = n_step_windows(r, discount, mask, n=n)
+    target = td_target(reward, total, v[last, torch.arange(2)])
+    for b, length in ((0, 2), (1, 4)):
+        expected = n_step_target(r[:length, b : b + 1], discount[:length, b : b + 1], v[:length, b : b + 1], n=n)
+        torch.testing.assert_close(target[:length, b : b + 1], expected)
+
+
+def test_n_step_windows_by_hand() -> None:
+    """Two rewards a window; the last has one. After a terminal step nothing counts."""
+    reward, discount, last = n_step_windows(column(1, 2, 4), column(0.5, 0, 0.5), column(1, 1, 1), n=2)
+    torch.testing.assert_close(reward, column(1 + 0.5 * 2, 2, 4))
+    torch.testing.assert_close(discount, column(0, 0, 0.5))
+    assert last.flatten().tolist() == [1, 2, 2]
+
+
+def test_n_step_windows_refuse_what_does_not_fit() -> None:
+    """n = 0 sums nothing, and a mask of another length hides other steps."""
+    with pytest.raises(ValueError, match="at least 1"):
+        n_step_windows(column(1), column(1), column(1), n=0)
+    with pytest.raises(ValueError, match="one shape"):
+        n_step_windows(column(1, 2), column(1, 1), column(1), n=1)
 
 
 def test_lambda_return_golden() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlagents.plugins import all_trainer_settings, all_trainer_types
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
-from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, OnPolicyHyperparamSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor

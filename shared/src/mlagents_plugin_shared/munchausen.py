@@ -11,15 +11,55 @@ import torch
 from mlagents_plugin_shared.exploration import action_columns
 
 
+def policy_mean(q_t: torch.Tensor, log_policy_t: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
+    """Mean of the values over the actions of a policy, in every branch.
+
+    Σ_a π_d(a | s) Q_d(s, a)
+
+    Args:
+        q_t: [B, S, A] values, or [B, S, A, N] quantiles or probabilities of a distribution, which are mixed one by one.
+        log_policy_t: [B, A] log-probabilities; those of illegal actions are finite.
+        branches: sizes A_d.
+
+    Returns:
+        [B, S, D] or [B, S, D, N] means.
+
+    Raises:
+        ValueError: q, policy and branches do not fit.
+    """
+    if q_t.dim() < 3 or log_policy_t.shape != (len(q_t), sum(branches)) or q_t.shape[2] != sum(branches):
+        raise ValueError(
+            f"q_t {tuple(q_t.shape)}, log_policy_t {tuple(log_policy_t.shape)} and branches {list(branches)} do not fit"
+        )
+    weighted = log_policy_t.exp().reshape(len(q_t), 1, -1, *[1] * (q_t.dim() - 3)) * q_t
+    return torch.stack([part.sum(dim=2) for part in weighted.split(list(branches), dim=2)], dim=2)
+
+
+def policy_entropy(log_policy: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
+    """Entropy of a policy in every branch.
+
+    H_d(s) = -Σ_a π_d(a | s) ln π_d(a | s)
+
+    Args:
+        log_policy: [B, A] log-probabilities; those of illegal actions are finite.
+        branches: sizes A_d.
+
+    Returns:
+        [B, D] entropies, 0 to ln A_d.
+    """
+    terms = log_policy.exp() * log_policy
+    return -torch.stack([part.sum(dim=1) for part in terms.split(list(branches), dim=1)], dim=1)
+
+
 def soft_value(
     q_t: torch.Tensor, log_policy_t: torch.Tensor, branches: Sequence[int], temperature: float
 ) -> torch.Tensor:
     """Value of the next state under a soft policy, entropy included.
 
-    v_d = Σ_a π_d(a | s) (Q_d(s, a) - τ ln π_d(a | s) / S)
+    v_d = Σ_a π_d(a | s) Q_d(s, a) + τ H_d(s) / S
 
     The S reward streams share the entropy, so that they add up to the value of their sum. With the soft policy of
-    that sum it is τ ln Σ_a exp(Q / τ); τ towards 0 gives the maximum. Atoms or quantiles are treated one by one.
+    that sum it is τ ln Σ_a exp(Q / τ); τ towards 0 gives the maximum. Quantiles are treated one by one.
 
     Source: Vieillard et al. (2020), section 2, https://arxiv.org/abs/2007.14430.
 
@@ -35,13 +75,9 @@ def soft_value(
     Raises:
         ValueError: q, policy and branches do not fit.
     """
-    if q_t.dim() < 3 or log_policy_t.shape != (len(q_t), sum(branches)) or q_t.shape[2] != sum(branches):
-        raise ValueError(
-            f"q_t {tuple(q_t.shape)}, log_policy_t {tuple(log_policy_t.shape)} and branches {list(branches)} do not fit"
-        )
-    log_policy = log_policy_t.reshape(len(q_t), 1, -1, *[1] * (q_t.dim() - 3))
-    weighted = log_policy.exp() * (q_t - temperature * log_policy / q_t.shape[1])
-    return torch.stack([part.sum(dim=2) for part in weighted.split(list(branches), dim=2)], dim=2).detach()
+    mean = policy_mean(q_t, log_policy_t, branches)
+    entropy = policy_entropy(log_policy_t, branches).reshape(len(mean), 1, -1, *[1] * (mean.dim() - 3))
+    return (mean + temperature * entropy / q_t.shape[1]).detach()
 
 
 def munchausen_bonus(

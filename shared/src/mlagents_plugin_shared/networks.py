@@ -13,11 +13,12 @@ Each of them can be `dueling` and `noisy`.
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.encoders import VectorInput
-from mlagents.trainers.torch_entities.layers import Initialization, linear_layer
+from mlagents.trainers.torch_entities.layers import Initialization, LinearEncoder, linear_layer
 from mlagents.trainers.torch_entities.networks import NetworkBody
 from torch import nn
 
@@ -201,6 +202,23 @@ class ImplicitQuantileHead(nn.Module):
         embedded = self.embedding(encoding, taus)
         quantiles = self.head(embedded.reshape(-1, encoding.shape[1]))  # [B * N, S, A]
         return quantiles.reshape(-1, taus.shape[-1], *quantiles.shape[1:]).permute(0, 2, 3, 1)
+
+
+def add_layer_norm(body: NetworkBody) -> None:
+    """Normalises what comes out of every hidden layer, before its activation; to be called once, on a new network.
+
+    Source: Ba et al. (2016), https://arxiv.org/abs/1607.06450.
+
+    Args:
+        body: network body. Its observation encoders, and a hyper network of a goal signal, stay as they are.
+    """
+    for encoder in body._body_endoder.modules():  # sic
+        if isinstance(encoder, LinearEncoder):
+            layers = [
+                [layer, nn.LayerNorm(layer.out_features)] if isinstance(layer, nn.Linear) else [layer]
+                for layer in encoder.seq_layers
+            ]
+            encoder.seq_layers = nn.Sequential(*chain.from_iterable(layers))
 
 
 @torch.no_grad()

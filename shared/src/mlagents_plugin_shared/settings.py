@@ -2,7 +2,8 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
 import difflib
-from typing import Any, Callable, ClassVar, Dict, cast
+from enum import Enum, EnumMeta
+from typing import Any, Callable, ClassVar, Dict, cast, get_args
 
 import attr
 import cattr
@@ -49,6 +50,18 @@ def between(low: float, high: float) -> Callable[[Any, attr.Attribute, float], N
     return check
 
 
+def refuse(settings: host.HyperparamSettings, key: str, reason: str) -> None:
+    """Raises the TrainerConfigError of a value that is wrong only beside the others.
+
+    Args:
+        settings: the hyperparameters.
+        key: the key to blame.
+        reason: why, and what to do.
+    """
+    value = getattr(settings, key)
+    raise TrainerConfigError(_fault(settings, key, value.value if isinstance(value, Enum) else value, reason))
+
+
 def check_sizes(settings: host.HyperparamSettings) -> None:
     """Checks what every algorithm shares: learning rate, batch size and buffer size.
 
@@ -85,8 +98,16 @@ def _checked_structure(key: str, value: Any, class_type: Any) -> Any:
     try:
         return cattr.structure(value, cast(type, fields[key].type))
     except (TypeError, ValueError) as error:
-        text = f"{class_type.__name__}: hyperparameters: {key}: {value!r} is not valid; {error}."
+        remedy = _choices(fields[key].type) or error
+        text = f"{class_type.__name__}: hyperparameters: {key}: {value!r} is not valid; {remedy}."
         raise TrainerConfigError(text) from None
+
+
+def _choices(field_type: Any) -> str:
+    """What a key with a choice of words may be; empty for other keys."""
+    kinds = [kind for kind in (field_type, *get_args(field_type)) if isinstance(kind, EnumMeta)]
+    words = [str(member.value) for kind in kinds for member in cast(Any, kind)]
+    return f"it must be one of {', '.join(words)}" if words else ""
 
 
 # ML-Agents (1.1.0) checks names in this function and offers no hook; ours looks at `CheckedSettings` only.

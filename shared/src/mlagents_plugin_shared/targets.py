@@ -162,27 +162,41 @@ def n_step_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor
     return target.detach()
 
 
-def hold_end(
-    r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor, mask: torch.Tensor
+def n_step_windows(
+    r_t: torch.Tensor, discount_t: torch.Tensor, mask: torch.Tensor, *, n: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Makes padding at the end of sequences neutral, so that n-step targets bootstrap from the last real step.
+    """The n-step windows that begin at every step of padded sequences; `td_target` makes n-step returns of them.
 
-    Padded steps get reward 0, discount 1 and the value after the last real step.
+    R_t = r_{t+1} + γ_{t+1} r_{t+2} + …,   Γ_t = γ_{t+1} γ_{t+2} …   over n steps, or fewer before the padding
+
+    Source: Sutton & Barto (2018), eq. 7.1.
 
     Args:
-        r_t: [T, B, ...] rewards.
-        discount_t: [T, B, ...] discounts.
-        v_t: [T, B, ...] values of the next states.
+        r_t: [T, B, ...] rewards received after acting in s_{t-1}.
+        discount_t: [T, B, ...] γ where the episode goes on or was interrupted, 0 where it terminated.
         mask: [T, B] 1 for real steps, 0 for the padding after them; each sequence has a real step.
+        n: most rewards of a window, >= 1.
 
     Returns:
-        The three tensors with neutral padding.
+        [T, B, ...] reward sums R, [T, B, ...] discounts Γ, and [T, B] the last step of each window: the value after it
+        is the one to bootstrap from. Windows in the padding mean nothing.
+
+    Raises:
+        ValueError: the shapes differ, or n < 1.
     """
-    last = mask.sum(dim=0).long() - 1
-    step = torch.arange(len(mask), device=mask.device).unsqueeze(1)
-    held = v_t[torch.minimum(step, last), torch.arange(mask.shape[1], device=mask.device)]
-    real = mask.bool().reshape(*mask.shape, *[1] * (r_t.dim() - mask.dim()))
-    return r_t * real, torch.where(real, discount_t, torch.ones_like(discount_t)), held
+    check_same_shape(r_t=r_t, discount_t=discount_t)
+    check_same_shape(mask=mask, steps=r_t.reshape(*r_t.shape[:2], -1)[..., 0])
+    if n < 1:
+        raise ValueError(f"n must be at least 1, but is {n}")
+    step = torch.arange(len(mask), device=mask.device)
+    end = mask.sum(dim=0).long() - 1
+    reward, discount = torch.zeros_like(r_t), torch.ones_like(discount_t)
+    for k in range(n):
+        at = (step + k).clamp(max=len(mask) - 1)
+        inside = (step.unsqueeze(1) + k <= end).reshape(*mask.shape, *[1] * (r_t.dim() - 2))
+        reward = reward + torch.where(inside, discount * r_t[at], torch.zeros_like(reward))
+        discount = torch.where(inside, discount * discount_t[at], discount)
+    return reward.detach(), discount.detach(), torch.minimum(step.unsqueeze(1) + n - 1, end)
 
 
 def _backward_sum(x_t: torch.Tensor, decay_t: torch.Tensor, end: torch.Tensor) -> torch.Tensor:

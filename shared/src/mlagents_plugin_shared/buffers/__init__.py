@@ -4,7 +4,15 @@ from mlagents_plugin_shared.buffers.batch import Batch
 from mlagents_plugin_shared.buffers.memory import BufferMemoryError
 from mlagents_plugin_shared.buffers.prioritized import PrioritizedReplayBuffer
 from mlagents_plugin_shared.buffers.replay import ReplayBuffer
-from mlagents_plugin_shared.buffers.rollout import RolloutBuffer
+from mlagents_plugin_shared.buffers.rollout import RolloutBuffer, StreamSteps
 from mlagents_plugin_shared.buffers.selection import ReplayKey
 
-__all__ = ["Batch", "BufferMemoryError", "PrioritizedReplayBuffer", "ReplayBuffer", "ReplayKey", "RolloutBuffer"]
+__all__ = [
+    "Batch",
+    "BufferMemoryError",
+    "PrioritizedReplayBuffer",
+    "ReplayBuffer",
+    "ReplayKey",
+    "RolloutBuffer",
+    "StreamSteps",
+]

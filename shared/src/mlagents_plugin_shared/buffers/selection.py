@@ -27,6 +27,10 @@ class ReplayKey(enum.Enum):
     is their age."""
     WEIGHT = "weight"
     """[B] importance weights of the transitions that were drawn, up to 1; from a prioritised replay only."""
+    ERROR = "error"
+    """[B] TD errors, or of sequences their priorities, which an optimizer adds to a batch that has weights."""
+    DEMONSTRATION = "demonstration"
+    """[B] 1 where the transition is a demonstrator's, 0 where it is the agent's own."""
 
 
 class Selection:

@@ -3,7 +3,9 @@
 from abc import abstractmethod
 
 import numpy as np
+from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.trainer.rl_trainer import RLTrainer
@@ -21,6 +23,8 @@ class IntakeTrainer(RLTrainer):
     To be mixed in before ML-Agents' `OnPolicyTrainer` or `OffPolicyTrainer`.
     """
 
+    _failure: Exception | None = None
+
     @staticmethod
     def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
         """Saver of checkpoints, see `mlagents_plugin_shared.checkpoints`."""
@@ -33,6 +37,7 @@ class IntakeTrainer(RLTrainer):
     def _process_trajectory(self, trajectory: Trajectory) -> None:
         super()._process_trajectory(trajectory)
         segment = trajectory_to_segment(trajectory, self.policy.behavior_spec.action_spec)
+        self._check_finite(segment)
         batch = segment.batch()
         self._warn_if_group_reward(batch)
         if self.is_training and self.policy.normalize:
@@ -43,6 +48,41 @@ class IntakeTrainer(RLTrainer):
             self._store(segment, rewards)
         if trajectory.done_reached:
             self._update_end_episode_stats(segment.agent_id, self.optimizer)
+
+    def _check_finite(self, segment: Segment) -> None:
+        """Refuses numbers that would spoil every weight of the network at the next update.
+
+        Raises:
+            UnityTrainerException: an observation or a reward is NaN or infinite.
+        """
+        sensors = self.policy.behavior_spec.observation_specs
+        named = {f"sensor {spec.name}": rows for spec, rows in zip(sensors, segment.observations, strict=True)}
+        named["the reward"] = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
+        for name, rows in named.items():
+            bad = rows[~np.isfinite(rows)]
+            if bad.size:
+                raise UnityTrainerException(
+                    f"{self.brain_name}: {name} of agent {segment.agent_id} is {bad[0]}. "
+                    "Look for a division by zero or an unset value in the environment."
+                )
+
+    @property
+    def should_still_train(self) -> bool:
+        """Whether there are steps left to train; the loop of ML-Agents asks it, and hears of a failed thread here."""
+        if self._failure is not None:
+            raise self._failure
+        return super().should_still_train
+
+    def advance(self) -> None:
+        """Takes in trajectories and updates when it is time.
+
+        With `threaded: true` this runs in a thread of its own, whose exceptions nobody else would notice.
+        """
+        try:
+            super().advance()
+        except Exception as failure:
+            self._failure = failure
+            raise
 
     def _maybe_save_model(self, step_after_process: int) -> None:
         # ML-Agents would write checkpoints in --inference too, over those of the training.
@@ -76,6 +116,7 @@ class IntakeTrainer(RLTrainer):
             self.collected_rewards[name][segment.agent_id] += np.sum(stream)
 
     def _report(self, stats: dict[str, list]) -> None:
-        """Reports the mean of each statistic that the updates returned."""
+        """Reports the mean of each statistic that the updates returned; tensors leave their device here, at once."""
         for name, values in stats.items():
-            self._stats_reporter.add_stat(name, float(np.mean(values)))
+            mean = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values]).mean()
+            self._stats_reporter.add_stat(name, mean.item())

@@ -1,5 +1,6 @@
 """Trainer of off-policy algorithms: replay, a fixed ratio of updates to steps, and a replay that survives a resume."""
 
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
-from mlagents_plugin_shared.buffers import Batch, BufferMemoryError, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.buffers import Batch, BufferMemoryError, PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
 from mlagents_plugin_shared.files import replacing
 from mlagents_plugin_shared.reward_streams import add_step_rewards, add_window_rewards
 from mlagents_plugin_shared.trainers.intake import IntakeTrainer
@@ -30,16 +31,23 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     Updates fall due at one in `steps_per_update` agent steps, however many agents there are, and only once the replay
     holds `buffer_init_steps` and a batch: a run that resumes without its replay first fills it again.
-    A plugin sets `n_step` from its settings, and writes `create_policy` and `create_optimizer`.
+    A plugin sets `n_step` and `burn_in` from its settings, writes `create_policy` and `create_optimizer`, and overrides
+    `create_replay` if its replay is prioritised.
     """
 
     n_step = 1
+    burn_in = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.update_buffer = ReplayBuffer(self.hyperparameters.buffer_size, seed=self.seed)
+        self.update_buffer = self.create_replay()
+        self._rates = Rates()
         self._updates_due = 0.0
         self._reward_updates_due = 0.0
+
+    def create_replay(self) -> ReplayBuffer:
+        """Creates the replay."""
+        return ReplayBuffer(self.hyperparameters.buffer_size, seed=self.seed)
 
     def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
         """Takes the policy to train, and on a resume the replay that was saved with it.
@@ -71,33 +79,55 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
     def _update_policy(self) -> bool:
         """Takes the updates that have fallen due."""
         self.cumulative_returns_since_policy_update.clear()
-        stats: dict[str, list[float]] = defaultdict(list)
+        stats: dict[str, list] = defaultdict(list)
         num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
         while self._updates_due >= 1.0:
             self._updates_due -= 1.0
-            _collect(stats, self.optimizer.update(self._sample(), num_sequences))
+            batch = self._sample()
+            _collect(stats, self.optimizer.update(batch, num_sequences))
+            self._note(stats, batch)
             if self.optimizer.bc_module:
                 _collect(stats, self.optimizer.bc_module.update())
-        while self._reward_updates_due >= 1.0:
-            self._reward_updates_due -= 1.0
-            _collect(stats, self.optimizer.update_reward_signals(self._sample_steps()))
+            if self._reward_updates_due >= 1.0:
+                self._update_reward_signals(stats, batch)
+        while self._reward_updates_due >= 1.0:  # they may be due more often than the policy
+            self._update_reward_signals(stats, self._sample())
         self._report(stats)
         return True
+
+    def _note(self, stats: dict[str, list], batch: Batch) -> None:
+        """Takes the new priorities from a batch that was learned from, and counts."""
+        if isinstance(self.update_buffer, PrioritizedReplayBuffer):
+            self.update_buffer.update_priorities(batch[ReplayKey.SERIAL], batch[ReplayKey.ERROR])
+        stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(batch[ReplayKey.SERIAL].mean()))
+        self._rates.updates += 1
+
+    def _update_reward_signals(self, stats: dict[str, list], batch: Batch) -> None:
+        """Updates curiosity, RND and GAIL on the transitions that were drawn for the policy."""
+        self._reward_updates_due -= 1.0
+        steps = self.update_buffer.gather(batch[ReplayKey.WINDOW][:, 0]) if ReplayKey.WINDOW in batch else batch
+        _collect(stats, self.optimizer.update_reward_signals(steps))
+
+    def _write_summary(self, step: int) -> None:
+        """Adds what is known once a summary: how full the replay is, and how fast the run."""
+        buffer = self.update_buffer
+        self._stats_reporter.add_stat("Replay/Fill", buffer.num_experiences / buffer.capacity)
+        for name, rate in self._rates.measure(self.get_step).items():
+            self._stats_reporter.add_stat(name, rate)
+        super()._write_summary(step)
 
     def _sample(self) -> Batch:
         """A batch with the rewards and discounts of every stream: n-step windows, or sequences if there is memory."""
         signals = self.optimizer.reward_signals
+        size = self.hyperparameters.batch_size
         if self.policy.use_recurrent:
-            batch = self._sample_steps()
+            batch = self.update_buffer.sample_mini_batch(size, self.policy.sequence_length, self.burn_in)
             add_step_rewards(batch, signals)
         else:
-            batch = self.update_buffer.sample_n_step(self.hyperparameters.batch_size, self.n_step)
+            batch = self.update_buffer.sample_n_step(size, self.n_step)
             window = self.update_buffer.gather(batch[ReplayKey.WINDOW].ravel())
             add_window_rewards(batch, window, signals)
         return batch
-
-    def _sample_steps(self) -> Batch:
-        return self.update_buffer.sample_mini_batch(self.hyperparameters.batch_size, self.policy.sequence_length)
 
     def save_model(self) -> None:
         """Saves the final checkpoint, and the replay once."""
@@ -135,6 +165,27 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             raise ValueError(f"it holds observations of shape {held}, but the behaviour has {observed}")
 
 
-def _collect(stats: dict[str, list[float]], new: dict[str, float]) -> None:
+class Rates:
+    """Updates and agent steps a second since the last measurement."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+        self._step = 0
+        self._time = time.perf_counter()
+
+    def measure(self, step: int) -> dict[str, float]:
+        """The rates by TensorBoard tag; counting begins anew.
+
+        Args:
+            step: the trainer's step.
+        """
+        now = time.perf_counter()
+        counts = {"Performance/Updates per Second": self.updates, "Performance/Steps per Second": step - self._step}
+        rates = {name: count / max(now - self._time, 1e-9) for name, count in counts.items()}
+        self.updates, self._step, self._time = 0, step, now
+        return rates
+
+
+def _collect(stats: dict[str, list], new: dict[str, Any]) -> None:
     for name, value in new.items():
         stats[name].append(value)
