@@ -35,6 +35,27 @@ def test_exported_model_chooses_what_the_policy_chooses(tmp_path: Path, shapes) 
         np.testing.assert_array_equal(actions, expected)
 
 
+@pytest.mark.parametrize("distribution", ["none", "categorical", "quantile", "implicit_quantile"])
+def test_exported_extensions_choose_what_the_policy_chooses(tmp_path: Path, distribution: str) -> None:
+    """Noise is left out of the model and layers stay normalised: greedy actions of 1,000 states agree."""
+    settings = {"network_settings": {"hidden_units": 16, "deterministic": True}}
+    dqn = trainer(settings=settings, distribution=distribution, noisy=True, layer_norm=True, munchausen=True)
+    model = exported(dqn, tmp_path)
+    legal = random_legal(1000)
+    steps = decision_steps(dqn.policy.behavior_spec, 1000, legal)
+    found = model.run(None, {"obs_0": steps.obs[0], "action_masks": legal.astype(np.float32)})[2]
+    np.testing.assert_array_equal(found, dqn.policy.get_action(steps).env_action.discrete)
+
+
+def test_noise_is_not_exported(tmp_path: Path) -> None:
+    """A policy that explores by noise exports a model that always chooses alike."""
+    dqn = trainer(behavior_spec((9,)), noisy=True)
+    model = exported(dqn, tmp_path)
+    feed = {"obs_0": np.ones((1, 4), np.float32), "action_masks": np.ones((1, 9), np.float32)}
+    assert len({int(model.run(["discrete_actions"], feed)[0].item()) for _ in range(20)}) == 1
+    assert dqn.policy.actor.training
+
+
 def test_exported_model_depends_on_the_mask(tmp_path: Path) -> None:
     """The control: with everything allowed the choices differ."""
     dqn = trainer(exploration_schedule="constant", exploration_initial_eps=0.0)

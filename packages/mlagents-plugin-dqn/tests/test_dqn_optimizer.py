@@ -9,6 +9,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from dqn_testing import behavior_spec, random_legal, segment, trainer
 from mlagents_plugin_shared.buffers import ReplayKey
 from mlagents_plugin_shared.reward_streams import discount_key
+from mlagents_plugin_shared.targets import td_target
 
 MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
 
@@ -30,6 +31,19 @@ def filled(**options):
     return dqn
 
 
+def next_values(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
+    """[B, S] expected return that the targets of a batch bootstrap from."""
+    rows, mask = dqn.optimizer._learned(batch, num_sequences)
+    return dqn.optimizer.target.head.mean(dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)[2])
+
+
+def targets(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
+    """[B, S] expected targets of the rows of a batch that are learned from."""
+    rows, mask = dqn.optimizer._learned(batch, num_sequences)
+    r_t, discount_t, numbers_t = dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)
+    return td_target(r_t, discount_t, dqn.optimizer.target.head.mean(numbers_t))
+
+
 @pytest.mark.parametrize("double", [True, False])
 def test_target_is_re_derived_in_a_slow_loop(double: bool) -> None:
     """r + discount · mean over branches of the target network's value of the best *legal next* action."""
@@ -48,19 +62,18 @@ def test_target_is_re_derived_in_a_slow_loop(double: bool) -> None:
             allowed = [a for a in branch if legal[b, a]]
             values.append(judge[b, max(allowed, key=lambda a: chooser[b, a])])
         expected.append(rewards[b] + discounts[b] * np.mean(values))
-    targets = optimizer._targets(batch, optimizer._next_values(batch), num_sequences=8)
-    np.testing.assert_allclose(targets[:, 0].numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(targets(dqn, batch)[:, 0].numpy(), expected, rtol=1e-5)
 
 
 def test_next_values_come_from_the_next_observation() -> None:
     """Changing the present observation leaves the value of the next state alone; changing the next one does not."""
     dqn = filled()
     batch = dqn._sample()
-    before = dqn.optimizer._next_values(batch)
+    before = next_values(dqn, batch)
     batch[ObsUtil.get_name_at(0)] = batch[ObsUtil.get_name_at(0)] + 10.0
-    torch.testing.assert_close(dqn.optimizer._next_values(batch), before)
+    torch.testing.assert_close(next_values(dqn, batch), before)
     batch[ObsUtil.get_name_at_next(0)] = batch[ObsUtil.get_name_at_next(0)] + 10.0
-    assert not torch.allclose(dqn.optimizer._next_values(batch), before)
+    assert not torch.allclose(next_values(dqn, batch), before)
 
 
 def test_next_values_obey_the_next_mask() -> None:
@@ -69,11 +82,11 @@ def test_next_values_obey_the_next_mask() -> None:
     batch = dqn._sample()
     q, _ = dqn.optimizer.target.q_values([torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])])
     batch[ReplayKey.NEXT_ACTION_MASK] = np.ones((8, 5), np.uint8)
-    free = dqn.optimizer._next_values(batch)
+    free = next_values(dqn, batch)
     masked = np.ones((8, 5), np.uint8)
     masked[np.arange(8), q[:, 0, :3].argmax(dim=1)] = 0
     batch[ReplayKey.NEXT_ACTION_MASK] = masked
-    assert (dqn.optimizer._next_values(batch) < free).all()
+    assert (next_values(dqn, batch) < free).all()
 
 
 def test_terminated_and_interrupted_ends_have_different_targets() -> None:
@@ -145,26 +158,21 @@ def recurrent(**options):
 
 
 def test_recurrent_update_starts_from_the_stored_memory() -> None:
-    """Other stored states give another loss; what stands under padding does not matter."""
+    """Other stored states at the start of sequences give other encodings."""
     dqn = recurrent()
     batch = dqn._sample()
-    reference = dqn.optimizer._chosen_values(batch)
+    reference = dqn.optimizer._encode(dqn.optimizer.online, batch)
     batch[BufferKey.MEMORY] = batch[BufferKey.MEMORY] + 1.0
-    assert not torch.allclose(dqn.optimizer._chosen_values(batch), reference)
+    assert not torch.allclose(dqn.optimizer._encode(dqn.optimizer.online, batch), reference)
 
 
-def test_recurrent_loss_ignores_padding() -> None:
-    """Garbage in padded steps changes neither targets of real steps nor the loss."""
+def test_recurrent_targets_ignore_padding() -> None:
+    """Garbage in padded steps does not change the targets of real steps."""
     dqn = recurrent()
     batch = dqn._sample()
     padding = batch[BufferKey.MASKS] == 0
     assert padding.any()
-
-    def real_targets() -> torch.Tensor:
-        targets = dqn.optimizer._targets(batch, dqn.optimizer._next_values(batch), num_sequences=2)
-        return targets[torch.as_tensor(~padding)]
-
-    reference = real_targets()
+    reference = targets(dqn, batch, 2)[torch.as_tensor(~padding)]
     for key in (
         RewardSignalUtil.rewards_key("extrinsic"),
         ObsUtil.get_name_at_next(0),
@@ -173,7 +181,53 @@ def test_recurrent_loss_ignores_padding() -> None:
         garbage = np.array(batch[key])
         garbage[padding] = 1e3
         batch[key] = garbage
-    torch.testing.assert_close(real_targets(), reference)
+    torch.testing.assert_close(targets(dqn, batch, 2)[torch.as_tensor(~padding)], reference)
+
+
+def test_burn_in_warms_up_and_is_not_learned_from() -> None:
+    """Rows before the drawn step are left out of the loss, but other observations there change the encoding after."""
+    dqn = recurrent(burn_in=3)
+    batch = dqn._sample()
+    rows, mask = dqn.optimizer._learned(batch, 2)
+    masks = batch[BufferKey.MASKS]
+    assert len(batch[BufferKey.MASKS]) == 2 * (3 + 4)
+    assert len(rows) == 2 * 4
+    assert mask.sum() == masks.sum()
+    leading = np.concatenate([np.cumsum(sequence) == 0 for sequence in masks.reshape(2, -1)])
+    assert leading.any()
+    before = dqn.optimizer._encode(dqn.optimizer.online, batch)[rows]
+    observations = np.array(batch[ObsUtil.get_name_at(0)])
+    observations[leading] += 5.0
+    batch[ObsUtil.get_name_at(0)] = observations
+    assert not torch.allclose(dqn.optimizer._encode(dqn.optimizer.online, batch)[rows], before)
+
+
+def test_sequences_with_burn_in_have_the_targets_of_those_without() -> None:
+    """With a network that remembers nothing the same drawn steps have the same targets, whatever comes before."""
+    found = []
+    for burn_in in (0, 3):
+        dqn = recurrent(burn_in=burn_in, n_step=2)
+        for network in (dqn.optimizer.online, dqn.optimizer.target):
+            for name, parameter in network.named_parameters():
+                torch.manual_seed(1)
+                torch.nn.init.normal_(parameter, std=0.3)
+                if "_hh_" in name:
+                    torch.nn.init.zeros_(parameter)
+            forget = network.network_body.lstm.lstm.bias_ih_l0
+            with torch.no_grad():
+                forget[4:8] = -1e4  # second of the four gates of LSTM
+        drawn = {}
+        for _ in range(30):
+            batch = dqn._sample()
+            rows, mask = dqn.optimizer._learned(batch, 2)
+            observed = batch[ObsUtil.get_name_at(0)][rows, 0]
+            for key, value, real in zip(observed, targets(dqn, batch, 2)[:, 0], mask, strict=True):
+                if real:
+                    drawn.setdefault(round(float(key), 4), set()).add(round(float(value), 3))
+        found.append(drawn)
+    assert found[0].keys() == found[1].keys()
+    # A step has one target for each place that it can have in a sequence.
+    assert all(found[0][key] & found[1][key] for key in found[0])
 
 
 def test_update_ratio_does_not_depend_on_the_number_of_agents() -> None:

@@ -10,8 +10,10 @@ from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents_envs.base_env import ActionSpec, ObservationSpec
 from torch import nn
 
+from mlagents_plugin_dqn.distributions import return_head
+from mlagents_plugin_dqn.settings import DQNSettings
 from mlagents_plugin_shared.exploration import greedy_actions
-from mlagents_plugin_shared.networks import BranchingQHead
+from mlagents_plugin_shared.networks import add_layer_norm
 
 MODEL_EXPORT_VERSION = 3.0  # MLAgents2_0, the version that Unity's current loader expects
 
@@ -21,18 +23,20 @@ class QNetwork(nn.Module):
 
     Call, output and meaning:
 
-    | call                   | output               | meaning                                             |
-    |------------------------|----------------------|-----------------------------------------------------|
-    | `q_values(obs)`        | [B, S, A], memories  | value of each action, S reward streams, branches side by side |
-    | `scores(obs)`          | [B, A], memories     | what the greedy choice compares: the sum over streams |
-    | `forward(obs, masks)`  | tuple                | the outputs of an exported ML-Agents model          |
+    | call                   | output              | meaning                                                        |
+    |------------------------|---------------------|----------------------------------------------------------------|
+    | `encode(obs)`          | [B, E], memories    | what the head reads                                            |
+    | `head(encoding)`       | [B, S, A, N]        | return of each action, S reward streams; see `ReturnHead`      |
+    | `q_values(obs)`        | [B, S, A], memories | expected return of each action, the branches side by side      |
+    | `scores(obs)`          | [B, A], memories    | what the greedy choice compares: the sum over the streams      |
+    | `forward(obs, masks)`  | tuple               | the outputs of an exported ML-Agents model                     |
 
     Args:
         observation_specs: sensors of the behaviour.
         network_settings: `network_settings:` of the YAML.
         action_spec: discrete branches of the behaviour.
         num_streams: number S of reward streams.
-        dueling: split Q into value and advantages.
+        settings: hyperparameters.
     """
 
     def __init__(
@@ -41,14 +45,16 @@ class QNetwork(nn.Module):
         network_settings: NetworkSettings,
         action_spec: ActionSpec,
         num_streams: int,
-        dueling: bool,
+        settings: DQNSettings,
     ) -> None:
         super().__init__()
         self.branches = list(action_spec.discrete_branches)
         self.network_body = NetworkBody(observation_specs, network_settings)
+        if settings.layer_norm:
+            add_layer_norm(self.network_body)
         memory = network_settings.memory
         encoding_size = memory.memory_size // 2 if memory else network_settings.hidden_units
-        self.head = BranchingQHead(encoding_size, self.branches, num_streams, dueling=dueling)
+        self.head = return_head(settings, encoding_size, self.branches, num_streams)
         # Constants of the exported model; Unity reads them as float tensors.
         self.register_buffer("version_number", torch.tensor([MODEL_EXPORT_VERSION]))
         self.register_buffer("memory_size_vector", torch.tensor([float(self.memory_size)]))
@@ -59,10 +65,10 @@ class QNetwork(nn.Module):
         """Size of the recurrent state, 0 without memory."""
         return self.network_body.memory_size
 
-    def q_values(
+    def encode(
         self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Q values of every action.
+        """What the head reads.
 
         Args:
             observations: one tensor [B, ...] a sensor; with memory, B = sequences x sequence_length.
@@ -70,15 +76,25 @@ class QNetwork(nn.Module):
             sequence_length: steps a sequence.
 
         Returns:
-            [B, S, A] Q values and the recurrent state after the sequences.
+            [B, E] encoding and the recurrent state after the sequences.
         """
-        encoding, memories = self.network_body(observations, memories=memories, sequence_length=sequence_length)
-        return self.head(encoding), memories
+        return self.network_body(observations, memories=memories, sequence_length=sequence_length)
+
+    def total(self, numbers: torch.Tensor) -> torch.Tensor:
+        """[B, S, A, N] numbers of the head → [B, A] Q summed over the reward streams, which choices compare."""
+        return self.head.mean(numbers).sum(dim=1)
+
+    def q_values(
+        self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, S, A] expected returns, and the recurrent state; arguments as of `encode`."""
+        encoding, memories = self.encode(observations, memories, sequence_length)
+        return self.head.mean(self.head(encoding)), memories
 
     def scores(
         self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """[B, A] sum of the Q values over the reward streams, and the recurrent state."""
+        """[B, A] sum of the Q values over the reward streams, and the recurrent state; arguments as of `encode`."""
         q, memories = self.q_values(observations, memories, sequence_length)
         return q.sum(dim=1), memories
 

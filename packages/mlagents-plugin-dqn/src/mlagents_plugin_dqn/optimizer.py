@@ -1,4 +1,4 @@
-"""The learner of DQN: double, dueling, n-step, for several branches and reward streams."""
+"""The learner of DQN and its extensions, for several branches and reward streams."""
 
 from typing import Any
 
@@ -12,18 +12,22 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_dqn.network import QNetwork
-from mlagents_plugin_dqn.settings import DQNSettings, LossType
+from mlagents_plugin_dqn.settings import DQNSettings, OptimizerType
 from mlagents_plugin_shared.buffers import ReplayKey
-from mlagents_plugin_shared.exploration import greedy_actions
-from mlagents_plugin_shared.losses import huber, masked_mean, td_error
-from mlagents_plugin_shared.networks import chosen_values, update_target_network
-from mlagents_plugin_shared.optimizers import PluginOptimizer
+from mlagents_plugin_shared.exploration import chosen_values, soft_policy
+from mlagents_plugin_shared.losses import masked_mean, max_mean_priority, td_error
+from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, policy_mean
+from mlagents_plugin_shared.networks import resample_noise, update_target_network
+from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics
 from mlagents_plugin_shared.reward_streams import discount_key
-from mlagents_plugin_shared.targets import hold_end, n_step_target, td_target
+from mlagents_plugin_shared.targets import double_q_value, n_step_windows, td_target
+
+# Updates between two measurements of how far the target network is behind.
+DRIFT_INTERVAL = 100
 
 
 class DQNOptimizer(PluginOptimizer):
-    """Double DQN with a target network, after Mnih et al. (2015) and van Hasselt et al. (2016).
+    """Q-learning with a target network, after Mnih et al. (2015), and the extensions that the settings ask for.
 
     Args:
         policy: policy whose actor is the online Q network.
@@ -38,9 +42,18 @@ class DQNOptimizer(PluginOptimizer):
         self.online: QNetwork = policy.actor
         self.target = target.to(default_device()).requires_grad_(False)
         update_target_network(self.online, self.target)
+        self.branches = self.online.branches
         self.parameters = list(self.online.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=self.hyperparameters.learning_rate, eps=1e-5)
+        self.optimizer = self._create_optimizer()
         self.updates = UpdateCount()
+
+    def _create_optimizer(self) -> torch.optim.Optimizer:
+        learning_rate = self.hyperparameters.learning_rate
+        if self.hyperparameters.optimizer is OptimizerType.RMSPROP:  # as in Mnih et al. (2015)
+            return torch.optim.RMSprop(
+                self.parameters, lr=learning_rate, alpha=0.95, eps=0.01, centered=True, foreach=True
+            )
+        return torch.optim.Adam(self.parameters, lr=learning_rate, eps=1e-5, foreach=True)
 
     @property
     def critic(self) -> QNetwork:
@@ -53,113 +66,195 @@ class DQNOptimizer(PluginOptimizer):
         return [self.online.network_body]
 
     @timed
-    def update(self, batch: AgentBuffer, num_sequences: int) -> dict[str, float]:
+    def update(self, batch: AgentBuffer, num_sequences: int) -> Statistics:
         """One update of the online network, and of the target network when it is due.
 
         Args:
             batch: B steps with the rewards and discounts of every stream (`reward_streams`), next observations and
-                next masks; with memory, `num_sequences` sequences.
+                next masks; with memory, `num_sequences` sequences, burn-in included. Where it has WEIGHT, the new
+                errors are added as ERROR.
             num_sequences: number of sequences.
 
         Returns:
             Statistics by TensorBoard tag.
         """
-        # 1. value of the next state: chosen by the online network, judged by the target network
-        v_t = self._next_values(batch)  # [B, S]
+        rows, mask = self._learned(batch, num_sequences)
+        resample_noise(self.online)
+        resample_noise(self.target)
 
-        # 2. target: the rewards, then that value
-        target_t = self._targets(batch, v_t, num_sequences)  # [B, S], one for all branches
+        # 1. return of the actions taken
+        actions = self._column(batch, BufferKey.DISCRETE_ACTION, rows).long()
+        numbers, taus = self.online.head.learn(self._encode(self.online, batch)[rows])  # [B, S, A, N]
+        chosen_tm1 = chosen_values(numbers, actions, self.branches)  # [B, S, D, N]
 
-        # 3. gradient step on the TD error of the actions taken
-        q_tm1 = self._chosen_values(batch)  # [B, S, D]
-        error = td_error(q_tm1, target_t.unsqueeze(2).expand_as(q_tm1))
-        loss = self._loss(error, batch)
+        # 2. target: the rewards, then the return of the next state, one for all branches
+        r_t, discount_t, numbers_t = self._bootstrap(batch, rows, mask, num_sequences)  # [B, S], [B, S], [B, S, N]
+
+        # 3. gradient step on the distance between them
+        distance = self.online.head.error(chosen_tm1, taus, r_t, discount_t, numbers_t)  # [B, S, D]
+        loss = masked_mean(self._weigh(distance.mean(dim=(1, 2)), batch), mask)
         loss.backward()
         grad_norm = self.step_optimizer(self.parameters, self.hyperparameters.max_grad_norm)
 
         # 4. the target network follows
         self.updates.increment()
+        drift = self._drift()
         if self.updates.count % self.hyperparameters.target_update_interval == 0:
             update_target_network(self.online, self.target, self.hyperparameters.tau)
 
-        return {
-            "Losses/Value Loss": loss.item(),
-            "Policy/Q Value": q_tm1.sum(dim=1).mean().item(),
-            "Policy/TD Error": error.abs().mean().item(),
-            "Policy/Gradient Norm": grad_norm,
-            "Policy/Epsilon": self.policy.epsilon(self.policy.get_current_step()),
-            "Policy/Learning Rate": self.learning_rate(self.policy.get_current_step()),
-        }
-
-    def _chosen_values(self, batch: AgentBuffer) -> torch.Tensor:
-        """[B, S, D] online values of the actions taken."""
-        observations = self._tensors(ObsUtil.from_buffer(batch, self._num_sensors))
-        q, _ = self.online.q_values(observations, self._memories(batch), self.policy.sequence_length)
-        actions = ModelUtils.list_to_tensor(batch[BufferKey.DISCRETE_ACTION], dtype=torch.long)
-        return chosen_values(q, actions, self.online.branches)
+        with torch.no_grad():
+            q_tm1 = self.online.head.expectation(chosen_tm1)  # [B, S, D]
+            target_t = td_target(r_t, discount_t, self.target.head.mean(numbers_t))
+            error = td_error(q_tm1, target_t.unsqueeze(2).expand_as(q_tm1)).abs().mean(dim=(1, 2))
+            if ReplayKey.WEIGHT in batch:
+                batch[ReplayKey.ERROR] = self._priorities(error, mask, num_sequences)
+            return {
+                "Losses/Value Loss": loss.detach(),
+                "Policy/Q Value": masked_mean(q_tm1.sum(dim=1).mean(dim=1), mask),
+                "Policy/TD Error": masked_mean(error, mask),
+                "Policy/Gradient Norm": grad_norm,
+                "Policy/Epsilon": self.policy.epsilon(self.policy.get_current_step()),
+                "Policy/Learning Rate": self.learning_rate(self.policy.get_current_step()),
+                **drift,
+            }
 
     @torch.no_grad()
-    def _next_values(self, batch: AgentBuffer) -> torch.Tensor:
-        """[B, S] values of the next states: the mean over the branches, Tavakoli et al. (2018), eq. 4."""
-        q_t = self._next_q(self.target, batch)
-        selector = self._next_q(self.online, batch) if self.hyperparameters.double else q_t
-        legal = ModelUtils.list_to_tensor(batch[ReplayKey.NEXT_ACTION_MASK])
-        best = greedy_actions(selector.sum(dim=1), legal, self.online.branches)
-        return chosen_values(q_t, best, self.online.branches).mean(dim=2)
+    def _bootstrap(
+        self, batch: AgentBuffer, rows: Any, mask: torch.Tensor, num_sequences: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """[B, S] rewards, [B, S] discounts, and the [B, S, N] numbers of the return that follows."""
+        r_t = self._per_stream(batch, RewardSignalUtil.rewards_key, rows)
+        discount_t = self._per_stream(batch, discount_key, rows)
+        numbers_t = self.target.head(self._encode_next(self.target, batch)[rows])  # [B, S, A, N]
+        legal_t = self._column(batch, ReplayKey.NEXT_ACTION_MASK, rows)
+        if self.hyperparameters.munchausen:
+            log_policy_t = self._log_policy(numbers_t, legal_t)
+            v_t = policy_mean(numbers_t, log_policy_t, self.branches).mean(dim=2)
+            entropy_t = policy_entropy(log_policy_t, self.branches).mean(dim=1)
+        else:
+            scores_t = self._next_scores(batch, rows, numbers_t)
+            v_t = double_q_value(numbers_t, scores_t, legal_t, self.branches)
+            entropy_t = torch.zeros_like(mask)
+        if self.policy.use_recurrent:  # feed-forward, the rewards are n-step sums already
+            r_t, discount_t, last = self._windows(r_t, discount_t, mask, num_sequences)
+            v_t, entropy_t = v_t[last], entropy_t[last]
+        if self.hyperparameters.munchausen:
+            soft_t = discount_t * self.hyperparameters.munchausen_temperature * entropy_t.unsqueeze(1)
+            r_t = r_t + (self._bonus(batch, rows) + soft_t) / len(self.streams)
+        return r_t, discount_t, v_t
 
-    def _next_q(self, network: QNetwork, batch: AgentBuffer) -> torch.Tensor:
-        """[B, S, A] values of the next states."""
+    def _next_scores(self, batch: AgentBuffer, rows: Any, numbers_t: torch.Tensor) -> torch.Tensor:
+        """[B, A] by which the next action is chosen: the online network's in double DQN."""
+        if self.hyperparameters.double:
+            return self.online.total(self.online.head(self._encode_next(self.online, batch)[rows]))
+        return self.target.total(numbers_t)
+
+    def _bonus(self, batch: AgentBuffer, rows: Any) -> torch.Tensor:
+        """[B, 1] the Munchausen bonus of the actions taken: the mean over the branches."""
+        numbers_tm1 = self.target.head(self._encode(self.target, batch)[rows])
+        log_policy_tm1 = self._log_policy(numbers_tm1, self._column(batch, BufferKey.ACTION_MASK, rows))
+        bonus = munchausen_bonus(
+            log_policy_tm1,
+            self._column(batch, BufferKey.DISCRETE_ACTION, rows).long(),
+            self.branches,
+            alpha=self.hyperparameters.munchausen_alpha,
+            temperature=self.hyperparameters.munchausen_temperature,
+        )
+        return bonus.mean(dim=1, keepdim=True)
+
+    def _log_policy(self, numbers: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
+        """[B, A] log-probabilities of the soft policy of a state's returns."""
+        return soft_policy(
+            self.target.total(numbers), legal, self.branches, self.hyperparameters.munchausen_temperature
+        )
+
+    def _weigh(self, distance: torch.Tensor, batch: AgentBuffer) -> torch.Tensor:
+        """[B] distances, by the importance weights of their transitions or sequences if the replay is prioritised."""
+        if ReplayKey.WEIGHT not in batch:
+            return distance
+        weight = ModelUtils.list_to_tensor(batch[ReplayKey.WEIGHT])
+        return distance * weight.repeat_interleave(len(distance) // len(weight))
+
+    def _priorities(self, error: torch.Tensor, mask: torch.Tensor, num_sequences: int) -> Any:
+        """[B] errors, or one priority a sequence, as an array."""
+        if self.policy.use_recurrent:
+            error = max_mean_priority(_time_major(error, num_sequences), _time_major(mask, num_sequences))
+        return ModelUtils.to_numpy(error)
+
+    def _drift(self) -> Statistics:
+        """How far the online network's weights are from the target network's, in parts of their size; now and then."""
+        if self.updates.count % DRIFT_INTERVAL:
+            return {}
+        online = torch.nn.utils.parameters_to_vector(self.parameters).detach()
+        behind = online - torch.nn.utils.parameters_to_vector(self.target.parameters())
+        return {"Policy/Target Drift": behind.norm() / online.norm()}
+
+    # Sequences
+
+    def _learned(self, batch: AgentBuffer, num_sequences: int) -> tuple[Any, torch.Tensor]:
+        """Rows of the batch that are learned from, and the [B] mask of those: all, or sequences without burn-in."""
+        mask = ModelUtils.list_to_tensor(batch[BufferKey.MASKS])
+        length = self.policy.sequence_length
+        if len(mask) == num_sequences * length:
+            return slice(None), mask
+        learns = mask.reshape(num_sequences, -1)
+        first = learns.argmax(dim=1, keepdim=True)
+        step = first + torch.arange(length, device=mask.device)
+        rows = step + learns.shape[1] * torch.arange(num_sequences, device=mask.device).unsqueeze(1)
+        return rows.flatten(), mask[rows.flatten()]
+
+    def _windows(
+        self, r_t: torch.Tensor, discount_t: torch.Tensor, mask: torch.Tensor, num_sequences: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """n-step reward sums and discounts, [B, S], and the row after which each bootstraps, [B]."""
+        columns = (_time_major(column, num_sequences) for column in (r_t, discount_t, mask))
+        r_t, discount_t, last = n_step_windows(*columns, n=self.hyperparameters.n_step)
+        starts = len(last) * torch.arange(num_sequences, device=last.device)
+        return tuple(column.transpose(0, 1).flatten(0, 1) for column in (r_t, discount_t, last + starts))
+
+    def _encode(self, network: QNetwork, batch: AgentBuffer) -> torch.Tensor:
+        """[B, E] encodings of the states that were acted in."""
+        observations = self._tensors(ObsUtil.from_buffer(batch, self._num_sensors))
+        return network.encode(observations, *self._memories(batch))[0]
+
+    @torch.no_grad()
+    def _encode_next(self, network: QNetwork, batch: AgentBuffer) -> torch.Tensor:
+        """[B, E] encodings of the next states."""
         next_observations = self._tensors(ObsUtil.from_buffer_next(batch, self._num_sensors))
         if not self.policy.use_recurrent:
-            return network.q_values(next_observations)[0]
+            return network.encode(next_observations)[0]
         # The state at s_t needs the memory of s_{t-1}: one more step, from the first observation of the sequence on.
-        length = self.policy.sequence_length
+        memories, length = self._memories(batch)
         observations = self._tensors(ObsUtil.from_buffer(batch, self._num_sensors))
         unrolled = [
             torch.cat([_sequences(first, length)[:, :1], _sequences(following, length)], dim=1).flatten(0, 1)
             for first, following in zip(observations, next_observations, strict=True)
         ]
-        q, _ = network.q_values(unrolled, self._memories(batch), length + 1)
-        return _sequences(q, length + 1)[:, 1:].flatten(0, 1)
+        encoding, _ = network.encode(unrolled, memories, length + 1)
+        return _sequences(encoding, length + 1)[:, 1:].flatten(0, 1)
 
-    def _targets(self, batch: AgentBuffer, v_t: torch.Tensor, num_sequences: int) -> torch.Tensor:
-        """[B, S] targets of every reward stream."""
-        r_t = self._per_stream(batch, RewardSignalUtil.rewards_key)
-        discount_t = self._per_stream(batch, discount_key)
-        if not self.policy.use_recurrent:  # the rewards are n-step sums already
-            return td_target(r_t, discount_t, v_t)
-        r_t, discount_t, v_t = (_time_major(x, num_sequences) for x in (r_t, discount_t, v_t))
-        r_t, discount_t, v_t = hold_end(r_t, discount_t, v_t, _time_major(self._mask(batch), num_sequences))
-        target = n_step_target(r_t, discount_t, v_t, n=self.hyperparameters.n_step)
-        return target.transpose(0, 1).flatten(0, 1)
-
-    def _loss(self, error: torch.Tensor, batch: AgentBuffer) -> torch.Tensor:
-        """Mean over steps, branches and streams, padding left out."""
-        values = huber(error) if self.hyperparameters.loss == LossType.HUBER else error.square()
-        return masked_mean(values.mean(dim=(1, 2)), self._mask(batch))
+    def _memories(self, batch: AgentBuffer) -> tuple[Any, int]:
+        """[1, sequences, M] stored recurrent state at the start of each sequence, and their length; None without."""
+        if not self.policy.use_recurrent:
+            return None, 1
+        length = self.hyperparameters.burn_in + self.policy.sequence_length
+        memory = ModelUtils.list_to_tensor(batch[BufferKey.MEMORY])
+        return memory[::length].unsqueeze(0).contiguous(), length
 
     @property
     def _num_sensors(self) -> int:
         return len(self.policy.behavior_spec.observation_specs)
 
     @staticmethod
-    def _mask(batch: AgentBuffer) -> torch.Tensor:
-        """[B] 1 for real steps, 0 for padding."""
-        return ModelUtils.list_to_tensor(batch[BufferKey.MASKS])
-
-    @staticmethod
     def _tensors(arrays: list[Any]) -> list[torch.Tensor]:
         return [ModelUtils.list_to_tensor(array) for array in arrays]
 
-    def _memories(self, batch: AgentBuffer) -> Any:
-        """[1, sequences, M] stored recurrent state at the start of each sequence; None without memory."""
-        if not self.policy.use_recurrent:
-            return None
-        memory = ModelUtils.list_to_tensor(batch[BufferKey.MEMORY])
-        return memory[:: self.policy.sequence_length].unsqueeze(0).contiguous()
+    @staticmethod
+    def _column(batch: AgentBuffer, key: Any, rows: Any) -> torch.Tensor:
+        return ModelUtils.list_to_tensor(batch[key])[rows]
 
-    def _per_stream(self, batch: AgentBuffer, key: Any) -> torch.Tensor:
-        return torch.stack([ModelUtils.list_to_tensor(batch[key(name)]) for name in self.streams], dim=1)
+    def _per_stream(self, batch: AgentBuffer, key: Any, rows: Any) -> torch.Tensor:
+        return torch.stack([self._column(batch, key(name), rows) for name in self.streams], dim=1)
 
     def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy."""

@@ -2,12 +2,12 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import attr
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, ScheduleType
 
-from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive
+from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive, refuse
 
 
 class LossType(Enum):
@@ -15,6 +15,80 @@ class LossType(Enum):
 
     HUBER = "huber"
     MSE = "mse"
+
+
+class OptimizerType(Enum):
+    """Algorithm of the gradient step."""
+
+    ADAM = "adam"
+    RMSPROP = "rmsprop"
+
+
+class Exploration(Enum):
+    """Where an agent's probability of a random action comes from."""
+
+    SCHEDULE = "schedule"
+    LADDER = "ladder"
+
+
+class Distribution(Enum):
+    """What is learned of the return: its mean, or its distribution."""
+
+    NONE = "none"
+    CATEGORICAL = "categorical"
+    QUANTILE = "quantile"
+    IMPLICIT_QUANTILE = "implicit_quantile"
+
+
+class Preset(Enum):
+    """A published combination of extensions."""
+
+    DQN = "dqn"
+    DOUBLE_DUELING = "double_dueling"
+    RAINBOW = "rainbow"
+    BTR = "btr"
+
+
+PRESETS: Dict[Preset, Dict[str, Any]] = {
+    # Mnih et al. (2015)
+    Preset.DQN: {"double": False, "dueling": False, "n_step": 1},
+    # van Hasselt et al. (2016), Wang et al. (2016)
+    Preset.DOUBLE_DUELING: {"double": True, "dueling": True, "n_step": 1},
+    # Hessel et al. (2018)
+    Preset.RAINBOW: {
+        "double": True,
+        "dueling": True,
+        "n_step": 3,
+        "prioritized_replay": True,
+        "priority_alpha": 0.5,
+        "noisy": True,
+        "distribution": Distribution.CATEGORICAL,
+    },
+    # Clark et al. (2024), without what concerns its convolutional network
+    Preset.BTR: {
+        "double": False,
+        "dueling": True,
+        "n_step": 3,
+        "prioritized_replay": True,
+        "priority_alpha": 0.2,
+        "noisy": True,
+        "distribution": Distribution.IMPLICIT_QUANTILE,
+        "num_quantiles": 8,
+        "munchausen": True,
+        "target_update_interval": 500,
+    },
+}
+"""What each preset sets. A key that stands in the YAML wins."""
+
+
+def _preset_or(key: str, default: Any) -> Any:
+    """attrs default of a key: what the preset says, else `default`."""
+    return attr.Factory(lambda settings: PRESETS.get(settings.preset, {}).get(key, default), takes_self=True)
+
+
+def _target_update_interval(settings: Any) -> int:
+    softly = settings.tau < 1.0
+    return int(PRESETS.get(settings.preset, {}).get("target_update_interval", 1 if softly else 1000))
 
 
 @attr.s(auto_attribs=True)
@@ -31,6 +105,12 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     reward_signal_steps_per_update: float = attr.ib(default=4.0, validator=positive)
     buffer_init_steps: int = attr.ib(default=0, validator=not_negative)
 
+    preset: Optional[Preset] = None
+    """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
+
+    exploration: Exploration = Exploration.SCHEDULE
+    """schedule: one epsilon for all agents, by step; ladder: every agent keeps one, from 0.4 down to 0.0007."""
+
     exploration_schedule: ScheduleType = ScheduleType.LINEAR
     """linear: epsilon falls over `exploration_steps`; constant: it stays at its initial value."""
 
@@ -43,28 +123,85 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     exploration_steps: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
     """Agent steps over which epsilon falls; default a fifth of max_steps."""
 
+    noisy: bool = attr.ib(default=_preset_or("noisy", False))
+    """Learned noise on the weights of the head explores, in place of epsilon."""
+
     tau: float = attr.ib(default=1.0, validator=[positive, between(0.0, 1.0)])
     """How far the target network moves to the online network at each of its updates; 1 copies it."""
 
     target_update_interval: int = attr.ib(
-        default=attr.Factory(lambda self: 1 if self.tau < 1.0 else 1000, takes_self=True), validator=positive
+        default=attr.Factory(_target_update_interval, takes_self=True), validator=positive
     )
     """Gradient updates between two updates of the target network; default 1 where tau < 1, else 1000."""
 
-    double: bool = True
+    double: bool = attr.ib(default=_preset_or("double", True))
     """The online network chooses the next action and the target network values it (double DQN)."""
 
-    dueling: bool = True
+    dueling: bool = attr.ib(default=_preset_or("dueling", True))
     """Q is the sum of a state value and the advantages of the actions."""
 
-    n_step: int = attr.ib(default=3, validator=positive)
+    n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=positive)
     """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning."""
+
+    prioritized_replay: bool = attr.ib(default=_preset_or("prioritized_replay", False))
+    """Transitions with a large TD error are drawn more often."""
+
+    priority_alpha: float = attr.ib(default=_preset_or("priority_alpha", 0.6), validator=between(0.0, 1.0))
+    """How much more often: 0 draws uniformly, 1 in proportion to the error."""
+
+    priority_initial_beta: float = attr.ib(default=0.4, validator=between(0.0, 1.0))
+    """How far importance weights undo the preference at the start; it rises in a line to `priority_final_beta`."""
+
+    priority_final_beta: float = attr.ib(default=1.0, validator=between(0.0, 1.0))
+    """The same at max_steps."""
+
+    distribution: Distribution = attr.ib(default=_preset_or("distribution", Distribution.NONE))
+    """none: the mean return; categorical: C51; quantile: QR-DQN; implicit_quantile: IQN."""
+
+    num_atoms: int = attr.ib(default=51, validator=positive)
+    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`."""
+
+    v_min: float = -10.0
+    """Least return that the categorical distribution can tell."""
+
+    v_max: float = 10.0
+    """Largest return that the categorical distribution can tell."""
+
+    num_quantiles: int = attr.ib(default=_preset_or("num_quantiles", 32), validator=positive)
+    """Quantiles of the quantile distributions."""
+
+    munchausen: bool = attr.ib(default=_preset_or("munchausen", False))
+    """The policy's own log-probability is added to the reward, and the next value is that of a soft policy."""
+
+    munchausen_alpha: float = attr.ib(default=0.9, validator=between(0.0, 1.0))
+    """How much of the log-probability is added."""
+
+    munchausen_temperature: float = attr.ib(default=0.03, validator=positive)
+    """Temperature of the soft policy, in units of reward."""
+
+    layer_norm: bool = False
+    """Normalises the hidden layers."""
 
     loss: LossType = LossType.HUBER
     """huber bounds the influence of large errors; mse does not."""
 
+    optimizer: OptimizerType = OptimizerType.ADAM
+    """adam, or rmsprop as in the first DQN."""
+
     max_grad_norm: float = attr.ib(default=10.0, validator=not_negative)
     """Bound of the gradient's norm; 0 does not clip."""
 
+    burn_in: int = attr.ib(default=0, validator=not_negative)
+    """With memory: most steps that are replayed before each sequence, to warm up the recurrent state."""
+
     def __attrs_post_init__(self) -> None:
         check_sizes(self)
+        if self.distribution is Distribution.CATEGORICAL:
+            if not self.v_min < self.v_max:
+                refuse(self, "v_max", f"it must be greater than v_min, which is {self.v_min}")
+            if self.num_atoms < 2:
+                refuse(self, "num_atoms", "a categorical distribution has at least 2 atoms")
+        if self.distribution is not Distribution.NONE and self.loss is LossType.MSE:
+            refuse(self, "loss", f"distribution: {self.distribution.value} has a loss of its own; leave it out")
+        if self.noisy and self.exploration is Exploration.LADDER:
+            refuse(self, "exploration", "noisy: true explores by itself and has no epsilon; leave one of them out")

@@ -10,8 +10,9 @@ from mlagents_envs.base_env import BehaviorSpec
 from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
 from mlagents_plugin_dqn.policy import QPolicy
-from mlagents_plugin_dqn.settings import DQNSettings
+from mlagents_plugin_dqn.settings import DQNSettings, Exploration
 from mlagents_plugin_shared import schedules
+from mlagents_plugin_shared.buffers import Batch, PrioritizedReplayBuffer, ReplayBuffer
 from mlagents_plugin_shared.trainers import ReplayTrainer
 
 TRAINER_NAME = "dqn"
@@ -25,11 +26,31 @@ class DQNTrainer(ReplayTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.n_step = self.hyperparameters.n_step
+        self.burn_in = self.hyperparameters.burn_in
 
     @staticmethod
     def get_trainer_name() -> str:
         """Name for `trainer_type:` in the YAML."""
         return TRAINER_NAME
+
+    def create_replay(self) -> ReplayBuffer:
+        """Creates the replay, prioritised if the settings say so."""
+        settings = self.hyperparameters
+        if not settings.prioritized_replay:
+            return super().create_replay()
+        return PrioritizedReplayBuffer(settings.buffer_size, alpha=settings.priority_alpha, seed=self.seed)
+
+    def _sample(self) -> Batch:
+        if isinstance(self.update_buffer, PrioritizedReplayBuffer):
+            self.update_buffer.beta = self._beta(self.get_step)
+        return super()._sample()
+
+    @property
+    def _beta(self) -> schedules.Schedule:
+        settings = self.hyperparameters
+        return schedules.linear(
+            settings.priority_initial_beta, settings.priority_final_beta, self.trainer_settings.max_steps
+        )
 
     def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> QPolicy:
         """Creates a policy for a behaviour.
@@ -43,13 +64,20 @@ class DQNTrainer(ReplayTrainer):
                 f"Behavior {self.brain_name} has {action_spec.continuous_size} continuous actions, and dqn chooses "
                 "among discrete ones only: use trainer_type: sac, ppo or a2c."
             )
+        for branch, size in enumerate(action_spec.discrete_branches):
+            if size < 2:
+                raise TrainerConfigError(
+                    f"Behavior {self.brain_name}: action branch {branch} has {size} action, which leaves nothing to "
+                    "choose: remove the branch from the agent's Behavior Parameters."
+                )
         return QPolicy(
-            epsilon=self._exploration_schedule(),
+            explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
+            epsilon=self._epsilon(),
             seed=self.seed,
             behavior_spec=behavior_spec,
             network_settings=self.trainer_settings.network_settings,
             actor_cls=QNetwork,
-            actor_kwargs=self._head_arguments(),
+            actor_kwargs=self._network_arguments(),
         )
 
     def create_optimizer(self) -> DQNOptimizer:
@@ -58,20 +86,19 @@ class DQNTrainer(ReplayTrainer):
             self.policy.behavior_spec.observation_specs,
             self.trainer_settings.network_settings,
             self.policy.behavior_spec.action_spec,
-            **self._head_arguments(),
+            **self._network_arguments(),
         )
         return DQNOptimizer(self.policy, self.trainer_settings, target)
 
-    def _head_arguments(self) -> dict[str, Any]:
-        return {
-            "num_streams": len(self.trainer_settings.reward_signals),
-            "dueling": self.hyperparameters.dueling,
-        }
+    def _network_arguments(self) -> dict[str, Any]:
+        return {"num_streams": len(self.trainer_settings.reward_signals), "settings": self.hyperparameters}
 
-    def _exploration_schedule(self) -> schedules.Schedule:
-        """Epsilon by step; 0 where the user asks for inference or deterministic actions."""
+    def _epsilon(self) -> schedules.Schedule | None:
+        """Epsilon by step; None for the ladder."""
         settings = self.hyperparameters
-        if not self.is_training or self.trainer_settings.network_settings.deterministic:
+        if settings.exploration is Exploration.LADDER:
+            return None
+        if settings.noisy:
             return schedules.constant(0.0)
         if settings.exploration_schedule == ScheduleType.CONSTANT:
             return schedules.constant(settings.exploration_initial_eps)
