@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlagents_player import demonstrations, fidelity, launcher, scenes
+from mlagents_player import demonstrations, fidelity, launcher, scenes, watch
 from mlagents_player.arguments import PlayerArguments, parse_port, player_arguments
 from mlagents_player.client import Connection, Options, play
 from mlagents_player.errors import PlayerError
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     _add_list(commands)
     _add_build(commands)
     _add_play(commands)
+    _add_watch(commands)
     _add_fidelity(commands)
     _add_run(commands)
     return top
@@ -104,6 +105,17 @@ def _add_play(commands: Commands) -> None:
     )
     command.add_argument("--raw-pictures", action="store_true", help="send pictures as floats instead of PNG")
     command.set_defaults(run=_play)
+
+
+def _add_watch(commands: Commands) -> None:
+    command = commands.add_parser(
+        "watch",
+        help="see and measure what an exported model does",
+        description="Let an exported model play a scene without a trainer; print the mean and spread of its return, "
+        "and write or show a film of it.",
+    )
+    watch.add_arguments(command, SCENE_HELP, _count)
+    command.set_defaults(run=watch.run)
 
 
 def _add_fidelity(commands: Commands) -> None:

@@ -7,8 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import Canvas
 from mlagents_player.parameters import EnvironmentParameters
-from mlagents_player.physics import Balls, Floats, axis_rotation, multiply
+from mlagents_player.perspective import draw_ball, draw_box, draw_shadow
+from mlagents_player.physics import HALF_SIDE, Balls, Floats, axis_rotation, matrices, multiply
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation
 
 MAX_TURN = 2.0  # degrees an academy step about each axis
@@ -37,6 +39,7 @@ class Ball3D(Scene):
     areas = 12
     decision_period = 5
     max_step = 5000
+    view = (-5.5, -5, 5.5, 5.5)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -78,6 +81,14 @@ class Ball3D(Scene):
         """A new gravity acts at once; one with a sampler is drawn once, when it arrives."""
         if "gravity" in names:
             self.balls.gravity = self.parameters.get("gravity", self.balls.gravity)
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The platform and its ball in perspective."""
+        turned = matrices(self.rotation[area : area + 1])[0]
+        position, radius = self.balls.position[area], float(self.balls.radius[area])
+        draw_box(canvas, turned, HALF_SIDE)
+        draw_shadow(canvas, turned, HALF_SIDE, position, radius)
+        draw_ball(canvas, position, radius)
 
     def restore(self, agents: Rows, observations: list[NDArray[np.float32]], start: bool) -> None:
         """Take rotation, position and velocity as observed.

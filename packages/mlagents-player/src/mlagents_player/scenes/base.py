@@ -21,6 +21,7 @@ from mlagents_envs.base_env import (
 )
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import Canvas
 from mlagents_player.parameters import EnvironmentParameters
 
 Rows = NDArray[np.intp]
@@ -92,6 +93,8 @@ class Scene:
         max_step: Academy steps after which an episode is interrupted; 0 is never.
         reloads: The scene is loaded anew at an episode's end, as Basic does: the agent comes back with a new
             id one academy step later. Otherwise agents keep their ids for life.
+        view: What a picture shows: least x and z, largest x and z, m.
+        pace: Seconds that a film shows an academy step for.
         rewards: [num_agents] reward since each agent's last decision.
         group_rewards: [num_agents] the same of the group that the agent is in.
         group_ids: [num_agents] number of each agent's group; 0 is none.
@@ -109,6 +112,8 @@ class Scene:
     decision_period: ClassVar[int] = 1
     max_step: ClassVar[int] = 0
     reloads: ClassVar[bool] = False
+    view: ClassVar[tuple[float, float, float, float]] = (-10.0, -10.0, 10.0, 10.0)
+    pace: ClassVar[float] = 0.02
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         """Lay out the arrays; the first `reset` follows before anything is observed.
@@ -182,6 +187,16 @@ class Scene:
                 otherwise it stays as it is.
         """
         raise NotImplementedError
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """Draw one training area from above; only for films of a scene."""
+        raise NotImplementedError
+
+    def picture(self, area: int) -> NDArray[np.uint8]:
+        """[height, width, 3] what one training area looks like."""
+        canvas = Canvas(self.view)
+        self.draw(canvas, area)
+        return canvas.picture()
 
     def add_reward(self, agents: Rows, reward: float | NDArray[np.float32]) -> None:
         """Add to the reward of the current decision (Unity's `AddReward`)."""

@@ -7,10 +7,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import AGENT, FLOOR, GOAL, Canvas
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation
 
 START, SMALL_GOAL, LARGE_GOAL, EXTENT = 10, 7, 17, 20
+FAINT_GOAL = (178, 223, 188)
 MOVES = np.array([0, -1, 1])  # stay, left, right
 
 
@@ -20,6 +22,8 @@ class Basic(Scene):
     description = "walk along a line to the larger of two goals"
     behaviors: ClassVar = {"Basic": BehaviorSpec([vector_observation(EXTENT, "Basic")], ActionSpec(0, (3,)))}
     reloads = True
+    view = (-0.5, -1.5, EXTENT - 0.5, 1.5)
+    pace = 0.25
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -42,6 +46,15 @@ class Basic(Scene):
             arrived = agents[moved == goal]
             self.add_reward(arrived, reward)
             self.end_episode(arrived)
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """A line of places with the two goals."""
+        for place in range(EXTENT):
+            color = {SMALL_GOAL: FAINT_GOAL, LARGE_GOAL: GOAL}.get(place, FLOOR)
+            canvas.box((place, 0), (0.9, 0.9), color)
+        canvas.text((SMALL_GOAL, 0), "0.1", 0.35)
+        canvas.text((LARGE_GOAL, 0), "1", 0.5)
+        canvas.disc((self.position[area], 0), 0.33, AGENT, height=0.3)
 
     def restore(self, agents: Rows, observations: list[NDArray[np.float32]], start: bool) -> None:
         """Read the position off the one-hot vector."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import AGENT, BAD, FAINT, FLOOR, GOAL, WALL, Canvas
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.plane import STEP, forward, right, to_local
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation
@@ -48,6 +49,7 @@ class FoodCollector(Scene):
     agents_per_area = COLLECTORS
     decision_period = 5
     max_step = 5000
+    view = (-51, -51, 51, 51)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -118,6 +120,19 @@ class FoodCollector(Scene):
         length = (LASER_LENGTH * self.laser[shooters])[:, None]
         met = (ahead > 0) & (ahead < length) & (np.abs(aside) < LASER_RADIUS) & (mates != shooters[:, None])
         self.frozen[mates[met]] = FROZEN_TIME
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The field with its food; who is frozen is grey."""
+        canvas.box((0, 0), (2 * FIELD + 2, 2 * FIELD + 2), WALL)
+        canvas.box((0, 0), (2 * FIELD, 2 * FIELD), FLOOR)
+        for place, good in zip(self.food[area], self.good, strict=True):
+            canvas.disc(place, 1.0, GOAL if good else BAD, height=0.8)
+        for agent in area * COLLECTORS + np.arange(COLLECTORS):
+            place = self.position[agent]
+            if self.shoots[agent]:
+                beam = LASER_LENGTH * self.laser[agent] * forward(self.yaw[agent])
+                canvas.line([place, place + beam], (*BAD, 120), width=1.0)
+            canvas.agent(place, self.yaw[agent], FAINT if self.frozen[agent] > 0 else AGENT, half=1.6)
 
     def simulate(self) -> None:
         """Move, and eat what is touched."""

@@ -8,6 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import BAD, GOAL, Canvas
+from mlagents_player.canvas import FLOOR as WHITE
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene
 from mlagents_player.sensors import goal_signal, picture
@@ -38,6 +40,8 @@ class GridWorld(Scene):
     }
     areas = 9
     max_step = 100
+    view = (0, -1.6, 10, 10)
+    pace = 0.25
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -100,6 +104,25 @@ class GridWorld(Scene):
             arrived = agents[content == color]
             self.set_reward(arrived, np.where(self.wanted[arrived] == goal, 1.0, -1.0))
             self.end_episode(arrived)
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The grid, and below it the goal that is asked for."""
+        size = self.size[area]
+        unit = 10 / size
+
+        def middle(x: float, z: float) -> tuple[float, float]:
+            return unit * (x + 0.5), unit * (z + 0.5)
+
+        for x, z in np.ndindex(size, size):
+            canvas.box(middle(x, z), (0.94 * unit, 0.94 * unit), WHITE)
+            self._draw_goal(canvas, middle(x, z), int(self.cells[area, x, z]), unit)
+        canvas.agent(middle(*self.position[area]), 0, half=0.3 * unit)
+        canvas.text((3.6, -0.9), "go to", 0.8)
+        self._draw_goal(canvas, (6, -0.9), (GREEN, RED)[self.wanted[area]], 1.6)
+
+    def _draw_goal(self, canvas: Canvas, middle: tuple[float, float], kind: int, unit: float) -> None:
+        for yaw in {GREEN: (0, 90), RED: (45, 135)}.get(kind, ()):
+            canvas.box(middle, (0.7 * unit, 0.2 * unit), (GOAL, BAD)[kind == RED], yaw)
 
 
 @cache

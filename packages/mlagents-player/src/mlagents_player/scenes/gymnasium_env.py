@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 MAX_SEED = 2**31
+DEFAULT_RATE = 30  # steps that a film shows in a second, where the environment does not say
 
 
 class GymnasiumScene(Scene):
@@ -74,6 +75,17 @@ class GymnasiumScene(Scene):
             self.ended[agent] = terminated or truncated
             self.interrupted[agent] = truncated and not terminated
 
+    def picture(self, area: int) -> NDArray[np.uint8]:
+        """The environment's own picture of one copy.
+
+        Raises:
+            PlayerError: it has none.
+        """
+        shown = self._call("render", self.copies[area].render)
+        if shown is None:
+            raise PlayerError(f"{GYMNASIUM}{self.environment} does not draw itself.")
+        return np.asarray(shown, np.uint8)
+
     def _note(self, agent: int, observation: Any, info: dict[str, Any]) -> None:
         self.observations[agent] = observation
         mask = info.get("action_mask")
@@ -113,6 +125,7 @@ def scene_type(environment: str, drawn: bool = False) -> type[GymnasiumScene]:
         "behaviors": {behavior(environment): BehaviorSpec([sensor.spec for sensor in found], acted.spec)},
         "environment": environment,
         "drawn": drawn,
+        "pace": 1 / (example.metadata.get("render_fps") or DEFAULT_RATE),
         "sensors": found,
         "actuator": acted,
     }

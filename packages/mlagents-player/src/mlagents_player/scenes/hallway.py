@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import FLOOR, GOAL, MOVABLE, Canvas
+from mlagents_player.canvas import WALL as WALL_COLOR
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.plane import AWAY, SOLVER_ITERATIONS, STEP, Bodies, Boxes, collide, forward, overlap
 from mlagents_player.scenes.base import Actions, ActionSpec, Aggregation, BehaviorSpec, Rows, Scene
@@ -45,6 +47,7 @@ class Hallway(Scene):
     areas = 15
     decision_period = 6
     max_step = 3000
+    view = (-25, -10, 25, 10)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -89,6 +92,20 @@ class Hallway(Scene):
         chosen = actions.discrete[:, 0]
         self.agent.yaw[agents] += TURN * TURNS[chosen]
         self.agent.velocity[agents] += RUN_SPEED * AHEAD[chosen, None] * forward(self.agent.yaw[agents])
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The corridor, lying on its side: the agent starts on the left, the goals are on the right."""
+        canvas.box((0, 0), (50, 20), WALL_COLOR)
+        canvas.box((0, 0), (49.5, 19), FLOOR)
+        for goal, letter in zip(self.goals, "OX", strict=True):
+            x, z = goal.position[area]
+            canvas.box((z, -x), (4, 4), GOAL)
+            canvas.text((z, -x), letter, 2.5)
+        x, z = self.symbol.position[area]
+        canvas.box((z, -x), (1, 4), MOVABLE, height=2)
+        canvas.text((z, -x + 3.5), "OX"[self.kind[area]], 2.5, MOVABLE)
+        x, z = self.agent.position[area]
+        canvas.agent((z, -x), self.agent.yaw[area] + 90, half=0.7)
 
     def simulate(self) -> None:
         """Run and collide; touching a goal ends the episode."""

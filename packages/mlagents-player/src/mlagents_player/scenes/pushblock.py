@@ -7,6 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import FLOOR, MOVABLE, Canvas
+from mlagents_player.canvas import GOAL as GOAL_COLOR
+from mlagents_player.canvas import WALL as WALL_COLOR
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.plane import SOLVER_ITERATIONS, STEP, Bodies, Boxes, Floats, collide, forward, right
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene
@@ -49,6 +52,7 @@ class PushBlock(Scene):
     areas = 32
     decision_period = 5
     max_step = 5000
+    view = (-13, -13, 13, 13)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -119,6 +123,14 @@ class PushBlock(Scene):
         arrived = np.flatnonzero(scored)
         self.add_reward(arrived, 5.0)
         self.end_episode(arrived)
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The floor with its goal, the block and the agent."""
+        canvas.box((0, 0), (26, 26), WALL_COLOR)
+        canvas.box((0, 0), (2 * EDGE, 2 * EDGE), FLOOR)
+        canvas.box((0, (GOAL_EDGE - EDGE) / 2), (2 * EDGE, EDGE + GOAL_EDGE), GOAL_COLOR)
+        canvas.box(self.block.position[area], 2 * self.block.half[area], MOVABLE, height=0.75)
+        canvas.agent(self.agent.position[area], self.agent.yaw[area])
 
     def _friction(self, body: Bodies) -> Floats:
         """[num_agents] static while a body rests, dynamic while it moves."""

@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import AGENT, INK, RIVAL, Canvas
+from mlagents_player.canvas import WALL as WALL_COLOR
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.plane import STEP, Boxes, Discs, forward, part_discs, right
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene
@@ -29,6 +31,7 @@ BALL_TAG, OWN_GOAL, OTHER_GOAL, WALL, MATE, OPPONENT = range(6)
 FRONT = RaySensor(tags=6, rays_per_direction=5, max_degrees=60, length=20)
 BACK = RaySensor(tags=6, rays_per_direction=1, max_degrees=45, length=20, facing=180)
 DEPTH = 3
+PITCH, LINE = (178, 223, 188), (235, 251, 238)
 WALLS = Boxes.fixed(
     *((0.0, side * (FIELD[1] + 0.5), 32.0, 1.0) for side in (-1, 1)),
     *((x * (FIELD[0] + 0.5), z * (FIELD[1] + MOUTH) / 2, 1.0, FIELD[1] - MOUTH) for x in (-1, 1) for z in (-1, 1)),
@@ -60,6 +63,7 @@ class SoccerTwos(Scene):
     agents_per_area = PLAYERS
     decision_period = 5
     max_step = 5000
+    view = (-16.5, -8, 16.5, 8)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -141,6 +145,21 @@ class SoccerTwos(Scene):
                 time = self.step_count[agents[0]] / self.max_step
                 self.group_rewards[agents] += np.where(side == SIDE, -1.0, 1 - time)
                 self.end_episode(agents)
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The field with its goals, players in their teams' colours and the ball."""
+        canvas.box((0, 0), 2 * (FIELD + 0.4), WALL_COLOR)
+        canvas.box((0, 0), 2 * FIELD, PITCH)
+        for side, color in ((-1, AGENT), (1, RIVAL)):
+            canvas.box((side * (FIELD[0] + 0.6), 0), (1.2, 2 * MOUTH), (*color, 150))
+        canvas.line([(0, -FIELD[1]), (0, FIELD[1])], LINE)
+        canvas.disc((0, 0), 2.5, LINE)
+        canvas.disc((0, 0), 2.4, PITCH)
+        for player in range(PLAYERS):
+            color = AGENT if SIDE[player] < 0 else RIVAL
+            canvas.agent(self.position[area, player], self.yaw[area, player], color)
+        canvas.disc(self.position[area, BALL], self.radius[area, BALL], INK, height=0.5)
+        canvas.disc(self.position[area, BALL], 0.85 * self.radius[area, BALL], (255, 255, 255))
 
     def _kick(self, kicked: NDArray[np.bool_]) -> None:
         area, player = np.nonzero(kicked)

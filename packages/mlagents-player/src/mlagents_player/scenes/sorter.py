@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import FLOOR, GOAL, MOVABLE, WALL, Canvas
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.plane import STEP, Bodies, forward, right, to_local
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation
@@ -38,6 +39,7 @@ class Sorter(Scene):
     areas = 16
     decision_period = 5
     max_step = 5000
+    view = (-21, -21, 21, 21)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -96,6 +98,17 @@ class Sorter(Scene):
         self.add_reward(rows, np.where(right_one, 1.0, -1.0))
         self.visited[rows] += right_one
         self.end_episode(rows[~right_one | (self.visited[rows] == self.count[rows])])
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The arena with its tiles; those that were visited are green."""
+        canvas.disc((0, 0), FACE + 1.6, WALL)
+        canvas.disc((0, 0), FACE, FLOOR)
+        for tile in range(self.count[area]):
+            angle = self.angle[area, tile]
+            middle = (FACE + 0.76) * forward(angle)
+            canvas.box(middle, (2 * HALF_WIDTH, 1.52), GOAL if tile < self.visited[area] else MOVABLE, angle)
+            canvas.text((FACE - 1.8) * forward(angle), str(self.number[area, tile] + 1), 2.4)
+        canvas.agent(self.agent.position[area], self.agent.yaw[area], half=0.8)
 
     def _stop_at_ring(self) -> None:
         distance = np.hypot(*self.agent.position.T)

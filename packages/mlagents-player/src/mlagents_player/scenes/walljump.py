@@ -8,6 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlagents_player.canvas import AGENT, FAINT, FLOOR, MOVABLE, Canvas
+from mlagents_player.canvas import GOAL as GOAL_COLOR
+from mlagents_player.canvas import WALL as WALL_COLOR
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.plane import (
     SOLVER_ITERATIONS,
@@ -48,6 +51,7 @@ WALL_TAG, GOAL_TAG, BLOCK_TAG = range(3)
 SENSOR = RaySensor(tags=3, rays_per_direction=3, max_degrees=90, length=20)
 UPPER_START, UPPER_RISE = 2.5, 2.5 / 20  # of the rays that look over the block
 DEPTH = 6
+PROFILE = 12.5  # x of the floor as the side view draws it
 
 
 class WallJump(Scene):
@@ -75,6 +79,7 @@ class WallJump(Scene):
     areas = 24
     decision_period = 5
     max_step = 2000
+    view = (-10.5, -14.5, 19.5, 6.5)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -208,6 +213,25 @@ class WallJump(Scene):
         beside = np.zeros(self.num_agents, bool)
         beside[rows[~lifted]] = True
         return beside
+
+    def draw(self, canvas: Canvas, area: int) -> None:
+        """The floor from above, and beside it everything from the side."""
+        canvas.box(GROUND[:2], GROUND[2:], FLOOR)
+        canvas.box(GOAL[:2], GOAL[2:], GOAL_COLOR)
+        wall, block = self.wall_top[area], self.block.position[area]
+        if wall > GROUND_TOP:
+            canvas.box(WALL[:2], WALL[2:], WALL_COLOR, height=wall - GROUND_TOP)
+        canvas.box(block, (3, 3), MOVABLE, height=2)
+        canvas.agent(self.agent.position[area], self.agent.yaw[area])
+        canvas.box((PROFILE - 0.25, GROUND[1]), (0.5, GROUND[3]), FAINT)
+        for z, depth, low, high, color in (
+            (GOAL[1], GOAL[3], GROUND_TOP, GROUND_TOP + 0.3, GOAL_COLOR),
+            (WALL[1], WALL[3], GROUND_TOP, wall, WALL_COLOR),
+            (block[1], 3, *BLOCK_HEIGHTS, MOVABLE),
+            (self.agent.position[area, 1], 1, self.height[area] - HALF, self.height[area] + HALF, AGENT),
+        ):
+            if high > low:
+                canvas.box((PROFILE + (low + high) / 2 - GROUND_TOP, z), (high - low, depth), color)
 
     def _stands(self) -> NDArray[np.bool_]:
         """[n] whether a ray of 1 m from just below the agent's middle hits something to stand on."""

@@ -1,0 +1,107 @@
+"""`mlagents-player watch`: an exported model, or chance, plays a scene; seen as a film, counted as returns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlagents_player import evaluation, film, policy, scenes
+from mlagents_player.errors import PlayerError
+from mlagents_player.evaluation import Evaluation
+from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.recording import Recorder
+from mlagents_player.scenes.base import Scene
+
+RANDOM = "random"
+
+
+def add_arguments(command: argparse.ArgumentParser, scene_help: str, count: Callable[[str], int]) -> None:
+    """The command line of `watch`."""
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="an .onnx file; or a folder, as results/<run-id>, with one for each behaviour; or random, for chance",
+    )
+    command.add_argument("scene", metavar="SCENE", help=scene_help)
+    command.add_argument("--episodes", type=count, default=10, metavar="N", help="how many (default: %(default)s)")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="write a film, .gif or .mp4, or its last picture, .png"
+    )
+    command.add_argument("--window", action="store_true", help="show the film in a window")
+    command.add_argument("--seconds", type=float, default=60.0, help="longest film (default: %(default)s)")
+    command.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    command.add_argument("--seed", type=int, default=0, help="of the scene and of the policy (default: %(default)s)")
+    command.add_argument("--stochastic", action="store_true", help="draw actions; default: the model's best ones")
+    command.add_argument("--record", type=Path, metavar="FILE.demo", help="record a demonstration")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Play, film, record and print.
+
+    Raises:
+        PlayerError: the scene, the model, the film or the recording cannot be had.
+    """
+    if options.output and options.output.suffix not in film.KINDS:
+        raise PlayerError(f"{options.output} is no film; its name ends with {', '.join(film.KINDS)}.")
+    scene_type = scenes.load(options.scene, drawn=bool(options.output or options.window))
+    policies = _policies(options, scene_type)
+    recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
+    scene = _scene(scene_type, options.episodes, options.seed)
+    evaluated = Evaluation(policies, options.episodes, recorder)
+    reel = film.Reel()
+    shown = _film(scene, options, reel)
+    evaluated.run(scene, shown.step if shown else lambda: None)
+    if options.output and shown:
+        reel.save(options.output, shown.seconds)
+    if recorder:
+        recorder.save()
+    _print(options, evaluation.summary(evaluated.finished))
+
+
+def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str, policy.Policy]:
+    if options.model == RANDOM:
+        rng = np.random.default_rng(options.seed)
+        return {name: policy.RandomPolicy(spec.action_spec, rng) for name, spec in scene_type.behaviors.items()}
+    return policy.load(Path(options.model), scene_type.behaviors, options.stochastic, options.seed)
+
+
+def _scene(scene_type: type[Scene], episodes: int, seed: int) -> Scene:
+    """With no more areas than the episodes fill."""
+    areas = min(scene_type.areas, math.ceil(episodes / scene_type.agents_per_area))
+    return scene_type(areas, np.random.default_rng(seed), EnvironmentParameters())
+
+
+def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel) -> film.Film | None:
+    """A film of the first area, if there is to be one."""
+    if not (options.output or options.window):
+        return None
+    made = film.Film(lambda: scene.picture(0), scene.pace, reel.frames.append, options.seconds)
+    if options.window:
+        window = film.Window(f"{options.scene}: {options.model}", made.seconds)
+
+        def show(frame: film.Frame) -> None:
+            reel.frames.append(frame)
+            window.show(frame)
+
+        made.show = show
+    return made
+
+
+def _print(options: argparse.Namespace, behaviors: dict[str, dict[str, Any]]) -> None:
+    if options.json:
+        print(json.dumps({"scene": options.scene, "model": options.model, "behaviors": behaviors}, indent=2))
+        return
+    for name, numbers in behaviors.items():
+        total, decisions = numbers["return"], numbers["decisions"]["mean"]
+        print(
+            f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
+            f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
+        )
+    if options.output:
+        print(f"{options.output}")

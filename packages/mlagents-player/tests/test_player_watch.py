@@ -1,0 +1,154 @@
+"""`mlagents-player watch`: returns, films and their errors."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlagents_player import Actions, cli, scenes
+from mlagents_player.academy import AgentInfos
+from mlagents_player.evaluation import Evaluation, summary
+from mlagents_player.film import Film
+from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.scenes.ball3d import Ball3D
+from mlagents_player.scenes.basic import Basic
+from player_testing import continuous, discrete
+
+
+class Fixed:
+    """A policy that always does the same."""
+
+    def __init__(self, act: Callable[[AgentInfos], Actions]) -> None:
+        self.act = act
+
+    def forget(self, ids: np.ndarray) -> None:
+        pass
+
+
+def test_returns_are_what_the_trainer_counts() -> None:
+    """Seven moves right are 0.93; the reward before an episode's first decision is nobody's."""
+    evaluated = Evaluation({"Basic": Fixed(discrete(2))}, wanted=3)
+    evaluated.run(Basic(1, np.random.default_rng(0), EnvironmentParameters()), lambda: None)
+    numbers = summary(evaluated.finished)["Basic"]
+    assert numbers["episodes"] == 3
+    assert numbers["return"] == {"mean": 0.93, "std": 0, "min": 0.93, "max": 0.93}
+    assert numbers["decisions"]["mean"] == 7
+
+
+def test_episodes_count_in_the_order_of_their_beginning() -> None:
+    """With twelve platforms and twelve episodes each counts once, however early others fall again."""
+    evaluated = Evaluation({"3DBall": Fixed(continuous(0.0, 0.0))}, wanted=12)
+    evaluated.run(Ball3D(12, np.random.default_rng(0), EnvironmentParameters()), lambda: None)
+    lengths = [episode.decisions for episode in evaluated.finished]
+    assert len(lengths) == 12
+    assert max(lengths) > min(lengths)
+    assert evaluated._begun > 12
+
+
+@pytest.mark.parametrize("name", [*scenes.names(), "gym:CartPole-v1"])
+def test_every_scene_draws_itself(name: str) -> None:
+    """A picture with even sides, many colours, and another one after some steps."""
+    scene = scenes.load(name, drawn=True)(2, np.random.default_rng(0), EnvironmentParameters())
+    scene.reset(np.arange(scene.num_agents))
+    first, other = scene.picture(0), scene.picture(1)
+    assert first.dtype == np.uint8
+    assert first.ndim == 3
+    assert len(np.unique(first.reshape(-1, 3), axis=0)) > 3
+    assert first.shape == other.shape
+    assert name.startswith("gym:") or all(side % 2 == 0 for side in first.shape[:2])
+    assert name == "Basic" or not np.array_equal(first, other)
+
+
+def test_watch_writes_a_gif_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Frames at the scene's pace, four a second for Basic, and the numbers as JSON alone."""
+    file = tmp_path / "films" / "basic.gif"
+    assert cli.main(["watch", "random", "Basic", "--episodes", "2", "--output", str(file), "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["behaviors"]["Basic"]["episodes"] == 2
+    with Image.open(file) as film:
+        assert film.n_frames > 10
+        assert film.info["duration"] % 250 == 0  # equal frames are joined
+
+
+@pytest.mark.parametrize(("ending", "magic"), [(".mp4", b"ftyp"), (".png", b"PNG")])
+def test_watch_writes_an_mp4_or_a_picture(ending: str, magic: bytes, tmp_path: Path) -> None:
+    """The same with the other endings."""
+    file = tmp_path / f"basic{ending}"
+    assert cli.main(["watch", "random", "Basic", "--episodes", "1", "--output", str(file)]) == 0
+    assert magic in file.read_bytes()[:8]
+
+
+def test_watch_records_what_it_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An evaluated policy becomes a demonstration, and the numbers one line of text."""
+    file = tmp_path / "basic.demo"
+    assert cli.main(["watch", "random", "Basic", "--episodes", "3", "--record", str(file)]) == 0
+    assert "Basic: return " in capsys.readouterr().out
+    assert cli.main(["fidelity", "Basic", "--demo", str(file)]) == 0
+    assert "exact" in capsys.readouterr().out
+
+
+def test_watch_is_reproduced_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same seed gives the same numbers, another one others."""
+    printed = []
+    for seed in ("1", "1", "2"):
+        cli.main(["watch", "random", "3DBall", "--episodes", "3", "--seed", seed, "--json"])
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != printed[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["random", "Basic", "--output", "film.avi"], "is no film; its name ends with .gif, .mp4, .png"),
+        (["none.onnx", "Basic"], "There is no model none.onnx for behaviour Basic"),
+        (["random", "Bsic"], "Did you mean Basic?"),
+        (["random", "gym:Blackjack-v2"], "cannot be made"),
+    ],
+)
+def test_watch_says_what_is_wrong(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and code 1."""
+    assert cli.main(["watch", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("onnxruntime", ["some.onnx", "Basic"]), ("imageio_ffmpeg", ["random", "Basic", "--output", "a.mp4"])],
+)
+def test_watch_without_the_extra(
+    module: str,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where a library is missing the line to install it is given."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.onnx").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, module, None)
+    assert cli.main(["watch", *arguments, "--episodes", "1"]) == 1
+    assert "pip install 'mlagents-player[watch]'" in capsys.readouterr().err
+
+
+def test_watch_without_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """No window can be opened: what to do instead."""
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    assert cli.main(["watch", "random", "Basic", "--window"]) == 1
+    assert "No window can be opened" in capsys.readouterr().err
+
+
+def test_film_takes_25_pictures_a_second_at_most() -> None:
+    """Every second step of 0.02 s, every step of 0.25 s, and none after the longest time."""
+    for pace, every in ((0.02, 2), (0.25, 1)):
+        taken: list[np.ndarray] = []
+        film = Film(lambda: np.zeros((2, 2, 3), np.uint8), pace, taken.append, longest=10 * pace)
+        for _ in range(30):
+            film.step()
+        assert film.seconds == every * pace
+        assert len(taken) == len(range(0, 11, every))
