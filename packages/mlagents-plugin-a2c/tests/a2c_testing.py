@@ -61,6 +61,8 @@ def segment(a2c: A2CTrainer, length: int, *, seed: int = 0, terminated: bool = F
         BufferKey.DONE: np.zeros(length, bool),
         BufferKey.CONTINUOUS_ACTION: rng.normal(size=(length, spec.continuous_size)).astype(np.float32),
         BufferKey.DISCRETE_ACTION: np.array(actions, np.int32).reshape(-1, length).T,
+        BufferKey.CONTINUOUS_LOG_PROBS: np.full((length, spec.continuous_size), -1.0, np.float32),
+        BufferKey.DISCRETE_LOG_PROBS: np.full((length, spec.discrete_size), -1.0, np.float32),
         BufferKey.ACTION_MASK: np.ones((length, sum(spec.discrete_branches)), np.uint8),
         BufferKey.ENVIRONMENT_REWARDS: rng.normal(size=length).astype(np.float32),
         BufferKey.GROUP_REWARD: np.zeros(length, np.float32),
@@ -71,14 +73,15 @@ def segment(a2c: A2CTrainer, length: int, *, seed: int = 0, terminated: bool = F
     return Segment(agent_id, [rng.normal(size=(length + 1, 4)).astype(np.float32)], columns, terminated, False)
 
 
-def fill(a2c: A2CTrainer) -> None:
+def fill(a2c: A2CTrainer, *, reward_scale: float = 1.0) -> None:
     """A rollout of 44 steps in segments of 7, 16, 10 and 11 steps of two agents."""
     for i, (length, terminated) in enumerate([(7, True), (16, False), (10, True), (11, False)]):
         piece = segment(a2c, length, seed=i, terminated=terminated, agent_id=str(i % 2))
+        piece.columns[BufferKey.ENVIRONMENT_REWARDS] *= reward_scale
         a2c._store(piece, a2c._evaluate_rewards(piece.batch()))
 
 
 def batch(a2c: A2CTrainer):
     """The rollout as the optimizer gets it."""
     a2c._add_advantages(a2c.update_buffer)
-    return a2c._padded_batch()
+    return a2c.update_buffer.sequences()

@@ -7,21 +7,25 @@ import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 
+from a2c_tasks import Crowd, Picture
 from mlagents_plugin_shared.testing import Corridor, Duel, Match, Recall, Target, ToyEnv, train
 
 MEMORY = {"memory_size": 16, "sequence_length": 4}
 SELF_PLAY = {"save_steps": 200, "swap_steps": 100, "team_change": 1000}
+SWITCHES: list[dict[str, Any]] = [
+    {"normalize_returns": True, "value_loss": "huber", "orthogonal_init": True, "conditional_sigma": True},
+    {"normalize_advantage": True, "tanh_squash": True, "shared_critic": True, "optimizer": "adam"},
+]
 
 
-def config(max_steps: int, *, memory: Any = None, learning_rate: float = 3e-3, **settings: Any) -> dict:
+def config(max_steps: int, *, memory: Any = None, **hyperparameters: Any) -> dict:
     """Settings that solve the toy tasks."""
     return {
         "trainer_type": "a2c",
         "max_steps": max_steps,
         "time_horizon": 8,
-        "hyperparameters": {"learning_rate": learning_rate, "buffer_size": 64},
+        "hyperparameters": {"learning_rate": 3e-3, "buffer_size": 64, **hyperparameters},
         "network_settings": {"hidden_units": 32, "num_layers": 1, "memory": memory},
-        **settings,
     }
 
 
@@ -33,24 +37,52 @@ def final_return(env: ToyEnv) -> float:
 @pytest.mark.parametrize(
     ("env", "max_steps", "enough"),
     [
-        (Corridor(), 6000, 0.6),  # discrete; best 0.8
-        (Corridor(masked=True), 6000, 0.6),
-        (Target(), 8000, 0.8),  # continuous; best 1, and the policy's noise costs some
-        (Match(continuous=True), 12000, 0.75),  # hybrid
+        (Corridor(8), 6000, 0.6),  # discrete; best 0.8
+        (Corridor(8, masked=True), 6000, 0.6),
+        (Target(16), 10000, 0.8),  # continuous; best 1, and the policy's noise costs some
+        (Match(16), 12000, 0.9),  # three branches
+        (Match(16, continuous=True), 16000, 0.75),  # hybrid
     ],
 )
 def test_a2c_solves_every_action_type(tmp_path: Path, env: ToyEnv, max_steps: int, enough: float) -> None:
-    """Discrete, masked, continuous and hybrid actions."""
+    """Discrete, masked, continuous, multi-branch and hybrid actions."""
     train(env, config(max_steps), tmp_path)
     assert final_return(env) >= enough
     assert env.illegal_actions == 0
 
 
-@pytest.mark.parametrize(("env", "enough"), [(Corridor(), 0.6), (Target(), 0.8), (Match(continuous=True), 0.75)])
+@pytest.mark.parametrize(
+    ("env", "enough"), [(Corridor(16), 0.6), (Target(16), 0.8), (Match(16), 0.9), (Match(16, continuous=True), 0.75)]
+)
 def test_a2c_without_learning_fails(tmp_path: Path, env: ToyEnv, enough: float) -> None:
     """The control: learning rate 0 (next to it; 0 is refused) does not reach the bounds above."""
     train(env, config(2000, learning_rate=1e-12), tmp_path)
     assert final_return(env) < enough
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(("task", "max_steps"), [(Picture, 4000), (Crowd, 6000)])
+def test_a2c_sees(tmp_path: Path, task: type[ToyEnv], max_steps: int, hidden: bool) -> None:
+    """Pictures and entities of any number: nearly always right, and chance where there is nothing to see."""
+    env = task(num_agents=16, hidden=hidden)
+    train(env, config(max_steps), tmp_path)
+    assert (final_return(env) >= 0.8) == (not hidden)
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda switches: "-".join(switches))
+def test_a2c_learns_with_every_switch(tmp_path: Path, switches: dict) -> None:
+    """What can be switched on, in two halves, reaches the bound of the defaults."""
+    env = Match(16, continuous=True)
+    train(env, config(16000, **switches), tmp_path)
+    assert final_return(env) >= 0.75
+
+
+def test_a2c_corrects_what_older_policies_did(tmp_path: Path) -> None:
+    """In a thread, with segments far longer than a rollout, V-trace still solves the corridor."""
+    env = Corridor()
+    settings = config(8000, off_policy_correction="vtrace", buffer_size=32)
+    train(env, {**settings, "time_horizon": 64, "threaded": True}, tmp_path)
+    assert final_return(env) >= 0.6
 
 
 @pytest.mark.parametrize(("memory", "low", "high"), [(MEMORY, 0.7, 1.0), (None, -1.0, 0.5)])
@@ -63,17 +95,27 @@ def test_a2c_remembers_with_memory_only(tmp_path: Path, memory: Any, low: float,
 
 def test_a2c_plays_itself(tmp_path: Path) -> None:
     """Through ML-Agents' ghost trainer the policy learns to call the winning number nearly always."""
-    trainer = train(Duel(), config(4000, self_play=SELF_PLAY), tmp_path)
+    assert share_of_winning_calls(train(Duel(), {**config(4000), "self_play": SELF_PLAY}, tmp_path)) > 0.8
+
+
+def test_a2c_playing_itself_without_learning_fails(tmp_path: Path) -> None:
+    """The control: with a learning rate next to 0 it calls anything."""
+    settings = {**config(1000, learning_rate=1e-12), "self_play": SELF_PLAY}
+    assert share_of_winning_calls(train(Duel(), settings, tmp_path)) < 0.8
+
+
+def share_of_winning_calls(trainer: Any) -> float:
+    """How often the policy of team 0 calls 2."""
     duel = Duel(num_agents=200)
     duel.reset()
     actions = trainer.policies["Toy?team=0"].get_action(duel.get_steps("Toy?team=0")[0]).env_action.discrete
-    assert (actions == 2).mean() > 0.8
+    return float((actions == 2).mean())
 
 
 @pytest.mark.parametrize("threaded", [False, True])
 def test_a2c_resumes(tmp_path: Path, threaded: bool) -> None:
     """The step goes on where it was, and a model has been exported."""
-    settings = config(1000, threaded=threaded)
+    settings = {**config(1000), "threaded": threaded}
     first = train(Corridor(), settings, tmp_path)
     assert (tmp_path / "Toy.onnx").exists()
     settings["max_steps"] = 1500
@@ -82,7 +124,7 @@ def test_a2c_resumes(tmp_path: Path, threaded: bool) -> None:
 
 def test_a2c_infers_without_learning(tmp_path: Path) -> None:
     """The weights stay, and no checkpoint is written."""
-    settings = config(500, checkpoint_interval=100)
+    settings = {**config(500), "checkpoint_interval": 100}
     first = train(Corridor(), settings, tmp_path)
     files = sorted(tmp_path.rglob("*.pt"))
     second = train(Corridor(max_steps=100), settings, tmp_path, resume=True, inference=True)
@@ -99,7 +141,7 @@ def test_a2c_trains_with_intrinsic_rewards(tmp_path: Path, memory: Any) -> None:
         "curiosity": {"gamma": 0.9, "strength": 0.01},
         "rnd": {"gamma": 0.8, "strength": 0.01},
     }
-    trainer = train(Corridor(), config(300, memory=memory, reward_signals=signals), tmp_path)
+    trainer = train(Corridor(), {**config(300, memory=memory), "reward_signals": signals}, tmp_path)
     assert list(trainer.optimizer.streams) == ["extrinsic", "curiosity", "rnd"]
     assert all(torch.isfinite(parameter).all() for parameter in trainer.policy.actor.parameters())
     assert trainer.optimizer.reward_signals["curiosity"]._has_updated_once

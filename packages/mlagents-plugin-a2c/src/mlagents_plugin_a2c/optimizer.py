@@ -1,55 +1,42 @@
 """The learner of A2C: one synchronous policy-gradient step a rollout."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from mlagents.torch_utils import default_device, torch
-from mlagents.trainers.buffer import AgentBuffer, BufferKey, RewardSignalUtil
+from mlagents.trainers.buffer import AgentBuffer, BufferKey
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import TrainerSettings
-from mlagents.trainers.torch_entities.agent_action import AgentAction
 from mlagents.trainers.torch_entities.networks import NetworkBody, ValueNetwork
 from mlagents.trainers.torch_entities.utils import ModelUtils
-from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.timers import timed
 
-from mlagents_plugin_a2c.settings import A2CSettings, OptimizerType
-from mlagents_plugin_shared.buffers import Batch, RolloutBuffer
+from mlagents_plugin_a2c.initialization import initialize_critic
+from mlagents_plugin_a2c.popart import PopArt
+from mlagents_plugin_a2c.rmsprop import RMSpropTF
+from mlagents_plugin_a2c.rollout import Rollout, Steps
+from mlagents_plugin_a2c.settings import A2CSettings, OptimizerType, ValueLoss
+from mlagents_plugin_a2c.values import feedforward_values, recurrent_values
+from mlagents_plugin_shared.buffers import RolloutBuffer
 from mlagents_plugin_shared.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
 from mlagents_plugin_shared.optimizers import PluginOptimizer
 
-StreamValues = dict[str, np.ndarray]
+# Ratio of probabilities beyond which a step counts as one of an older policy; below are rounding errors.
+STALE = 1e-3
 
 
-class Rollout(NamedTuple):
-    """Tensors of a rollout, or of a part of it: B steps in sequences of length L, padded where `mask` is 0."""
+class Losses(NamedTuple):
+    """Terms of the loss, and what is only reported; of a part of the rollout they are shares of the whole."""
 
-    observations: list[torch.Tensor]
-    actions: torch.Tensor  # [B, C + D] continuous, then discrete
-    action_masks: torch.Tensor  # [B, A]
-    memories: torch.Tensor | None  # [1, B / L, M] of the actor at the start of each sequence
-    critic_memories: torch.Tensor | None  # the same of the critic
-    advantage: torch.Tensor  # [B]
-    returns: torch.Tensor  # [B, S] of each reward stream
-    mask: torch.Tensor  # [B]
-
-    def part(self, start: int, stop: int, length: int) -> "Rollout":
-        """The sequences from `start` up to `stop`."""
-
-        def cut(field: Any) -> Any:
-            return field[start * length : stop * length]
-
-        return Rollout(
-            [cut(observation) for observation in self.observations],
-            *(cut(field) for field in (self.actions, self.action_masks)),
-            *(field if field is None else field[:, start:stop] for field in (self.memories, self.critic_memories)),
-            *(cut(field) for field in (self.advantage, self.returns, self.mask)),
-        )
+    policy: torch.Tensor
+    value: torch.Tensor
+    entropy: torch.Tensor
+    staleness: torch.Tensor
+    stale_steps: torch.Tensor
 
 
 class A2COptimizer(PluginOptimizer):
-    """Advantage actor-critic, after Mnih et al. (2016), in its synchronous form.
+    """Advantage actor-critic, after Mnih et al. (2016), https://arxiv.org/abs/1602.01783, in its synchronous form.
 
     Args:
         policy: policy that acts and learns.
@@ -65,16 +52,24 @@ class A2COptimizer(PluginOptimizer):
         self.parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         self.optimizer = self._create_optimizer()
         self.beta = self.schedule(self.hyperparameters.beta_schedule, self.hyperparameters.beta, 1e-5)
+        self.popart = PopArt(self._critic.value_heads.value_heads).to(default_device())
 
     def _create_critic(self) -> ValueNetwork:
         specs = self.policy.behavior_spec.observation_specs
-        return ValueNetwork(self.streams, specs, self.trainer_settings.network_settings).to(default_device())
+        critic = ValueNetwork(self.streams, specs, self.trainer_settings.network_settings)
+        if self.hyperparameters.orthogonal_init:
+            initialize_critic(critic)
+        return critic.to(default_device())
 
     def _create_optimizer(self) -> torch.optim.Optimizer:
         learning_rate = self.hyperparameters.learning_rate
-        if self.hyperparameters.optimizer == OptimizerType.ADAM:
-            return torch.optim.Adam(self.parameters, lr=learning_rate)
-        return torch.optim.RMSprop(self.parameters, lr=learning_rate, alpha=0.99, eps=1e-5)
+        match self.hyperparameters.optimizer:
+            case OptimizerType.ADAM:
+                return torch.optim.Adam(self.parameters, lr=learning_rate, foreach=True)
+            case OptimizerType.RMSPROP_TF:
+                return RMSpropTF(self.parameters, lr=learning_rate)
+            case _:
+                return torch.optim.RMSprop(self.parameters, lr=learning_rate, alpha=0.99, eps=1e-5, foreach=True)
 
     @property
     def critic(self) -> Any:
@@ -101,84 +96,83 @@ class A2COptimizer(PluginOptimizer):
         """
         step = self.policy.get_current_step()
         beta = self.beta(step)
-        rollout = self._tensors(batch)
+        rollout = Rollout.from_batch(batch, self.policy, self.streams)
+        mask = rollout.steps.mask
 
-        # 1. advantages of comparable size, whatever the scale of the rewards
+        # 1. returns and advantages of comparable size, whatever the scale of the rewards
+        if self.hyperparameters.normalize_returns:
+            self.popart.update(rollout.returns, mask)
+            rollout = rollout._replace(
+                returns=self.popart.normalize(rollout.returns), advantage=rollout.advantage / self.popart.sigma.mean()
+            )
         if self.hyperparameters.normalize_advantage:
-            rollout = rollout._replace(advantage=normalize(rollout.advantage, rollout.mask))
+            rollout = rollout._replace(advantage=normalize(rollout.advantage, mask))
 
         # 2. gradient of  L = L_policy + c_v L_value + β L_entropy,  summed over parts of the rollout
-        losses = np.zeros(3)
-        for part in self._parts(rollout, num_sequences):
-            policy, value, entropy = self._losses(part, total=rollout.mask.sum().item())
-            (policy + self.hyperparameters.value_coefficient * value + beta * entropy).backward()
-            losses += [policy.item(), value.item(), entropy.item()]
+        total = torch.zeros(len(Losses._fields))
+        for part in rollout.parts(self.hyperparameters.batch_size, self.policy.sequence_length):
+            losses = self._losses(part, total=mask.sum().item())
+            (losses.policy + self.hyperparameters.value_coefficient * losses.value + beta * losses.entropy).backward()
+            total += torch.stack(losses).detach()
 
         # 3. one step for all of it
         grad_norm = self.step_optimizer(self.parameters, self.hyperparameters.max_grad_norm)
 
+        policy_loss, value_loss_, _, staleness, stale_steps = total.tolist()
         return {
-            "Losses/Policy Loss": abs(losses[0]),  # the size, as ML-Agents' PPO reports it
-            "Losses/Value Loss": losses[1],
+            "Losses/Policy Loss": abs(policy_loss),  # the size, as ML-Agents' PPO reports it
+            "Losses/Value Loss": value_loss_,
             "Policy/Gradient Norm": grad_norm,
+            "Policy/Staleness": staleness,
+            "Policy/Stale Steps": stale_steps,
             "Policy/Beta": beta,
             "Policy/Learning Rate": self.learning_rate(step),
         }
 
-    def _losses(self, part: Rollout, total: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Policy, value and entropy loss of a part, as shares of the means over all `total` real steps."""
-        length = self.policy.sequence_length
-        stats = self.policy.actor.get_stats(
-            part.observations,
-            self._agent_action(part.actions),
-            masks=part.action_masks,
-            memories=part.memories,
-            sequence_length=length,
-        )
-        values, _ = self.critic.critic_pass(part.observations, part.critic_memories, sequence_length=length)
+    def _losses(self, part: Rollout, total: float) -> Losses:
+        """Losses of a part, as shares of the means over all `total` real steps."""
+        mask = part.steps.mask
+        log_probs, entropy = self._evaluate(part.steps)
+        values, _ = self._critic_outputs(part.steps.observations, part.critic_memories, self.policy.sequence_length)
+        delta = 1.0 if self.hyperparameters.value_loss == ValueLoss.HUBER else None
         value_losses = [
-            value_loss(values[name], part.returns[:, i], part.mask, total=total) for i, name in enumerate(self.streams)
+            value_loss(v, g, mask, delta=delta, total=total)
+            for v, g in zip(values.unbind(dim=1), part.returns.unbind(dim=1), strict=True)
         ]
-        return (
-            policy_gradient_loss(stats["log_probs"].flatten(), part.advantage, part.mask, total=total),
+        with torch.no_grad():
+            change = (log_probs - part.steps.log_probs).sum(dim=1).abs()
+        return Losses(
+            policy_gradient_loss(log_probs, part.advantage, mask, total=total),
             torch.stack(value_losses).mean(),
-            entropy_loss(stats["entropy"], part.mask, total=total),
+            entropy_loss(entropy, mask, total=total),
+            masked_mean(change, mask, total=total),
+            masked_mean((change > STALE).float(), mask, total=total),
         )
 
-    def _parts(self, rollout: Rollout, num_sequences: int) -> Iterator[Rollout]:
-        """Parts of about `batch_size` steps, of whole sequences."""
-        length = self.policy.sequence_length
-        size = max(self.hyperparameters.batch_size // length, 1)
-        for start in range(0, num_sequences, size):
-            yield rollout.part(start, start + size, length)
-
-    def _tensors(self, batch: AgentBuffer) -> Rollout:
-        columns = (BufferKey.CONTINUOUS_ACTION, BufferKey.DISCRETE_ACTION)
-        returns = [ModelUtils.list_to_tensor(batch[RewardSignalUtil.returns_key(name)]) for name in self.streams]
-        num_sensors = len(self.policy.behavior_spec.observation_specs)
-        return Rollout(
-            observations=[ModelUtils.list_to_tensor(o) for o in ObsUtil.from_buffer(batch, num_sensors)],
-            actions=torch.cat([ModelUtils.list_to_tensor(batch[key]) for key in columns], dim=1),
-            action_masks=ModelUtils.list_to_tensor(batch[BufferKey.ACTION_MASK]),
-            memories=self._memories(batch[BufferKey.MEMORY]),
-            critic_memories=self._memories(batch[BufferKey.CRITIC_MEMORY]),
-            advantage=ModelUtils.list_to_tensor(batch[BufferKey.ADVANTAGES]),
-            returns=torch.stack(returns, dim=1),
-            mask=ModelUtils.list_to_tensor(batch[BufferKey.MASKS]),
+    def _evaluate(self, steps: Steps) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, C + D] log-probabilities of the actions under the policy as it is, and its [B] entropy."""
+        stats = self.policy.actor.get_stats(
+            steps.observations,
+            steps.agent_action(self.policy.behavior_spec.action_spec.continuous_size),
+            masks=steps.action_masks,
+            memories=steps.memories,
+            sequence_length=self.policy.sequence_length,
         )
+        return stats["log_probs"].flatten(), stats["entropy"]
 
-    def _memories(self, memories: np.ndarray) -> torch.Tensor | None:
-        """[1, sequences, M] memory at the start of each sequence; None without memory."""
-        if not self.policy.use_recurrent:
-            return None
-        return ModelUtils.list_to_tensor(memories[:: self.policy.sequence_length]).unsqueeze(0)
+    def _critic_outputs(
+        self, observations: list[torch.Tensor], memories: torch.Tensor | None, length: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, S] outputs of the value heads, in units of PopArt, and the critic's memories."""
+        outputs, memories = self._critic.critic_pass(observations, memories, sequence_length=length)
+        return torch.stack([outputs[name] for name in self.streams], dim=1), memories
 
-    def _agent_action(self, actions: torch.Tensor) -> AgentAction:
-        """[B, C + D] → ML-Agents' form."""
-        size = self.policy.behavior_spec.action_spec.continuous_size
-        return AgentAction(actions[:, :size], list(actions[:, size:].long().unbind(dim=1)))
+    def _critic_values(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, S] values, and the critic's memories."""
+        outputs, memories = self._critic_outputs(*arguments)
+        return self.popart.denormalize(outputs), memories
 
-    def rollout_values(self, rollout: RolloutBuffer) -> tuple[StreamValues, StreamValues]:
+    def rollout_values(self, rollout: RolloutBuffer) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Values of a rollout's states, and of the state after each segment.
 
         Args:
@@ -188,39 +182,35 @@ class A2COptimizer(PluginOptimizer):
             [N] and [K] values by reward stream; terminal states have a value too, which their discount of 0 hides.
         """
         if self.policy.use_recurrent:
-            return self._recurrent_values(rollout)
-        return self._values(rollout.observations()), self._values(rollout.last_observations())
+            found = recurrent_values(self._critic_values, rollout, self.critic_memory_dict, self._critic.memory_size)
+            rollout[BufferKey.CRITIC_MEMORY] = found.memories
+        else:
+            found = feedforward_values(self._critic_values, rollout, self.hyperparameters.batch_size)
+        return self._by_stream(found.values), self._by_stream(found.last_values)
+
+    def _by_stream(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(self.streams, values.T, strict=True))
 
     @torch.no_grad()
-    def _values(self, observations: list[np.ndarray]) -> StreamValues:
-        values, _ = self.critic.critic_pass([ModelUtils.list_to_tensor(o) for o in observations])
-        return {name: ModelUtils.to_numpy(value) for name, value in values.items()}
+    def importance_ratio(self, rollout: RolloutBuffer) -> np.ndarray:
+        """How much more likely the policy as it is takes each action than the one that took it.
 
-    def _recurrent_values(self, rollout: RolloutBuffer) -> tuple[StreamValues, StreamValues]:
-        """One segment after the other: each starts from the critic's memory at the end of the agent's last one."""
-        segments = [self._segment_values(rollout, k) for k in range(len(rollout.lengths))]
-        values, last_values, memories = zip(*segments, strict=True)
-        rollout[BufferKey.CRITIC_MEMORY] = np.concatenate(memories)
-        return (
-            {name: np.concatenate([value[name] for value in values]) for name in self.streams},
-            {name: np.concatenate([value[name] for value in last_values]) for name in self.streams},
-        )
+        ρ = π(a | s) / μ(a | s),   the product over all branches and numbers of an action
 
-    def _segment_values(self, rollout: RolloutBuffer, k: int) -> tuple[StreamValues, StreamValues, np.ndarray]:
-        """Values of a segment's T states, [1] of the state after it, and the critic's memory before each step."""
-        stop = int(np.sum(rollout.lengths[: k + 1]))
-        start = stop - int(rollout.lengths[k])
-        batch = Batch({ObsUtil.get_name_at(i): o[start:stop] for i, o in enumerate(rollout.observations())})
-        next_obs = [observation[k] for observation in rollout.last_observations()]
-        agent_id = rollout.agent_ids[k]
-        values, last_values, memories = self.get_trajectory_value_estimates(batch, next_obs, False, agent_id)
-        if rollout.terminated[k] or rollout.interrupted[k]:
-            del self.critic_memory_dict[agent_id]
-        return values, last_values, np.asarray(memories, dtype=np.float32)
+        Args:
+            rollout: N steps.
+
+        Returns:
+            [N] ratios.
+        """
+        steps = Steps.from_batch(rollout.sequences(), self.policy)
+        log_probs, _ = self._evaluate(steps)
+        ratio = (log_probs - steps.log_probs).sum(dim=1).exp()
+        return ModelUtils.to_numpy(ratio[steps.mask.bool()])
 
     def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy."""
-        return {**super().get_modules(), "Optimizer:critic": self._critic}
+        return {**super().get_modules(), "Optimizer:critic": self._critic, "Optimizer:popart": self.popart}
 
 
 def normalize(advantage: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

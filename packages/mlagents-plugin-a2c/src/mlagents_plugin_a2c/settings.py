@@ -14,7 +14,22 @@ class OptimizerType(Enum):
     """Gradient method."""
 
     RMSPROP = "rmsprop"
+    RMSPROP_TF = "rmsprop_tf"
     ADAM = "adam"
+
+
+class ValueLoss(Enum):
+    """What the critic's error costs."""
+
+    MSE = "mse"
+    HUBER = "huber"
+
+
+class OffPolicyCorrection(Enum):
+    """What is done about steps of an older policy."""
+
+    NONE = "none"
+    VTRACE = "vtrace"
 
 
 @attr.s(auto_attribs=True)
@@ -22,7 +37,8 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Hyperparameters of A2C.
 
     `learning_rate`, `learning_rate_schedule`, `beta`, `beta_schedule`, `lambd` and `shared_critic` mean what they
-    mean in ML-Agents' PPO.
+    mean in ML-Agents' PPO. Defaults without a source of their own are those of OpenAI Baselines' A2C, which
+    Stable-Baselines3 and Tianshou kept.
     """
 
     buffer_size: int = 1024
@@ -37,10 +53,10 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Always 1; accepted because Unity's example file has it."""
 
     optimizer: OptimizerType = OptimizerType.RMSPROP
-    """rmsprop (smoothing 0.99, epsilon 1e-5) as in the paper's code, or adam."""
+    """rmsprop (smoothing 0.99, epsilon 1e-5); rmsprop_tf, with epsilon inside the root, if that is unstable; adam."""
 
     beta: float = attr.ib(default=0.0, validator=not_negative)
-    """Weight of the entropy bonus; more keeps the policy random for longer."""
+    """Weight of the entropy bonus; more keeps the policy random for longer. Default: Stable-Baselines3."""
 
     beta_schedule: ScheduleType = attr.ib(
         default=attr.Factory(lambda self: self.learning_rate_schedule, takes_self=True)
@@ -48,10 +64,13 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """linear: beta falls to 1e-5 at max_steps; default: as learning_rate_schedule."""
 
     lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0))
-    """λ of GAE; low trusts the critic, high trusts the rewards."""
+    """λ of GAE; low trusts the critic, high trusts the rewards. Default: Tianshou's ablation over 800 agents."""
 
     value_coefficient: float = attr.ib(default=0.5, validator=not_negative)
     """Weight of the value loss."""
+
+    value_loss: ValueLoss = ValueLoss.MSE
+    """mse, or huber: errors beyond 1 count linearly, so that rare large rewards do not rule the critic."""
 
     max_grad_norm: float = attr.ib(default=0.5, validator=not_negative)
     """Bound of the gradient's norm; 0 does not clip."""
@@ -59,8 +78,23 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     normalize_advantage: bool = False
     """Advantages of a rollout to mean 0 and deviation 1; once a policy is good, that blows up what is only noise."""
 
+    normalize_returns: bool = False
+    """Values in units of the returns' deviation (PopArt), for rewards that are far from 1 or change their scale."""
+
+    off_policy_correction: OffPolicyCorrection = OffPolicyCorrection.NONE
+    """vtrace corrects for steps of an older policy: `threaded: true`, a time_horizon longer than a rollout."""
+
     shared_critic: bool = False
     """One network body for policy and value."""
+
+    orthogonal_init: bool = False
+    """Orthogonal weights, and a last policy layer near 0 (Andrychowicz et al., 2021) instead of ML-Agents' own."""
+
+    tanh_squash: bool = False
+    """Continuous actions squashed by tanh instead of clipped at 3 deviations of the first policy."""
+
+    conditional_sigma: bool = False
+    """The deviation of continuous actions depends on the state instead of being one free number an action."""
 
     def __attrs_post_init__(self) -> None:
         check_sizes(self)

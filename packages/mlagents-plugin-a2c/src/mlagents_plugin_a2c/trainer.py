@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleActor
 from mlagents_envs.base_env import BehaviorSpec
 
+from mlagents_plugin_a2c.initialization import initialize_actor
 from mlagents_plugin_a2c.optimizer import A2COptimizer
-from mlagents_plugin_a2c.settings import A2CSettings
+from mlagents_plugin_a2c.settings import A2CSettings, OffPolicyCorrection
+from mlagents_plugin_shared.buffers import RolloutBuffer, StreamSteps
+from mlagents_plugin_shared.targets import vtrace
 from mlagents_plugin_shared.trainers import RolloutTrainer
 
 TRAINER_NAME = "a2c"
@@ -26,17 +30,31 @@ class A2CTrainer(RolloutTrainer):
 
     def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> TorchPolicy:
         """Creates a policy for a behaviour, with the network of ML-Agents' PPO."""
-        actor_kwargs: dict[str, Any] = {"conditional_sigma": False, "tanh_squash": False}
-        if self.hyperparameters.shared_critic:
+        hyperparameters = self.hyperparameters
+        actor_kwargs: dict[str, Any] = {
+            "conditional_sigma": hyperparameters.conditional_sigma,
+            "tanh_squash": hyperparameters.tanh_squash,
+        }
+        if hyperparameters.shared_critic:
             actor_kwargs["stream_names"] = [signal.value for signal in self.trainer_settings.reward_signals]
-        return TorchPolicy(
+        policy = TorchPolicy(
             self.seed,
             behavior_spec,
             self.trainer_settings.network_settings,
-            SharedActorCritic if self.hyperparameters.shared_critic else SimpleActor,
+            SharedActorCritic if hyperparameters.shared_critic else SimpleActor,
             actor_kwargs,
         )
+        if hyperparameters.orthogonal_init:
+            initialize_actor(policy.actor)
+        return policy
 
     def create_optimizer(self) -> A2COptimizer:
         """Creates the learner of this trainer's policy."""
         return A2COptimizer(self.policy, self.trainer_settings)
+
+    def _targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns and advantages of a reward stream; by V-trace if steps of an older policy are corrected for."""
+        if self.hyperparameters.off_policy_correction == OffPolicyCorrection.NONE:
+            return super()._targets(rollout, steps)
+        ratio = rollout.pad_time_major(self.optimizer.importance_ratio(rollout))
+        return vtrace(*steps, torch.from_numpy(ratio), lambda_=self.hyperparameters.lambd)

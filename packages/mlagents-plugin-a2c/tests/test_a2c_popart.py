@@ -1,0 +1,84 @@
+"""PopArt: statistics of the returns, and values that stay what they are when these change."""
+
+import numpy as np
+import pytest
+from mlagents.torch_utils import torch
+from torch import nn
+
+from a2c_testing import fill, trainer
+from mlagents_plugin_a2c.popart import MIN_SIGMA, PopArt
+
+
+def popart(streams: int = 2) -> tuple[PopArt, nn.ModuleDict]:
+    """Fresh statistics, and their heads."""
+    torch.manual_seed(0)
+    heads = nn.ModuleDict({str(i): nn.Linear(5, 1) for i in range(streams)})
+    return PopArt(heads), heads
+
+
+def values(statistics: PopArt, heads: nn.ModuleDict, inputs: torch.Tensor) -> torch.Tensor:
+    """[B, S] values of the heads."""
+    return statistics.denormalize(torch.cat([head(inputs) for head in heads.values()], dim=1))
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 3000.0])
+def test_popart_keeps_values(scale: float) -> None:
+    """Whatever returns come in, each head says of each state what it said before."""
+    statistics, heads = popart()
+    inputs = torch.randn(7, 5)
+    before = values(statistics, heads, inputs)
+    for _ in range(5):
+        statistics.update(scale * torch.randn(20, 2) + scale, torch.ones(20))
+        torch.testing.assert_close(values(statistics, heads, inputs), before, rtol=1e-4, atol=1e-5 * max(scale, 1.0))
+
+
+def test_popart_golden() -> None:
+    """Returns 1 and 3, then 5 and 5: mean (2 + 5) / 2, variance of all four, 2.75; the padded 100 does not count."""
+    statistics, _ = popart(1)
+    for returns in ([1.0, 3.0, 100.0], [5.0, 5.0, 100.0]):
+        statistics.update(torch.tensor(returns)[:, None], torch.tensor([1.0, 1.0, 0.0]))
+    assert statistics.mean.item() == 3.5
+    assert statistics.variance.item() == pytest.approx(np.var([1, 3, 5, 5]))
+    assert statistics.normalize(torch.tensor([[3.5]])).item() == 0.0
+
+
+def test_popart_normalizes_to_units() -> None:
+    """Returns of 3,000 come out with mean 0 and deviation 1, also where float32's squares would have lost it."""
+    statistics, _ = popart(1)
+    returns = 3000 + 0.1 * torch.randn(1000, 1)
+    statistics.update(returns, torch.ones(1000))
+    scaled = statistics.normalize(returns)
+    assert abs(scaled.mean().item()) < 0.01
+    assert scaled.std().item() == pytest.approx(1.0, rel=0.01)
+
+
+def test_popart_of_equal_returns_does_not_divide_by_zero() -> None:
+    """No deviation counts as a small one."""
+    statistics, _ = popart(1)
+    statistics.update(torch.full((5, 1), 7.0), torch.ones(5))
+    assert statistics.sigma.item() == pytest.approx(MIN_SIGMA)
+    assert torch.isfinite(statistics.normalize(torch.ones(3, 1))).all()
+
+
+@pytest.mark.parametrize("normalize_returns", [True, False])
+def test_steps_do_not_depend_on_the_scale_of_rewards(normalize_returns: bool) -> None:
+    """Rewards 1,000 times as large give the policy the same step with PopArt, and only with it."""
+    moves = []
+    for scale in (1.0, 1000.0):
+        a2c = trainer(normalize_returns=normalize_returns, max_grad_norm=0.0, learning_rate=0.1)
+        for head in a2c.optimizer.critic.value_heads.value_heads.values():
+            nn.init.zeros_(head.weight)
+        a2c.optimizer.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=0.1)
+        fill(a2c, reward_scale=scale)
+        before = [p.detach().clone() for p in a2c.policy.actor.parameters()]
+        a2c._update_policy()
+        moves.append([a - b for a, b in zip(a2c.policy.actor.parameters(), before, strict=True)])
+    same = all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*moves, strict=True))
+    assert same == normalize_returns
+
+
+def test_statistics_are_in_the_checkpoint() -> None:
+    """A resumed critic without them would say something else."""
+    a2c = trainer(normalize_returns=True)
+    modules = a2c.optimizer.get_modules()
+    assert {"mean", "variance", "rollouts"} == set(modules["Optimizer:popart"].state_dict())
