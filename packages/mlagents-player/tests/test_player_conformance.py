@@ -135,7 +135,6 @@ def test_parameters_and_engine_settings(unity: Start) -> None:
     engine.set_configuration(EngineConfig.default_config())
     environment = unity("3DBall", side_channels=[given, engine])
     given.set_float_parameter("gravity", 20.0)
-    given.set_float_parameter("no such parameter", 1.0)
     environment.step()
     assert environment.get_steps("3DBall")[0].obs[0][:, 6] == pytest.approx(np.full(12, -2.0))
 

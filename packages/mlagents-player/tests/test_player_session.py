@@ -17,7 +17,9 @@ import pytest
 from mlagents_envs.communicator_objects.command_pb2 import QUIT, RESET, STEP
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents_envs.environment import UnityEnvironment
+from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 from mlagents_envs.side_channel.raw_bytes_channel import RawBytesChannel
+from mlagents_envs.side_channel.side_channel_manager import SideChannelManager
 from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod, StatsSideChannel
 
 from mlagents_player.client import Connection, play
@@ -250,6 +252,12 @@ class Echo(Basic):
         self.add_statistic("echoes", len(payload))
 
 
+class Own(Basic):
+    """A scene that declares no parameters."""
+
+    parameter_names = None
+
+
 def test_side_channels_both_ways() -> None:
     """Raw bytes reach the scene and come back, with a statistic beside them."""
     raw, numbers = RawBytesChannel(uuid.uuid4()), StatsSideChannel()
@@ -259,6 +267,41 @@ def test_side_channels_both_ways() -> None:
             environment.step()
         assert raw.get_and_clear_received_messages() == [b"cba"]
         assert numbers.get_and_reset_stats() == {"echoes": [(3.0, StatsAggregationMethod.AVERAGE)]}
+
+
+def test_unknown_environment_parameter_is_an_error() -> None:
+    """A misspelt name ends the session with those that there are; a scene that declares none takes any."""
+    channel = EnvironmentParametersChannel()
+    channel.set_float_parameter("grid_size", 7.0)
+    data = bytes(SideChannelManager([channel]).generate_side_channel_messages())
+    for scene, says in ((GridWorld, "gridSize, numPlusGoals, numExGoals"), (Basic, "none")):
+        with FakeTrainer(answering(side_channel=data)) as trainer, Connection(trainer.port) as connection:
+            assert connection.wait(10)
+            with pytest.raises(PlayerError, match=rf"no environment parameter grid_size; it has: {says}\."):
+                play(connection, scene)
+    answers = answering(side_channel=data), answering(), answering(status=400)
+    with FakeTrainer(*answers) as trainer, Connection(trainer.port) as connection:
+        assert connection.wait(10)
+        assert "400" in play(connection, Own)
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 40, b"hello", b"\x0a\x7f"])
+def test_garbage_on_the_port_is_one_line(garbage: bytes) -> None:
+    """A server of another kind that answers with anything: code 1 and one line."""
+    handler = grpc.method_handlers_generic_handler(
+        "communicator_objects.UnityToExternalProto",
+        {"Exchange": grpc.unary_unary_rpc_method_handler(lambda request, context: garbage)},
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    with player_process("play", "Basic", "--port", str(port)) as process:
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert errors.count("\n") == 1
+        assert "cannot be read as an ML-Agents trainer's" in errors
+    server.stop(None).wait()
 
 
 def test_raw_pictures() -> None:

@@ -1,7 +1,6 @@
 """Messages: what the vectorised encoder writes is what ML-Agents' own classes read."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlagents_envs.base_env import (
@@ -98,24 +97,3 @@ def test_hello_announces_the_protocol() -> None:
     assert output.name == "AcademySingleton"
     assert output.communication_version == "1.5.0"
     assert all(getattr(output.capabilities, field.name) for field in output.capabilities.DESCRIPTOR.fields)
-
-
-def test_decode_actions_reads_both_kinds() -> None:
-    """Continuous and discrete actions become matrices; an empty behaviour is left out."""
-    message = UnityMessageProto().unity_input.rl_input
-    message.agent_actions["A"].value.add(continuous_actions=[0.5, 1.0], discrete_actions=[2])
-    message.agent_actions["A"].value.add(continuous_actions=[0.25, -1.0], discrete_actions=[0])
-    message.agent_actions["empty"].SetInParent()
-    (name,) = actions = wire.decode_actions(message)
-    assert name == "A"
-    assert np.array_equal(actions["A"].continuous, [[0.5, 1], [0.25, -1]])
-    assert np.array_equal(actions["A"].discrete, [[2], [0]])
-
-
-def test_decode_actions_refuses_ragged_rows() -> None:
-    """Agents of one behaviour with different numbers of actions are an error."""
-    message = UnityMessageProto().unity_input.rl_input
-    message.agent_actions["A"].value.add(continuous_actions=[0.5])
-    message.agent_actions["A"].value.add(continuous_actions=[0.5, 1.0])
-    with pytest.raises(ValueError, match="sequence"):
-        wire.decode_actions(message)

@@ -15,20 +15,18 @@ from typing import NoReturn
 
 import grpc
 import numpy as np
-from google.protobuf.message import DecodeError
 from mlagents_envs.communicator_objects.command_pb2 import QUIT, RESET
-from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents_envs.communicator_objects.unity_rl_initialization_input_pb2 import (
     UnityRLInitializationInputProto,
 )
-from mlagents_envs.communicator_objects.unity_rl_input_pb2 import UnityRLInputProto
 
-from mlagents_player import pictures, side_channels, wire
+from mlagents_player import pictures, side_channels, trainer_message, wire
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.errors import PlayerError, TrainerGone
 from mlagents_player.parameters import EnvironmentParameters, seeded
 from mlagents_player.recording import Recorder
-from mlagents_player.scenes.base import Actions, Scene
+from mlagents_player.scenes.base import Scene
+from mlagents_player.trainer_message import TrainerMessage
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +66,7 @@ class Connection:
             return False
         return True
 
-    def exchange(self, message: bytes) -> UnityMessageProto:
+    def exchange(self, message: bytes) -> TrainerMessage:
         """Send a message and wait, however long, for the trainer's.
 
         Raises:
@@ -76,13 +74,13 @@ class Connection:
             PlayerError: the answer is not of this protocol.
         """
         try:
-            reply = UnityMessageProto.FromString(self._call(message))
+            reply = trainer_message.read(self._call(message))
         except grpc.RpcError as error:
             raise _ended(error.code()) from error
-        except DecodeError as error:
-            raise PlayerError(f"{NOT_A_TRAINER} (unreadable answer).") from error
-        if reply.header.status != wire.OK:
-            raise TrainerGone(f"the trainer closed the environment (status {reply.header.status})")
+        except ValueError as error:
+            raise PlayerError(f"The answer on this port cannot be read as an ML-Agents trainer's: {error}.") from error
+        if reply.status != wire.OK:
+            raise TrainerGone(f"the trainer closed the environment (status {reply.status})")
         return reply
 
     def say_goodbye(self) -> None:
@@ -97,7 +95,7 @@ def _ended(code: grpc.StatusCode) -> Exception:
     return TrainerGone(f"the connection to the trainer ended ({code.name})")
 
 
-def handshake(connection: Connection) -> tuple[UnityRLInitializationInputProto, UnityRLInputProto]:
+def handshake(connection: Connection) -> tuple[UnityRLInitializationInputProto, TrainerMessage]:
     """Introduce the player and wait for the first command.
 
     Returns:
@@ -108,10 +106,9 @@ def handshake(connection: Connection) -> tuple[UnityRLInitializationInputProto, 
         PlayerError: the trainer speaks another major version of the protocol.
         TrainerGone: the trainer ended the session.
     """
-    settings = connection.exchange(wire.hello()).unity_input.rl_initialization_input
+    settings = connection.exchange(wire.hello()).settings
     check_version(settings.communication_version)
-    first = connection.exchange(wire.status(wire.OK)).unity_input.rl_input
-    return settings, first
+    return settings, connection.exchange(wire.status(wire.OK))
 
 
 def check_version(theirs: str) -> None:
@@ -189,12 +186,12 @@ class Session:
         if self._raw_pictures:
             infos = {behavior: [_raw(batch) for batch in batches] for behavior, batches in infos.items()}
         message = wire.encode_output(infos, self._scene.behaviors, introduce, self._side_channel())
-        answer = self._connection.exchange(message).unity_input.rl_input
+        answer = self._connection.exchange(message)
         self._introduced.update(introduce)
         self._tell_scene(side_channels.apply(answer.side_channel, self._parameters))
         if answer.command == QUIT:
             raise TrainerGone("the trainer sent QUIT")
-        reply = Reply(reset=True) if answer.command == RESET else Reply(_actions(answer))
+        reply = Reply(reset=True) if answer.command == RESET else Reply(answer.actions)
         if self._recorder:
             self._recorder.note(infos, reply)
         return reply
@@ -209,6 +206,12 @@ class Session:
         return b"".join(messages)
 
     def _tell_scene(self, received: side_channels.Received) -> None:
+        known = self._scene.parameter_names
+        if known is not None and received.changed - set(known):
+            unknown = ", ".join(sorted(received.changed - set(known)))
+            raise PlayerError(
+                f"The scene has no environment parameter {unknown}; it has: {', '.join(known) or 'none'}."
+            )
         self._scene.parameters_changed(received.changed)
         for channel, payload in received.raw:
             self._scene.message_received(channel, payload)
@@ -218,13 +221,6 @@ def _raw(infos: AgentInfos) -> AgentInfos:
     """The same with pictures as floats."""
     seen = [pictures.to_floats(values) if values.dtype == np.uint8 else values for values in infos.observations]
     return replace(infos, observations=seen)
-
-
-def _actions(reply: UnityRLInputProto) -> dict[str, Actions]:
-    try:
-        return wire.decode_actions(reply)
-    except ValueError as error:
-        raise PlayerError(f"The trainer sent actions that cannot be read: {error}.") from error
 
 
 def play(connection: Connection, scene_type: type[Scene], options: Options | None = None) -> str:

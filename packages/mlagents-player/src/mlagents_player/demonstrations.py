@@ -14,6 +14,7 @@ from mlagents_envs.communicator_objects.demonstration_meta_pb2 import Demonstrat
 from numpy.typing import NDArray
 
 from mlagents_player.errors import PlayerError
+from mlagents_player.trainer_message import varint
 
 META_BYTES = 33  # the meta data has a fixed place of its own, whatever its length
 VERSIONS = (0, 1)
@@ -76,18 +77,9 @@ def _delimited(data: bytes) -> Iterator[bytes]:
     """Messages that each follow their length; the second begins at a fixed place."""
     position, first = 0, True
     while position < len(data):
-        length, position = _varint(data, position)
+        length, position = varint(data, position)
         if position + length > len(data):
             raise ValueError("it is cut short")
         yield data[position : position + length]
         position = META_BYTES if first else position + length
         first = False
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and the position after it."""
-    value = shift = 0
-    while data[position] & 0x80:
-        value |= (data[position] & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-    return value | data[position] << shift, position + 1

@@ -1,4 +1,4 @@
-"""Messages of the ML-Agents protocol, from arrays to bytes and back.
+"""Messages of the ML-Agents protocol, from arrays to bytes.
 
 Most of a message is the same for every agent: tags, lengths, shapes, names. So the infos of all agents are
 written at once: a NumPy record with one field for each constant and each slot is laid out as the wire
@@ -22,12 +22,10 @@ from mlagents_envs.communicator_objects.brain_parameters_pb2 import BrainParamet
 from mlagents_envs.communicator_objects.capabilities_pb2 import UnityRLCapabilitiesProto
 from mlagents_envs.communicator_objects.observation_pb2 import PNG, ObservationProto
 from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessageProto
-from mlagents_envs.communicator_objects.unity_rl_input_pb2 import UnityRLInputProto
 from numpy.typing import NDArray
 
 from mlagents_player import pictures
 from mlagents_player.academy import AgentInfos
-from mlagents_player.scenes.base import Actions
 
 COMMUNICATION_VERSION = "1.5.0"
 PACKAGE_VERSION = "2.3.0-exp.1"  # the Unity package whose behaviour is reproduced
@@ -91,26 +89,6 @@ def encode_output(
 def encode_infos(batches: Iterable[AgentInfos], observations: Sequence[ObservationSpec]) -> bytes:
     """A serialized `ListAgentInfoProto` with the agents of all batches in order."""
     return b"".join(_encode_batch(batch, tuple(observations)) for batch in batches)
-
-
-def decode_actions(rl_input: UnityRLInputProto) -> dict[str, Actions]:
-    """Actions by behaviour; behaviours without any are left out.
-
-    Raises:
-        ValueError: agents of one behaviour have different numbers of actions.
-    """
-    return {
-        name: Actions(
-            _matrix([agent.continuous_actions for agent in answer.value], np.float32),
-            _matrix([agent.discrete_actions for agent in answer.value], np.int32),
-        )
-        for name, answer in rl_input.agent_actions.items()
-        if answer.value
-    }
-
-
-def _matrix(rows: list[Sequence[float]], dtype: type) -> NDArray[Any]:
-    return np.array([list(row) for row in rows], dtype).reshape(len(rows), -1)
 
 
 def brain_parameters(name: str, actions: ActionSpec) -> bytes:

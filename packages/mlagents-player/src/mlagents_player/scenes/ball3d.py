@@ -36,6 +36,7 @@ class Ball3D(Scene):
         "rotation x",
         *(f"{kind} {axis}" for kind in ("position", "velocity") for axis in "xyz"),
     )
+    parameter_names = ("gravity", "mass", "scale")
     areas = 12
     decision_period = 5
     max_step = 5000

@@ -86,6 +86,7 @@ class Scene:
     Attributes:
         behaviors: Behaviour name to its observations and actions.
         description: One line for `mlagents-player list`.
+        parameter_names: The environment parameters that there are, so that a misspelt one is an error; None: any.
         areas: Training areas in the scene as it is published.
         agents_per_area: Agents in each area.
         components: What the numbers of the first observation are called; may be left empty.
@@ -107,6 +108,7 @@ class Scene:
     behaviors: ClassVar[dict[str, BehaviorSpec]]
     description: ClassVar[str] = ""
     components: ClassVar[tuple[str, ...]] = ()
+    parameter_names: ClassVar[tuple[str, ...] | None] = None
     areas: ClassVar[int] = 1
     agents_per_area: ClassVar[int] = 1
     decision_period: ClassVar[int] = 1

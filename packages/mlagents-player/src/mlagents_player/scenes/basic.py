@@ -21,6 +21,7 @@ class Basic(Scene):
 
     description = "walk along a line to the larger of two goals"
     behaviors: ClassVar = {"Basic": BehaviorSpec([vector_observation(EXTENT, "Basic")], ActionSpec(0, (3,)))}
+    parameter_names = ()
     reloads = True
     view = (-0.5, -1.5, EXTENT - 0.5, 1.5)
     pace = 0.25

@@ -45,6 +45,7 @@ class FoodCollector(Scene):
             [picture(5, GRID, GRID, "GridSensor"), vector_observation(4)], ActionSpec(3, (2,))
         )
     }
+    parameter_names = ("laser_length", "agent_scale")
     areas = 4
     agents_per_area = COLLECTORS
     decision_period = 5

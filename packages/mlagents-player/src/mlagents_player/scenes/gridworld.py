@@ -38,6 +38,7 @@ class GridWorld(Scene):
             ActionSpec(0, (len(MOVES),)),
         )
     }
+    parameter_names = ("gridSize", "numPlusGoals", "numExGoals")
     areas = 9
     max_step = 100
     view = (0, -1.6, 10, 10)

@@ -38,6 +38,7 @@ class GymnasiumScene(Scene):
     sensors: ClassVar[list[spaces.Sensor]]
     actuator: ClassVar[spaces.Actuator]
     drawn: ClassVar[bool] = False
+    parameter_names = ()
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)

@@ -44,6 +44,7 @@ class Hallway(Scene):
             ActionSpec(0, (len(AHEAD),)),
         )
     }
+    parameter_names = ()
     areas = 15
     decision_period = 6
     max_step = 3000

@@ -49,6 +49,7 @@ class PushBlock(Scene):
             ActionSpec(0, (len(AHEAD),)),
         )
     }
+    parameter_names = ("block_scale", "block_drag", "dynamic_friction", "static_friction")
     areas = 32
     decision_period = 5
     max_step = 5000

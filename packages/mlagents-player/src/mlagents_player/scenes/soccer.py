@@ -59,6 +59,7 @@ class SoccerTwos(Scene):
         )
         for team in (0, 1)
     }
+    parameter_names = ("ball_scale",)
     areas = 8
     agents_per_area = PLAYERS
     decision_period = 5

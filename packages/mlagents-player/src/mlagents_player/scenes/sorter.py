@@ -36,6 +36,7 @@ class Sorter(Scene):
     behaviors: ClassVar = {
         "Sorter": BehaviorSpec([entities(TILES, SIZE, "BufferSensor"), vector_observation(4)], ActionSpec(0, (3, 3, 3)))
     }
+    parameter_names = ("num_tiles",)
     areas = 16
     decision_period = 5
     max_step = 5000

@@ -76,6 +76,7 @@ class WallJump(Scene):
         )
         for name in ("SmallWallJump", "BigWallJump")
     }
+    parameter_names = ("no_wall_height", "small_wall_height", "big_wall_height")
     areas = 24
     decision_period = 5
     max_step = 2000
