@@ -140,7 +140,8 @@ def _add_run(commands: Commands) -> None:
         "run",
         help="what a launcher starts; takes the arguments that mlagents-learn passes to a Unity executable",
         description="Play a scene for the trainer that started this process.",
-        usage="mlagents-player run SCENE --mlagents-port PORT [-logFile FILE] [--num-areas N] [...]",
+        usage="mlagents-player run SCENE --mlagents-port PORT [-logFile FILE] [--num-areas N] [--record FILE.demo] "
+        "[--raw-pictures] [...]",
     )
     command.add_argument("scene", metavar="SCENE", help=SCENE_HELP)
     command.add_argument("arguments", nargs=argparse.REMAINDER, help="as a Unity player; unknown ones are ignored")

@@ -279,9 +279,10 @@ def overlap(
     Returns:
         [m] the areas in which they overlap, [m] how deep, and [m, 2] the unit normal that points at `first`.
     """
-    offset = first.position - second.position
-    near = np.hypot(*offset.T) < np.hypot(*first.half.T) + np.hypot(*second.half.T)
-    rows = np.flatnonzero(near if among is None else near & among)
+    rows = np.arange(len(first.position)) if among is None else np.flatnonzero(among)
+    offset = first.position[rows] - second.position[rows]
+    near = np.hypot(*offset.T) < np.hypot(*first.half[rows].T) + np.hypot(*second.half[rows].T)
+    rows, offset = rows[near], offset[near]
     if not len(rows):
         return rows, np.zeros(0), np.zeros((0, 2))
     yaws = first.yaw[rows], second.yaw[rows]
@@ -290,13 +291,13 @@ def overlap(
     room = np.empty((len(rows), 4))  # along the axes of the first, then of the second
     for k, (half, other) in enumerate((halves, halves[::-1])):
         reach = half + other * cosine + other[:, ::-1] * sine
-        room[:, 2 * k : 2 * k + 2] = reach - np.abs(to_local(offset[rows], yaws[k]))
+        room[:, 2 * k : 2 * k + 2] = reach - np.abs(to_local(offset, yaws[k]))
     meet = room.min(axis=1) > 0
-    rows, room = rows[meet], room[meet]
+    rows, offset, room = rows[meet], offset[meet], room[meet]
     best = room.argmin(axis=1)
     yaw = np.where(best < 2, first.yaw[rows], second.yaw[rows]) + np.where(best % 2 == 0, 90, 0)
     normal = forward(yaw)
-    normal *= np.where(np.sum(normal * offset[rows], axis=1) < 0, -1, 1)[:, None]
+    normal *= np.where(np.sum(normal * offset, axis=1) < 0, -1, 1)[:, None]
     return rows, room.min(axis=1), normal
 
 

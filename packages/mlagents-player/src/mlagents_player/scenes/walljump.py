@@ -39,6 +39,7 @@ GROUND_TOP = 0.45
 GROUND = (0.0, -4.0, 21.0, 21.0)  # x, z and sizes
 WALL = (0.0, -1.98, 20.0, 1.5)
 GOAL = (6.37, 2.93, 4.0, 4.0)
+WALL_BOX, GOAL_BOX = Boxes.fixed(WALL), Boxes.fixed(GOAL)
 GOAL_HEIGHTS = (0.49, 5.49)
 BLOCK_HEIGHTS = (0.5, 2.5)
 SPAWN_Z, SPAWN = -6.27, np.array([8.1, 3.5])
@@ -131,8 +132,8 @@ class WallJump(Scene):
         height = self.height[agents] + above
         ones = np.ones(len(agents))
         targets = [
-            (WALL_TAG, Boxes.fixed(WALL), -self.wall_top[agents], self.wall_top[agents]),
-            (GOAL_TAG, Boxes.fixed(GOAL), GOAL_HEIGHTS[0] * ones, GOAL_HEIGHTS[1] * ones),
+            (WALL_TAG, WALL_BOX, -self.wall_top[agents], self.wall_top[agents]),
+            (GOAL_TAG, GOAL_BOX, GOAL_HEIGHTS[0] * ones, GOAL_HEIGHTS[1] * ones),
             (BLOCK_TAG, self.block.boxes.rows(agents), BLOCK_HEIGHTS[0] * ones, BLOCK_HEIGHTS[1] * ones),
         ]
         return SENSOR.read(
