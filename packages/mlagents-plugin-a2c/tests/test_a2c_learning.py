@@ -61,11 +61,11 @@ def test_a2c_without_learning_fails(tmp_path: Path, env: ToyEnv, enough: float) 
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-@pytest.mark.parametrize(("task", "max_steps"), [(Picture, 4000), (Crowd, 6000)])
+@pytest.mark.parametrize(("task", "max_steps"), [(Picture, 3000), (Crowd, 3000)])
 def test_a2c_sees(tmp_path: Path, task: type[ToyEnv], max_steps: int, hidden: bool) -> None:
     """Pictures and entities of any number: nearly always right, and chance where there is nothing to see."""
     env = task(num_agents=16, hidden=hidden)
-    train(env, config(max_steps), tmp_path)
+    train(env, config(max_steps, optimizer="adam"), tmp_path)
     assert (final_return(env) >= 0.8) == (not hidden)
 
 

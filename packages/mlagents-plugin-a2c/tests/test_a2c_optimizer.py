@@ -10,6 +10,8 @@ from mlagents.trainers.trajectory import ObsUtil
 
 from a2c_testing import ACTIONS, MEMORY, batch, fill, segment, trainer
 from mlagents_plugin_a2c.optimizer import normalize
+from mlagents_plugin_a2c.rmsprop import RMSpropTF
+from mlagents_plugin_a2c.rollout import Steps
 from mlagents_plugin_shared.targets import gae
 
 ADVANTAGES = BufferKey.ADVANTAGES
@@ -104,21 +106,6 @@ def test_advantages_equal_a_segment_by_segment_computation() -> None:
         start += length
 
 
-def test_critic_memory_runs_on_through_an_agents_segments() -> None:
-    """The second segment of an agent starts from the critic's memory of the first; a new episode starts from zeros."""
-    a2c = trainer(memory=MEMORY)
-    starts = []
-    for ended in (False, True):
-        a2c.update_buffer.reset_agent()
-        a2c.optimizer.critic_memory_dict.clear()
-        for seed in (0, 1):
-            a2c._store(segment(a2c, 4, seed=seed, terminated=ended), {"extrinsic": np.zeros(4)})
-        a2c.optimizer.rollout_values(a2c.update_buffer)
-        starts.append(a2c.update_buffer.batch()[BufferKey.CRITIC_MEMORY][4])
-    assert np.abs(starts[0]).max() > 0
-    assert np.abs(starts[1]).max() == 0
-
-
 def test_normalize_golden() -> None:
     """(1, 3) becomes (-1, 1); the padded 100 does not count."""
     scaled = normalize(torch.tensor([1.0, 3.0, 100.0]), torch.tensor([1.0, 1.0, 0.0]))
@@ -130,9 +117,11 @@ def test_normalize_of_equal_advantages_is_zero() -> None:
     assert normalize(torch.full((5,), 3.0), torch.ones(5)).abs().max().item() == 0.0
 
 
-@pytest.mark.parametrize(("optimizer", "kind"), [("rmsprop", torch.optim.RMSprop), ("adam", torch.optim.Adam)])
+@pytest.mark.parametrize(
+    ("optimizer", "kind"), [("rmsprop", torch.optim.RMSprop), ("rmsprop_tf", RMSpropTF), ("adam", torch.optim.Adam)]
+)
 def test_optimizer_is_the_one_of_the_settings(optimizer: str, kind: type) -> None:
-    """RMSprop or Adam."""
+    """RMSprop, that of TensorFlow, or Adam."""
     assert isinstance(trainer(optimizer=optimizer).optimizer.optimizer, kind)
 
 
@@ -141,6 +130,80 @@ def test_beta_follows_the_learning_rate_schedule_unless_told() -> None:
     run = {"settings": {"max_steps": 100}, "learning_rate_schedule": "linear", "beta": 0.1}
     assert trainer(**run).optimizer.beta(100) == pytest.approx(1e-5)
     assert trainer(**run, beta_schedule="constant").optimizer.beta(100) == 0.1
+
+
+def test_value_loss_huber_counts_large_errors_linearly() -> None:
+    """Returns beyond every value by 1,000: the gradient of mse is about 1,000 times that of huber."""
+    norms = []
+    for loss in ("mse", "huber"):
+        a2c = trainer(value_loss=loss, max_grad_norm=0.0)
+        fill(a2c, reward_scale=1000.0)
+        norms.append(np.sqrt(sum(p.square().sum().item() for p in gradient_of(a2c))))
+    assert norms[0] > 100 * norms[1]
+
+
+def gradient_of(a2c) -> list[torch.Tensor]:
+    """Change of the critic's parameters in one step of gradient descent."""
+    before = [p.detach().clone() for p in a2c.optimizer.critic.parameters()]
+    step(a2c)
+    return [a.detach() - b for a, b in zip(a2c.optimizer.critic.parameters(), before, strict=True)]
+
+
+@pytest.mark.parametrize("memory", [None, MEMORY])
+def test_staleness_shows_steps_of_an_older_policy(memory) -> None:
+    """A quarter of the steps had half the probability: their ratio is 2; on-policy both statistics are 0."""
+    a2c = trainer(memory=memory)
+    fill(a2c)
+    for share in (0.0, 0.25):
+        a2c._add_advantages(a2c.update_buffer)
+        acted = a2c.update_buffer.sequences()
+        steps = Steps.from_batch(acted, a2c.policy)
+        with torch.no_grad():
+            log_probs, _ = a2c.optimizer._evaluate(steps)
+        log_probs[np.flatnonzero(steps.mask)[: int(share * 44)], 0] -= np.log(2)
+        acted[BufferKey.CONTINUOUS_LOG_PROBS] = log_probs[:, :2].numpy()
+        acted[BufferKey.DISCRETE_LOG_PROBS] = log_probs[:, 2:].numpy()
+        for group in a2c.optimizer.optimizer.param_groups:
+            group["lr"] = 0.0
+        a2c.optimizer.learning_rate = lambda _: 0.0
+        stats = a2c.optimizer.update(acted, 1)
+        assert stats["Policy/Stale Steps"] == pytest.approx(share, abs=1e-6)
+        assert stats["Policy/Staleness"] == pytest.approx(share * np.log(2), abs=1e-4)
+
+
+@pytest.mark.parametrize(("actions", "memory"), itertools.product(ACTIONS, [None, MEMORY]))
+def test_importance_ratio_is_one_for_what_the_policy_did_itself(actions: str, memory) -> None:
+    """One ratio a step without padding: 1 after acting; e³ for each action dimension that was e⁻³ as likely."""
+    a2c = trainer(actions, memory=memory)
+    fill(a2c)
+    steps = Steps.from_batch(a2c.update_buffer.sequences(), a2c.policy)
+    with torch.no_grad():
+        log_probs, _ = a2c.optimizer._evaluate(steps)
+    real = log_probs[steps.mask.bool()].numpy()
+    size = a2c.policy.behavior_spec.action_spec.continuous_size
+    for less in (0.0, 3.0):
+        a2c.update_buffer[BufferKey.CONTINUOUS_LOG_PROBS] = real[:, :size] - less
+        a2c.update_buffer[BufferKey.DISCRETE_LOG_PROBS] = real[:, size:] - less
+        expected = np.full(44, np.exp(less * real.shape[1]))
+        np.testing.assert_allclose(a2c.optimizer.importance_ratio(a2c.update_buffer), expected, rtol=1e-3)
+
+
+def test_vtrace_on_policy_is_gae() -> None:
+    """Where the policy acted itself, correction changes neither advantages nor returns; where it did not, it does."""
+    columns = []
+    for correction, less in (("none", 0.0), ("vtrace", 0.0), ("vtrace", -1.0)):
+        a2c = trainer(off_policy_correction=correction)
+        fill(a2c)
+        with torch.no_grad():
+            log_probs, _ = a2c.optimizer._evaluate(Steps.from_batch(a2c.update_buffer.sequences(), a2c.policy))
+        acted = a2c.update_buffer
+        acted[BufferKey.CONTINUOUS_LOG_PROBS] = log_probs[:, :2].numpy() - less
+        acted[BufferKey.DISCRETE_LOG_PROBS] = log_probs[:, 2:].numpy()
+        a2c._add_advantages(acted)
+        keys = (ADVANTAGES, RewardSignalUtil.returns_key("extrinsic"))
+        columns.append(np.concatenate([np.asarray(acted[key]) for key in keys]))
+    np.testing.assert_allclose(columns[1], columns[0], atol=1e-4)
+    assert np.abs(columns[2] - columns[0]).max() > 0.1
 
 
 def test_shared_critic_has_one_body() -> None:

@@ -48,22 +48,26 @@ class PopArt(nn.Module):
     def update(self, return_t: torch.Tensor, mask: torch.Tensor) -> None:
         """Takes in the returns of a rollout; values stay what they were.
 
+        Returns whose variance is too large to be a number are left out.
+
         Args:
             return_t: [B, S] returns.
             mask: [B] 1 for real steps, 0 for padding.
         """
+        mean = _means(return_t, mask)
+        variance = _means((return_t - mean).square(), mask)
+        if not variance.isfinite().all():
+            return
         before, scale = self.mean.clone(), self.sigma
-        self._take_in(return_t, mask)
+        self._take_in(mean, variance)
         for i, head in enumerate(self._heads):
             head.weight *= scale[i] / self.sigma[i]
             head.bias.copy_((scale[i] * head.bias + before[i] - self.mean[i]) / self.sigma[i])
 
-    def _take_in(self, return_t: torch.Tensor, mask: torch.Tensor) -> None:
-        """Mean and variance of the mixture of all rollouts before and this one."""
+    def _take_in(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Mean and variance of the mixture of all rollouts before and this one, [S]."""
         self.rollouts += 1
         share = max(1.0 / self.rollouts.item(), STEP_SIZE)
-        mean = _means(return_t, mask)
-        variance = _means((return_t - mean).square(), mask)
         self.variance.lerp_(variance, share).add_((mean - self.mean).square(), alpha=share * (1.0 - share))
         self.mean.lerp_(mean, share)
 
