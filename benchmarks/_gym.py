@@ -119,6 +119,8 @@ def evaluate(environment: str, policy: TorchPolicy, episodes: int) -> np.ndarray
     if hasattr(policy, "epsilon"):
         policy.epsilon, policy.uses_ladder = (lambda step: 0.0), False
     policy._deterministic = True
+    if hasattr(policy.actor, "action_model"):  # ML-Agents' own actors
+        policy.actor.action_model._deterministic = True
     task = GymTask(environment, min(episodes, 25), seed=2**20)
     task.reset()
     name = next(iter(task.behavior_specs))
