@@ -1,0 +1,42 @@
+"""Toy tasks and in-process training, for the tests of trainer plugins.
+
+`train` runs ML-Agents' own trainer controller, agent managers and self-play on a task of a few lines, without gRPC
+and without a player: a run takes seconds. The tasks are small enough that a correct trainer solves them, and each
+asks for one ability: masks, branches, memory, continuous actions, pictures, entities, a goal signal, an opponent.
+
+Every task has a control that must fail: `ToyEnv` can blank a sensor and keep the masks to itself.
+"""
+
+from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
+from mlagents_plugin_shared.testing.environment import BEHAVIOR, Outcome, ToyEnv
+from mlagents_plugin_shared.testing.run import train
+from mlagents_plugin_shared.testing.tasks import (
+    Corridor,
+    Crowd,
+    Duel,
+    Goal,
+    MaskedGrid,
+    Match,
+    Picture,
+    Recall,
+    Target,
+)
+
+__all__ = [
+    "BEHAVIOR",
+    "Corridor",
+    "Crowd",
+    "Duel",
+    "Goal",
+    "MaskedGrid",
+    "Match",
+    "Outcome",
+    "Picture",
+    "Recall",
+    "Target",
+    "ToyEnv",
+    "illegal_choices",
+    "masked_decisions",
+    "model_inputs",
+    "train",
+]
