@@ -1,6 +1,6 @@
 """What the buffers hand out: arrays under AgentBuffer's keys."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,19 @@ class Batch(MutableMapping):
 
     def __repr__(self) -> str:
         return f"Batch(num_experiences={self.num_experiences}, keys={list(self._columns)})"
+
+
+def join_batches(parts: Sequence[Batch]) -> Batch:
+    """The rows of batches with the same keys as one batch, one part after the other.
+
+    It is as lazy as its parts: a column is read from all of them when somebody asks for it, so before the next `add` to
+    the buffers that they come from.
+
+    Args:
+        parts: one batch or more; the keys are those of the first.
+    """
+    rows = sum(part.num_experiences for part in parts)
+    return Batch(lazy=parts[0], load=lambda key: np.concatenate([part[key] for part in parts]), num_experiences=rows)
 
 
 def _as_field(key: Any, column: np.ndarray) -> np.ndarray:

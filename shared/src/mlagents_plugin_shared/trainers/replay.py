@@ -15,7 +15,15 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
-from mlagents_plugin_shared.buffers import Batch, BufferMemoryError, PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.buffers import (
+    Batch,
+    BufferMemoryError,
+    MixedReplay,
+    PrioritizedReplayBuffer,
+    ReplayBuffer,
+    ReplayKey,
+)
+from mlagents_plugin_shared.demonstrations import DemonstrationError, load_demonstrations
 from mlagents_plugin_shared.files import replacing
 from mlagents_plugin_shared.reward_streams import add_step_rewards, add_window_rewards
 from mlagents_plugin_shared.trainers.intake import IntakeTrainer
@@ -32,28 +40,41 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
     Updates fall due at one in `steps_per_update` agent steps, however many agents there are, and only once the replay
     holds `buffer_init_steps` and a batch: a run that resumes without its replay first fills it again.
     A plugin sets `n_step` and `burn_in` from its settings, writes `create_policy` and `create_optimizer`, and overrides
-    `create_replay` if its replay is prioritised.
+    `create_replay` if its replay is prioritised. Where it sets `demo_path`, a share `demo_ratio` of every batch are
+    demonstrations, and the first `demo_pretraining_steps` updates of a run are on demonstrations alone.
+
+    Attributes:
+        replay: what batches are drawn from: `update_buffer`, or a mixture with `demonstrations`.
+        demonstrations: their own replay, which is filled once and never overwritten; None without `demo_path`.
     """
 
     n_step = 1
     burn_in = 0
+    demo_path: str | None = None
+    demo_ratio = 0.0
+    demo_pretraining_steps = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.update_buffer = self.create_replay()
+        self.update_buffer = self.create_replay(self.hyperparameters.buffer_size)
+        self.replay: ReplayBuffer | MixedReplay = self.update_buffer
+        self.demonstrations: ReplayBuffer | None = None
         self._rates = Rates()
         self._updates_due = 0.0
         self._reward_updates_due = 0.0
 
-    def create_replay(self) -> ReplayBuffer:
-        """Creates the replay."""
-        return ReplayBuffer(self.hyperparameters.buffer_size, seed=self.seed)
+    def create_replay(self, capacity: int) -> ReplayBuffer:
+        """Creates a replay of so many transitions."""
+        return ReplayBuffer(capacity, seed=self.seed)
 
     def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
-        """Takes the policy to train, and on a resume the replay that was saved with it.
+        """Takes the policy to train, on a resume the replay that was saved with it, and demonstrations.
+
+        Before the first step of a run it learns from the demonstrations, if it is to.
 
         Raises:
-            TrainerConfigError: the replay does not fit into the free memory, or the saved one does not fit.
+            TrainerConfigError: the replay does not fit into the free memory, the saved one does not fit, or the
+                demonstrations cannot be used.
         """
         super().add_policy(parsed_behavior_id, policy)
         if not self.is_training:
@@ -64,6 +85,39 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
         if self.load:
             self._resume_replay()
+        if self.demo_path is not None:
+            self._load_demonstrations(self.demo_path)
+
+    def _load_demonstrations(self, path: str) -> None:
+        begins = self.get_step == 0
+        try:
+            episodes = load_demonstrations(path, self.policy.behavior_spec)
+            self.demonstrations = self.create_replay(sum(map(len, episodes)))
+            for episode in episodes:
+                segment = episode.segment(self.policy.behavior_spec, self.policy.m_size)
+                self.demonstrations.add(segment)
+                if begins and self.policy.normalize:
+                    self._update_normalization(segment)
+        except (DemonstrationError, BufferMemoryError) as error:
+            raise TrainerConfigError(f"{self.brain_name}: demo_path: {error}.") from None
+        count = self.demonstrations.num_experiences
+        logger.info(f"{self.brain_name}: loaded {count} transitions of {len(episodes)} episodes from {path}.")
+        self.replay = MixedReplay(self.update_buffer, self.demonstrations, self.demo_ratio, seed=self.seed)
+        if begins:
+            self._pretrain(self.replay)
+
+    def _pretrain(self, replay: MixedReplay) -> None:
+        """Learns from demonstrations alone, and says ten times on the log how it goes."""
+        replay.ratio = 1.0
+        stats: dict[str, list] = defaultdict(list)
+        for update in range(1, self.demo_pretraining_steps + 1):
+            self._learn(stats, self._sample())
+            if update % max(self.demo_pretraining_steps // 10, 1) == 0:
+                losses = [f"{name} {_mean(stats[name]):.4f}" for name in stats if name.startswith("Losses/")]
+                progress = f"{update} of {self.demo_pretraining_steps} updates on demonstrations"
+                logger.info(f"{self.brain_name}: {progress}, {', '.join(losses)}.")
+                stats.clear()
+        replay.ratio = self.demo_ratio
 
     def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         self.update_buffer.add(segment)
@@ -80,12 +134,10 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         """Takes the updates that have fallen due."""
         self.cumulative_returns_since_policy_update.clear()
         stats: dict[str, list] = defaultdict(list)
-        num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
         while self._updates_due >= 1.0:
             self._updates_due -= 1.0
             batch = self._sample()
-            _collect(stats, self.optimizer.update(batch, num_sequences))
-            self._note(stats, batch)
+            self._learn(stats, batch)
             if self.optimizer.bc_module:
                 _collect(stats, self.optimizer.bc_module.update())
             if self._reward_updates_due >= 1.0:
@@ -95,17 +147,22 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         self._report(stats)
         return True
 
-    def _note(self, stats: dict[str, list], batch: Batch) -> None:
-        """Takes the new priorities from a batch that was learned from, and counts."""
-        if isinstance(self.update_buffer, PrioritizedReplayBuffer):
-            self.update_buffer.update_priorities(batch[ReplayKey.SERIAL], batch[ReplayKey.ERROR])
-        stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(batch[ReplayKey.SERIAL].mean()))
+    def _learn(self, stats: dict[str, list], batch: Batch) -> None:
+        """Updates the policy on a batch, takes the new priorities from it, and counts."""
+        num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
+        _collect(stats, self.optimizer.update(batch, num_sequences))
+        serials = batch[ReplayKey.SERIAL]
+        if isinstance(self.replay, (PrioritizedReplayBuffer, MixedReplay)) and ReplayKey.ERROR in batch:
+            self.replay.update_priorities(serials, batch[ReplayKey.ERROR])
+        own = serials[serials >= 0]  # those of demonstrations are negative
+        if own.size:
+            stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(own.mean()))
         self._rates.updates += 1
 
     def _update_reward_signals(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates curiosity, RND and GAIL on the transitions that were drawn for the policy."""
         self._reward_updates_due -= 1.0
-        steps = self.update_buffer.gather(batch[ReplayKey.WINDOW][:, 0]) if ReplayKey.WINDOW in batch else batch
+        steps = self.replay.gather(batch[ReplayKey.WINDOW][:, 0]) if ReplayKey.WINDOW in batch else batch
         _collect(stats, self.optimizer.update_reward_signals(steps))
 
     def _write_summary(self, step: int) -> None:
@@ -121,11 +178,11 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         signals = self.optimizer.reward_signals
         size = self.hyperparameters.batch_size
         if self.policy.use_recurrent:
-            batch = self.update_buffer.sample_mini_batch(size, self.policy.sequence_length, self.burn_in)
+            batch = self.replay.sample_mini_batch(size, self.policy.sequence_length, self.burn_in)
             add_step_rewards(batch, signals)
         else:
-            batch = self.update_buffer.sample_n_step(size, self.n_step)
-            window = self.update_buffer.gather(batch[ReplayKey.WINDOW].ravel())
+            batch = self.replay.sample_n_step(size, self.n_step)
+            window = self.replay.gather(batch[ReplayKey.WINDOW].ravel())
             add_window_rewards(batch, window, signals)
         return batch
 
@@ -184,6 +241,10 @@ class Rates:
         rates = {name: count / max(now - self._time, 1e-9) for name, count in counts.items()}
         self.updates, self._step, self._time = 0, step, now
         return rates
+
+
+def _mean(values: list[Any]) -> float:
+    return sum(map(float, values)) / len(values)
 
 
 def _collect(stats: dict[str, list], new: dict[str, Any]) -> None:
