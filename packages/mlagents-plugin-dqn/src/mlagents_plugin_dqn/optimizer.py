@@ -15,7 +15,7 @@ from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.settings import DQNSettings, OptimizerType
 from mlagents_plugin_shared.buffers import ReplayKey
 from mlagents_plugin_shared.exploration import chosen_values, soft_policy
-from mlagents_plugin_shared.losses import masked_mean, max_mean_priority, td_error
+from mlagents_plugin_shared.losses import large_margin_error, masked_mean, max_mean_priority, td_error
 from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, policy_mean
 from mlagents_plugin_shared.networks import resample_noise, update_target_network
 from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics
@@ -90,10 +90,11 @@ class DQNOptimizer(PluginOptimizer):
         # 2. target: the rewards, then the return of the next state, one for all branches
         r_t, discount_t, numbers_t = self._bootstrap(batch, rows, mask, num_sequences)  # [B, S], [B, S], [B, S, N]
 
-        # 3. gradient step on the distance between them
+        # 3. gradient step on the distance between them, and on the lead that demonstrated actions lack
         distance = self.online.head.error(chosen_tm1, taus, r_t, discount_t, numbers_t)  # [B, S, D]
         loss = masked_mean(self._weigh(distance.mean(dim=(1, 2)), batch), mask)
-        loss.backward()
+        margin_loss = self._margin_loss(numbers, actions, batch, rows, mask)
+        (loss + self.hyperparameters.demo_margin_weight * margin_loss).backward()
         grad_norm = self.step_optimizer(self.parameters, self.hyperparameters.max_grad_norm)
 
         # 4. the target network follows
@@ -115,6 +116,7 @@ class DQNOptimizer(PluginOptimizer):
                 "Policy/Gradient Norm": grad_norm,
                 "Policy/Epsilon": self.policy.epsilon(self.policy.get_current_step()),
                 "Policy/Learning Rate": self.learning_rate(self.policy.get_current_step()),
+                **({"Losses/Margin Loss": margin_loss.detach()} if ReplayKey.DEMONSTRATION in batch else {}),
                 **drift,
             }
 
@@ -174,6 +176,18 @@ class DQNOptimizer(PluginOptimizer):
             return distance
         weight = ModelUtils.list_to_tensor(batch[ReplayKey.WEIGHT])
         return distance * weight.repeat_interleave(len(distance) // len(weight))
+
+    def _margin_loss(
+        self, numbers: torch.Tensor, actions: torch.Tensor, batch: AgentBuffer, rows: Any, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """[] mean of what demonstrated actions lack to lead by the margin; the agent's own rows count 0 in it."""
+        if ReplayKey.DEMONSTRATION not in batch:
+            return mask.new_zeros(())
+        scores = self.online.head.expectation(numbers).sum(dim=1)
+        legal = self._column(batch, BufferKey.ACTION_MASK, rows)
+        error = large_margin_error(scores, actions, legal, self.branches, margin=self.hyperparameters.demo_margin)
+        demonstrated = self._column(batch, ReplayKey.DEMONSTRATION, rows)
+        return masked_mean(self._weigh(demonstrated * error.mean(dim=1), batch), mask)
 
     def _priorities(self, error: torch.Tensor, mask: torch.Tensor, num_sequences: int) -> Any:
         """[B] errors, or one priority a sequence, as an array."""

@@ -194,8 +194,24 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     burn_in: int = attr.ib(default=0, validator=not_negative)
     """With memory: most steps that are replayed before each sequence, to warm up the recurrent state."""
 
+    demo_path: Optional[str] = None
+    """A `.demo` file or a folder of them: demonstrations to learn from beside the agent's own transitions."""
+
+    demo_ratio: float = attr.ib(default=0.25, validator=between(0.0, 1.0))
+    """Share of demonstrations in each batch."""
+
+    demo_pretraining_steps: int = attr.ib(default=0, validator=not_negative)
+    """Updates on demonstrations alone before the first step of a run."""
+
+    demo_margin: float = attr.ib(default=0.8, validator=not_negative)
+    """Lead over all other actions that a demonstrated action is to have, in units of value."""
+
+    demo_margin_weight: float = attr.ib(default=1.0, validator=not_negative)
+    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out."""
+
     def __attrs_post_init__(self) -> None:
         check_sizes(self)
+        self._check_demonstrations()
         if self.distribution is Distribution.CATEGORICAL:
             if not self.v_min < self.v_max:
                 refuse(self, "v_max", f"it must be greater than v_min, which is {self.v_min}")
@@ -205,3 +221,11 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
             refuse(self, "loss", f"distribution: {self.distribution.value} has a loss of its own; leave it out")
         if self.noisy and self.exploration is Exploration.LADDER:
             refuse(self, "exploration", "noisy: true explores by itself and has no epsilon; leave one of them out")
+
+    def _check_demonstrations(self) -> None:
+        if self.demo_path is None:
+            for key in ("demo_ratio", "demo_pretraining_steps", "demo_margin", "demo_margin_weight"):
+                if getattr(self, key) != getattr(attr.fields(DQNSettings), key).default:
+                    refuse(self, key, "there are no demonstrations; set demo_path, or leave it out")
+        elif self.demo_ratio == 0.0 and self.demo_pretraining_steps == 0:
+            refuse(self, "demo_ratio", "the demonstrations of demo_path are not used; set demo_pretraining_steps")

@@ -12,7 +12,8 @@ from mlagents_plugin_dqn.optimizer import DQNOptimizer
 from mlagents_plugin_dqn.policy import QPolicy
 from mlagents_plugin_dqn.settings import DQNSettings, Exploration
 from mlagents_plugin_shared import schedules
-from mlagents_plugin_shared.buffers import Batch, PrioritizedReplayBuffer, ReplayBuffer
+from mlagents_plugin_shared.buffers import Batch, MixedReplay, PrioritizedReplayBuffer, ReplayBuffer
+from mlagents_plugin_shared.networks import update_target_network
 from mlagents_plugin_shared.trainers import ReplayTrainer
 
 TRAINER_NAME = "dqn"
@@ -27,22 +28,30 @@ class DQNTrainer(ReplayTrainer):
         super().__init__(*args, **kwargs)
         self.n_step = self.hyperparameters.n_step
         self.burn_in = self.hyperparameters.burn_in
+        self.demo_path = self.hyperparameters.demo_path
+        self.demo_ratio = self.hyperparameters.demo_ratio
+        self.demo_pretraining_steps = self.hyperparameters.demo_pretraining_steps
 
     @staticmethod
     def get_trainer_name() -> str:
         """Name for `trainer_type:` in the YAML."""
         return TRAINER_NAME
 
-    def create_replay(self) -> ReplayBuffer:
-        """Creates the replay, prioritised if the settings say so."""
-        settings = self.hyperparameters
-        if not settings.prioritized_replay:
-            return super().create_replay()
-        return PrioritizedReplayBuffer(settings.buffer_size, alpha=settings.priority_alpha, seed=self.seed)
+    def create_replay(self, capacity: int) -> ReplayBuffer:
+        """Creates a replay of so many transitions, prioritised if the settings say so."""
+        if not self.hyperparameters.prioritized_replay:
+            return super().create_replay(capacity)
+        return PrioritizedReplayBuffer(capacity, alpha=self.hyperparameters.priority_alpha, seed=self.seed)
+
+    def _pretrain(self, replay: MixedReplay) -> None:
+        # The target network takes over the normalisation of the demonstrations.
+        update_target_network(self.optimizer.online, self.optimizer.target)
+        super()._pretrain(replay)
 
     def _sample(self) -> Batch:
-        if isinstance(self.update_buffer, PrioritizedReplayBuffer):
-            self.update_buffer.beta = self._beta(self.get_step)
+        for replay in (self.update_buffer, self.demonstrations):
+            if isinstance(replay, PrioritizedReplayBuffer):
+                replay.beta = self._beta(self.get_step)
         return super()._sample()
 
     @property
