@@ -163,7 +163,7 @@ def _load(path: Path, behavior_spec: BehaviorSpec) -> list[Demonstration]:
     # Without its end known, the last decision of an episode cannot be learned from, see `ReplayBuffer`.
     episodes = [each for each in _episodes(path, pairs) if len(each) > (0 if each.has_ended else 1)]
     if not episodes:
-        raise DemonstrationError(f"{path} is empty: {len(pairs)} recorded decisions, and nothing that they led to")
+        raise DemonstrationError(f"{path} is empty: {len(pairs)} recorded decisions hold nothing to learn from")
     return episodes
 
 
