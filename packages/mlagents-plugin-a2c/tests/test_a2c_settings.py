@@ -45,6 +45,8 @@ def test_several_epochs_are_refused() -> None:
         {"value_coefficient": -1},
         {"max_grad_norm": -0.5},
         {"optimizer": "sgdd"},
+        {"value_loss": "mae"},
+        {"off_policy_correction": "retrace"},
         {"learning_rte": 1e-3},
     ],
 )

@@ -11,6 +11,7 @@ from mlagents_envs.base_env import BehaviorSpec
 from mlagents_plugin_a2c.initialization import initialize_actor
 from mlagents_plugin_a2c.optimizer import A2COptimizer
 from mlagents_plugin_a2c.settings import A2CSettings, OffPolicyCorrection
+from mlagents_plugin_a2c.squashing import squash
 from mlagents_plugin_shared.buffers import RolloutBuffer, StreamSteps
 from mlagents_plugin_shared.targets import vtrace
 from mlagents_plugin_shared.trainers import RolloutTrainer
@@ -44,6 +45,8 @@ class A2CTrainer(RolloutTrainer):
             SharedActorCritic if hyperparameters.shared_critic else SimpleActor,
             actor_kwargs,
         )
+        if hyperparameters.tanh_squash:
+            squash(policy.actor, conditional_sigma=hyperparameters.conditional_sigma)
         if hyperparameters.orthogonal_init:
             initialize_actor(policy.actor)
         return policy
