@@ -21,6 +21,7 @@ STEP = 0.02  # s, Unity's fixedDeltaTime
 TOUCH = 0.02  # m; closer than this a ball touches and does not overlap, as within Unity's contact offset
 IMMOVABLE = 1e12  # kg
 AWAY = 1e6  # m; where shapes are put that are not there
+CLOSE = 1e-6  # m; what overlaps by less has been parted, but for rounding
 SOLVER_ITERATIONS = 6  # Unity's default
 
 
@@ -292,7 +293,7 @@ def overlap(
     for k, (half, other) in enumerate((halves, halves[::-1])):
         reach = half + other * cosine + other[:, ::-1] * sine
         room[:, 2 * k : 2 * k + 2] = reach - np.abs(to_local(offset, yaws[k]))
-    meet = room.min(axis=1) > 0
+    meet = room.min(axis=1) > CLOSE
     rows, offset, room = rows[meet], offset[meet], room[meet]
     best = room.argmin(axis=1)
     yaw = np.where(best < 2, first.yaw[rows], second.yaw[rows]) + np.where(best % 2 == 0, 90, 0)
