@@ -55,7 +55,7 @@ class PluginOptimizer(TorchOptimizer):
             return schedules.constant(initial)
         return schedules.linear(initial, final, self.trainer_settings.max_steps)
 
-    def step_optimizer(self, parameters: Iterable[nn.Parameter], max_grad_norm: float) -> torch.Tensor:
+    def step_optimizer(self, parameters: Iterable[nn.Parameter], max_grad_norm: float) -> float:
         """Clips the accumulated gradient, takes one step at the scheduled learning rate and clears the gradient.
 
         A gradient that is NaN or infinite is dropped with a warning, and the parameters stay as they are.
@@ -65,11 +65,11 @@ class PluginOptimizer(TorchOptimizer):
             max_grad_norm: bound of the gradient's norm; 0 does not clip.
 
         Returns:
-            [] norm of the gradient before it was clipped.
+            Norm of the gradient before it was clipped.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.policy.get_current_step())
-        norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"))
+        norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"), foreach=True)
         size = norm.item()
         if math.isfinite(size):
             self.optimizer.step()

@@ -79,8 +79,9 @@ class DQNOptimizer(PluginOptimizer):
             Statistics by TensorBoard tag.
         """
         rows, mask = self._learned(batch, num_sequences)
-        resample_noise(self.online)
-        resample_noise(self.target)
+        if self.hyperparameters.noisy:
+            resample_noise(self.online)
+            resample_noise(self.target)
 
         # 1. return of the actions taken
         actions = self._column(batch, BufferKey.DISCRETE_ACTION, rows).long()
@@ -122,7 +123,7 @@ class DQNOptimizer(PluginOptimizer):
 
     @torch.no_grad()
     def _bootstrap(
-        self, batch: AgentBuffer, rows: Any, mask: torch.Tensor, num_sequences: int
+        self, batch: AgentBuffer, rows: Any, mask: torch.Tensor | None, num_sequences: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """[B, S] rewards, [B, S] discounts, and the [B, S, N] numbers of the return that follows."""
         r_t = self._per_stream(batch, RewardSignalUtil.rewards_key, rows)
@@ -136,7 +137,7 @@ class DQNOptimizer(PluginOptimizer):
         else:
             scores_t = self._next_scores(batch, rows, numbers_t)
             v_t = double_q_value(numbers_t, scores_t, legal_t, self.branches)
-            entropy_t = torch.zeros_like(mask)
+            entropy_t = v_t.new_zeros(len(v_t))
         if self.policy.use_recurrent:  # feed-forward, the rewards are n-step sums already
             r_t, discount_t, last = self._windows(r_t, discount_t, mask, num_sequences)
             v_t, entropy_t = v_t[last], entropy_t[last]
@@ -178,18 +179,18 @@ class DQNOptimizer(PluginOptimizer):
         return distance * weight.repeat_interleave(len(distance) // len(weight))
 
     def _margin_loss(
-        self, numbers: torch.Tensor, actions: torch.Tensor, batch: AgentBuffer, rows: Any, mask: torch.Tensor
+        self, numbers: torch.Tensor, actions: torch.Tensor, batch: AgentBuffer, rows: Any, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """[] mean of what demonstrated actions lack to lead by the margin; the agent's own rows count 0 in it."""
         if ReplayKey.DEMONSTRATION not in batch:
-            return mask.new_zeros(())
+            return numbers.new_zeros(())
         scores = self.online.head.expectation(numbers).sum(dim=1)
         legal = self._column(batch, BufferKey.ACTION_MASK, rows)
         error = large_margin_error(scores, actions, legal, self.branches, margin=self.hyperparameters.demo_margin)
         demonstrated = self._column(batch, ReplayKey.DEMONSTRATION, rows)
         return masked_mean(self._weigh(demonstrated * error.mean(dim=1), batch), mask)
 
-    def _priorities(self, error: torch.Tensor, mask: torch.Tensor, num_sequences: int) -> Any:
+    def _priorities(self, error: torch.Tensor, mask: torch.Tensor | None, num_sequences: int) -> Any:
         """[B] errors, or one priority a sequence, as an array."""
         if self.policy.use_recurrent:
             error = max_mean_priority(_time_major(error, num_sequences), _time_major(mask, num_sequences))
@@ -205,8 +206,10 @@ class DQNOptimizer(PluginOptimizer):
 
     # Sequences
 
-    def _learned(self, batch: AgentBuffer, num_sequences: int) -> tuple[Any, torch.Tensor]:
-        """Rows of the batch that are learned from, and the [B] mask of those: all, or sequences without burn-in."""
+    def _learned(self, batch: AgentBuffer, num_sequences: int) -> tuple[Any, torch.Tensor | None]:
+        """Rows of the batch that are learned from: all, or sequences without burn-in and the [B] mask of their ends."""
+        if not self.policy.use_recurrent:
+            return slice(None), None
         mask = ModelUtils.list_to_tensor(batch[BufferKey.MASKS])
         length = self.policy.sequence_length
         if len(mask) == num_sequences * length:
@@ -218,7 +221,7 @@ class DQNOptimizer(PluginOptimizer):
         return rows.flatten(), mask[rows.flatten()]
 
     def _windows(
-        self, r_t: torch.Tensor, discount_t: torch.Tensor, mask: torch.Tensor, num_sequences: int
+        self, r_t: torch.Tensor, discount_t: torch.Tensor, mask: torch.Tensor | None, num_sequences: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """n-step reward sums and discounts, [B, S], and the row after which each bootstraps, [B]."""
         columns = (_time_major(column, num_sequences) for column in (r_t, discount_t, mask))

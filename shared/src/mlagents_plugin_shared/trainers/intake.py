@@ -117,6 +117,7 @@ class IntakeTrainer(RLTrainer):
 
     def _report(self, stats: dict[str, list]) -> None:
         """Reports the mean of each statistic that the updates returned; tensors leave their device here, at once."""
+        tensors = {name: torch.stack(values).mean() for name, values in stats.items() if torch.is_tensor(values[0])}
+        means = dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)) if tensors else {}
         for name, values in stats.items():
-            mean = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values]).mean()
-            self._stats_reporter.add_stat(name, mean.item())
+            self._stats_reporter.add_stat(name, means[name] if name in means else float(np.mean(values)))
