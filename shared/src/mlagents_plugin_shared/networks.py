@@ -134,8 +134,11 @@ class BranchingQHead(nn.Module):
         advantage = self.advantage(encoding).reshape(-1, self.num_streams, sum(self.branches), *atoms)
         if self.value is None:
             return advantage
+        value = self.value(encoding).reshape(-1, self.num_streams, 1, *atoms)
+        if len(self.branches) == 1:
+            return value + (advantage - advantage.mean(dim=2, keepdim=True))
         centred = [part - part.mean(dim=2, keepdim=True) for part in advantage.split(self.branches, dim=2)]
-        return self.value(encoding).reshape(-1, self.num_streams, 1, *atoms) + torch.cat(centred, dim=2)
+        return value + torch.cat(centred, dim=2)
 
 
 def _linear(inputs: int, outputs: int) -> nn.Module:
