@@ -118,10 +118,10 @@ class A2COptimizer(PluginOptimizer):
         # 3. one step for all of it
         grad_norm = self.step_optimizer(self.parameters, self.hyperparameters.max_grad_norm)
 
-        policy_loss, value_loss_, _, staleness, stale_steps = total.tolist()
+        policy, value, _, staleness, stale_steps = total.tolist()
         return {
-            "Losses/Policy Loss": abs(policy_loss),  # the size, as ML-Agents' PPO reports it
-            "Losses/Value Loss": value_loss_,
+            "Losses/Policy Loss": abs(policy),  # the size, as ML-Agents' PPO reports it
+            "Losses/Value Loss": value,
             "Policy/Gradient Norm": grad_norm,
             "Policy/Staleness": staleness,
             "Policy/Stale Steps": stale_steps,
