@@ -2,7 +2,7 @@
 
 Each takes turns in one process, at the same batch and network: trust the ratios more than the times. An update runs
 from the draw of a batch to the optimizer's step. SAC learns from its AgentBuffer, ours from its replay; the bare loop
-does the mathematics of double, dueling, 3-step DQN on a batch of tensors that is there already.
+does the mathematics of masked, double, dueling, 3-step DQN on a batch of tensors that is there already.
 
 `--set distribution=quantile prioritized_replay=true` measures another DQN; the loop stays as it is.
 """
@@ -104,10 +104,11 @@ def bare_loop(dqn: DQNTrainer, batch_size: int, floats: int) -> Callable[[], Non
     s_tm1, s_t = torch.rand(2, batch_size, floats)
     action = torch.randint(ACTIONS, (batch_size, 1))
     reward, discount = torch.rand(2, batch_size)
+    legal = torch.ones(batch_size, ACTIONS)
 
     def update() -> None:
         with torch.no_grad():
-            best = online(s_t).argmax(dim=1, keepdim=True)
+            best = (online(s_t) + (legal * 1e8 - 1e8)).argmax(dim=1, keepdim=True)
             wanted = reward + discount * target(s_t).gather(1, best).squeeze(1)
         q = online(s_tm1).gather(1, action).squeeze(1)
         loss = torch.nn.functional.smooth_l1_loss(q, wanted)
