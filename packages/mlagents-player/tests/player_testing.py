@@ -182,7 +182,7 @@ def in_editor(
             play(connection, scene_type, Options(None, record, raw_pictures))
 
     thread = in_thread(press_play)
-    environment = UnityEnvironment(None, base_port=port, timeout_wait=30, num_areas=num_areas, **options)
+    environment = UnityEnvironment(None, base_port=port, timeout_wait=60, num_areas=num_areas, **options)
     try:
         environment.reset()
         yield environment

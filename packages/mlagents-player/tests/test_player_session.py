@@ -1,5 +1,6 @@
 """How a session ends: the trainer quits, vanishes, speaks another version or sends nonsense."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -157,7 +158,7 @@ def test_play_says_what_listens_is_no_trainer() -> None:
 
 
 def test_player_ends_when_the_trainer_is_killed(players: Path, tmp_path: Path) -> None:
-    """A trainer that is killed while it holds the call leaves no player behind, and the log says why."""
+    """A trainer that is killed while it holds the call leaves no player behind, and the log says that it is gone."""
     script = TRAINER.format(player=str(players / "Basic"), port=free_port(), logs=str(tmp_path))
     trainer = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -167,12 +168,12 @@ def test_player_ends_when_the_trainer_is_killed(players: Path, tmp_path: Path) -
         trainer.kill()
         trainer.communicate()
     log = tmp_path / "Player-0.log"
-    assert wait_until(lambda: "Ended: the connection" in log.read_text(encoding="utf-8"))
+    assert wait_until(lambda: "The trainer is gone" in log.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("answers", [1, 2])
 def test_player_ends_when_the_trainer_vanishes_in_the_handshake(answers: int) -> None:
-    """The server stops between handshake messages: the process ends soon, with code 0."""
+    """The server stops between handshake messages: the process ends soon, with code 1."""
     asked = threading.Event()
 
     def hang(request: UnityMessageProto) -> UnityMessageProto:
@@ -184,7 +185,7 @@ def test_player_ends_when_the_trainer_vanishes_in_the_handshake(answers: int) ->
     with trainer, player_process("run", "Basic", "--mlagents-port", str(trainer.port)) as process:
         assert asked.wait(30)
         trainer.server.stop(None)
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=15) == 1
 
 
 def test_editor_play_button() -> None:
@@ -311,3 +312,26 @@ def test_raw_pictures() -> None:
         with in_editor(GridWorld, raw_pictures=raw, seed=3) as environment:
             seen.append(environment.get_steps("GridWorld")[0].obs[0])
     assert np.array_equal(*seen)
+
+
+def test_play_says_that_the_trainer_is_gone() -> None:
+    """A trainer that is killed ends `play` with code 1 and one line."""
+    script = "import sys, player_testing; t = player_testing.FakeTrainer(lambda r: __import__('time').sleep(60))\n"
+    script += "t.server.start(); print(t.port, flush=True); sys.stdin.read()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert trainer.stdout is not None
+        port = trainer.stdout.readline().strip()
+        with player_process("play", "Basic", "--port", port) as process:
+            assert process.stdout is not None
+            assert "Playing Basic" in process.stdout.readline()
+            trainer.kill()
+            _, errors = process.communicate(timeout=30)
+            assert process.returncode == 1
+            assert errors == "mlagents-player: The trainer is gone: the connection to it was lost (UNAVAILABLE).\n"
+    finally:
+        trainer.kill()
+        trainer.communicate()

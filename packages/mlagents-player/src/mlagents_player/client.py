@@ -70,8 +70,8 @@ class Connection:
         """Send a message and wait, however long, for the trainer's.
 
         Raises:
-            TrainerGone: the trainer closed the session or vanished.
-            PlayerError: the answer is not of this protocol.
+            TrainerGone: the trainer closed the session.
+            PlayerError: the trainer vanished, or the answer is not of this protocol.
         """
         try:
             reply = trainer_message.read(self._call(message))
@@ -92,6 +92,8 @@ class Connection:
 def _ended(code: grpc.StatusCode) -> Exception:
     if code == grpc.StatusCode.UNIMPLEMENTED:
         return PlayerError(f"{NOT_A_TRAINER} ({code.name}).")
+    if code == grpc.StatusCode.UNAVAILABLE:  # nobody is there; a trainer that stops its server cancels the call
+        return PlayerError(f"The trainer is gone: the connection to it was lost ({code.name}).")
     return TrainerGone(f"the connection to the trainer ended ({code.name})")
 
 
