@@ -193,3 +193,39 @@ def test_inference_stores_nothing(tmp_path: Path) -> None:
     assert trainer.update_buffer.num_experiences == 0
     assert not trainer.optimizer.batches
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == files
+
+
+class Spoilt(Corridor):
+    """A corridor that after some steps gives NaN as an observation, or an infinite reward."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+        self.acted = 0
+
+    def act(self, action):
+        """Counts, and spoils the reward."""
+        reward, *ends = super().act(action)
+        self.acted += 1
+        return (reward * np.inf if self.what == "reward" and self.acted > 20 else reward), *ends
+
+    def observe(self):
+        """Spoils the observation."""
+        factor = np.nan if self.what == "observation" and self.acted > 20 else 1.0
+        return [rows * np.float32(factor) for rows in super().observe()]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
+@pytest.mark.parametrize(
+    ("what", "threaded", "message"),
+    [
+        ("observation", False, r"^Toy: sensor obs_0 of agent \S+ is nan\. Look for a division"),
+        ("reward", False, r"^Toy: the reward of agent \S+ is -?inf\. Look for a division"),
+        ("reward", True, r"^Toy: the reward of agent \S+ is -?inf\. Look for a division"),
+    ],
+)
+def test_numbers_that_are_not_finite_end_the_run(tmp_path: Path, trainer_type, what, threaded, message) -> None:
+    """Behaviour, sensor, agent and value are named, also if the trainer runs in a thread of its own."""
+    with pytest.raises(UnityTrainerException, match=message):
+        train(Spoilt(what), {**config(trainer_type, buffer_size=100), "threaded": threaded}, tmp_path)
