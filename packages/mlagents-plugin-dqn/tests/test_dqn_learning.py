@@ -116,8 +116,10 @@ def share_of_winning_calls(trainer: Any) -> float:
     return float((policy.get_action(duel.get_steps("Toy?team=0")[0]).env_action.discrete == 2).mean())
 
 
-@pytest.mark.parametrize(("num_agents", "max_steps"), [(1, 1600), (12, 1600), (100, 4000)])
-@pytest.mark.parametrize("threaded", [False, True], ids=["", "threaded"])
+@pytest.mark.parametrize(
+    ("num_agents", "max_steps", "threaded"),
+    [(1, 1600, False), (12, 1600, False), (12, 1600, True), (100, 4000, False)],
+)
 def test_dqn_updates_at_its_ratio_for_any_number_of_agents(
     tmp_path: Path, num_agents: int, max_steps: int, threaded: bool
 ) -> None:
@@ -142,6 +144,7 @@ def test_dqn_resumes_without_a_dip(tmp_path: Path, threaded: bool) -> None:
     assert second.get_step > first.get_step
     assert second.update_buffer.num_experiences > first.update_buffer.num_experiences - 10
     assert second.optimizer.updates.count > first.optimizer.updates.count > 0
+    print(*(f"{np.mean(part):.3f}" for part in (before.returns[:50], before.returns[-50:], after.returns[:50])))
     assert np.mean(before.returns[-50:]) >= 0.7
     assert np.mean(after.returns[:50]) >= np.mean(before.returns[-50:]) - 0.05
     # The control: a run that starts anew begins at chance.

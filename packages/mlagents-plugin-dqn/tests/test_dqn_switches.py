@@ -42,9 +42,7 @@ def test_every_switch_solves_the_corridor(tmp_path: Path, options: dict) -> None
     assert trained_return(Corridor(AGENTS), settings, tmp_path) >= 0.65
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"noisy": True}, {"exploration": "ladder"}], ids=["epsilon", "noisy", "ladder"]
-)
+@pytest.mark.parametrize("options", [{}, {"noisy": True}], ids=["epsilon", "noisy"])
 def test_no_exploration_solves_the_corridor_by_itself(tmp_path: Path, options: dict) -> None:
     """The control: without learning a network may be born to walk right, but not each of three."""
     settings = config(600, {**options, **NO_LEARNING})
