@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.settings import TrainerSettings
@@ -18,10 +19,12 @@ from mlagents_envs.base_env import (
 )
 
 from mlagents_plugin_dqn.trainer import DQNTrainer
+from mlagents_plugin_shared.targets import td_target
 from mlagents_plugin_shared.trajectories import Segment
 
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 BRANCHES = (3, 2)
+MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
 
 
 def behavior_spec(
@@ -113,3 +116,33 @@ def segment(
         columns[BufferKey.MEMORY] = rng.normal(size=(length, memory)).astype(np.float32)
     observations = [rng.normal(size=(length + 1, *o.shape)).astype(np.float32) for o in spec.observation_specs]
     return Segment(agent_id, observations, columns, terminated, interrupted)
+
+
+def disturb(network: torch.nn.Module) -> None:
+    """Makes a network differ from its copy."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.5)
+
+
+def filled(**options):
+    """A trainer whose replay holds random segments, and whose target network differs from the online one."""
+    dqn = trainer(**options)
+    for i in range(6):
+        ends = [{}, {"terminated": True}, {"interrupted": True}][i % 3]
+        dqn.update_buffer.add(segment(dqn.policy.behavior_spec, 7, agent_id=str(i), seed=i, **ends))
+    disturb(dqn.optimizer.target)
+    return dqn
+
+
+def next_values(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
+    """[B, S] expected return that the targets of a batch bootstrap from."""
+    rows, mask = dqn.optimizer._learned(batch, num_sequences)
+    return dqn.optimizer.target.head.mean(dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)[2])
+
+
+def targets(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
+    """[B, S] expected targets of the rows of a batch that are learned from."""
+    rows, mask = dqn.optimizer._learned(batch, num_sequences)
+    r_t, discount_t, numbers_t = dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)
+    return td_target(r_t, discount_t, dqn.optimizer.target.head.mean(numbers_t))

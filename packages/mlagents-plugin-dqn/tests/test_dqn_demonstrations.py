@@ -17,11 +17,10 @@ from mlagents_envs.base_env import ActionSpec
 
 from dqn_demos import record
 from dqn_runs import MEMORY, NO_LEARNING, config, final_return
-from dqn_testing import BRANCHES, behavior_spec, decision_steps, segment, trainer
+from dqn_testing import BRANCHES, behavior_spec, decision_steps, disturb, segment, trainer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings
 from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, train
-from test_dqn_optimizer import disturb
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 FOLDER = os.environ.get("MLAGENTS_REFERENCE_DATA")

@@ -9,13 +9,23 @@ from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.trajectory import ObsUtil
 
-from dqn_testing import BRANCHES, behavior_spec, decision_steps, segment, trainer
+from dqn_testing import (
+    BRANCHES,
+    MEMORY,
+    behavior_spec,
+    decision_steps,
+    disturb,
+    filled,
+    next_values,
+    segment,
+    targets,
+    trainer,
+)
 from mlagents_plugin_dqn.policy import LADDER
 from mlagents_plugin_dqn.settings import PRESETS, Distribution, Preset
 from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.networks import NoisyLinear
 from mlagents_plugin_shared.reward_streams import discount_key
-from test_dqn_optimizer import MEMORY, disturb, filled, next_values, targets
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 COMBINATIONS = [

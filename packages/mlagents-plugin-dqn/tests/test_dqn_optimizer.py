@@ -6,42 +6,9 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
-from dqn_testing import behavior_spec, random_legal, segment, trainer
+from dqn_testing import MEMORY, behavior_spec, disturb, filled, next_values, random_legal, segment, targets, trainer
 from mlagents_plugin_shared.buffers import ReplayKey
 from mlagents_plugin_shared.reward_streams import discount_key
-from mlagents_plugin_shared.targets import td_target
-
-MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
-
-
-def disturb(network: torch.nn.Module) -> None:
-    """Makes a network differ from its copy."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.5)
-
-
-def filled(**options):
-    """A trainer whose replay holds random segments, and whose target network differs from the online one."""
-    dqn = trainer(**options)
-    for i in range(6):
-        ends = [{}, {"terminated": True}, {"interrupted": True}][i % 3]
-        dqn.update_buffer.add(segment(dqn.policy.behavior_spec, 7, agent_id=str(i), seed=i, **ends))
-    disturb(dqn.optimizer.target)
-    return dqn
-
-
-def next_values(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
-    """[B, S] expected return that the targets of a batch bootstrap from."""
-    rows, mask = dqn.optimizer._learned(batch, num_sequences)
-    return dqn.optimizer.target.head.mean(dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)[2])
-
-
-def targets(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
-    """[B, S] expected targets of the rows of a batch that are learned from."""
-    rows, mask = dqn.optimizer._learned(batch, num_sequences)
-    r_t, discount_t, numbers_t = dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)
-    return td_target(r_t, discount_t, dqn.optimizer.target.head.mean(numbers_t))
 
 
 @pytest.mark.parametrize("double", [True, False])

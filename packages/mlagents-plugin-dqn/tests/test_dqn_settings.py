@@ -33,6 +33,8 @@ def test_settings_accept_the_keys_of_unitys_example() -> None:
         ({"tau": 0.005}, 1),
         ({"target_update_interval": 50}, 50),
         ({"tau": 0.5, "target_update_interval": 4}, 4),
+        ({"preset": "btr"}, 500),
+        ({"preset": "btr", "tau": 0.5}, 1),
     ],
 )
 def test_target_update_interval_follows_tau(options: dict, interval: int) -> None:

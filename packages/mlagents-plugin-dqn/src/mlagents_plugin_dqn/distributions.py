@@ -5,9 +5,10 @@ Each kind is a head on the network's encoding, with the loss that its numbers le
 | call                       | output             | meaning                                                       |
 |----------------------------|--------------------|---------------------------------------------------------------|
 | `head(encoding)`           | [B, S, A, N]       | N numbers that can be averaged over actions and branches      |
-| `head.learn(encoding)`     | [B, S, A, N], taus | what `error` takes of the actions taken                       |
+| `head.learn(encoding)`     | [B, S, A, N], taus | what `distance` takes of the actions taken                    |
 | `head.mean(numbers)`       | [B, S, A]          | Q                                                             |
-| `head.error(...)`          | [B, S, D]          | distance from the target distribution                         |
+| `head.target(...)`         | [B, S, N]          | numbers of the reward and the discounted return after it      |
+| `head.distance(...)`       | [B, S, D]          | distance of the actions taken from it                         |
 """
 
 from abc import abstractmethod
@@ -27,7 +28,7 @@ class ReturnHead(nn.Module):
     """Base of the kinds of return that a Q network can learn, for S reward streams and A actions of D branches."""
 
     def learn(self, encoding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """[B, E] → [B, S, A, N] numbers in the form that `error` takes; the probabilities they lie at, if any."""
+        """[B, E] → [B, S, A, N] numbers in the form that `distance` takes; the probabilities they lie at, if any."""
         return self(encoding), None
 
     @abstractmethod
@@ -39,25 +40,31 @@ class ReturnHead(nn.Module):
         return self.mean(learned)
 
     @abstractmethod
-    def error(
-        self,
-        chosen_tm1: torch.Tensor,
-        taus_tm1: torch.Tensor | None,
-        r_t: torch.Tensor,
-        discount_t: torch.Tensor,
-        numbers_t: torch.Tensor,
-    ) -> torch.Tensor:
-        """Distance of the return of the actions taken from its target, r + γ Z.
+    def target(self, numbers_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
+        """Numbers of r + γ Z, the return that is learned towards.
 
         Args:
-            chosen_tm1: [B, S, D, N] what `learn` gave for the actions taken.
-            taus_tm1: what `learn` gave with it.
+            numbers_t: [B, S, N] what calling the target network's head gave for the return of the next state.
             r_t: [B, S] rewards.
             discount_t: [B, S] discounts.
-            numbers_t: [B, S, N] numbers of the next state's return, from the target network.
 
         Returns:
-            [B, S, D] errors; the gradient flows into `chosen_tm1`.
+            [B, S, N] numbers, detached.
+        """
+
+    @abstractmethod
+    def distance(
+        self, learned_tm1: torch.Tensor, taus_tm1: torch.Tensor | None, target_t: torch.Tensor
+    ) -> torch.Tensor:
+        """How far the return of the actions taken is from its target, which is one for all branches.
+
+        Args:
+            learned_tm1: [B, S, D, N] what `learn` gave for the actions taken.
+            taus_tm1: what `learn` gave with it.
+            target_t: [B, S, D, N] what `target` gave, for every branch.
+
+        Returns:
+            [B, S, D] distances; the gradient flows into `learned_tm1`.
         """
 
 
@@ -84,18 +91,15 @@ class MeanReturn(ReturnHead):
         """[..., 1] values → [...]."""
         return numbers.squeeze(-1)
 
-    def error(
-        self,
-        chosen_tm1: torch.Tensor,
-        taus_tm1: torch.Tensor | None,
-        r_t: torch.Tensor,
-        discount_t: torch.Tensor,
-        numbers_t: torch.Tensor,
+    def target(self, numbers_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
+        """The TD target."""
+        return td_target(r_t, discount_t, self.mean(numbers_t)).unsqueeze(2)
+
+    def distance(
+        self, learned_tm1: torch.Tensor, taus_tm1: torch.Tensor | None, target_t: torch.Tensor
     ) -> torch.Tensor:
         """Weighed TD errors."""
-        q_tm1 = self.mean(chosen_tm1)
-        target_t = td_target(r_t, discount_t, self.mean(numbers_t))
-        return self.weigh(td_error(q_tm1, target_t.unsqueeze(2).expand_as(q_tm1)))
+        return self.weigh(td_error(self.mean(learned_tm1), self.mean(target_t)))
 
 
 class CategoricalReturn(ReturnHead):
@@ -132,17 +136,15 @@ class CategoricalReturn(ReturnHead):
         """[..., N] logarithms of probabilities → [...]."""
         return self.mean(learned.exp())
 
-    def error(
-        self,
-        chosen_tm1: torch.Tensor,
-        taus_tm1: torch.Tensor | None,
-        r_t: torch.Tensor,
-        discount_t: torch.Tensor,
-        numbers_t: torch.Tensor,
+    def target(self, numbers_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
+        """Probabilities, projected onto the atoms."""
+        return categorical_target(numbers_t, r_t, discount_t, self.support)
+
+    def distance(
+        self, learned_tm1: torch.Tensor, taus_tm1: torch.Tensor | None, target_t: torch.Tensor
     ) -> torch.Tensor:
         """Cross-entropies."""
-        target_t = categorical_target(numbers_t, r_t, discount_t, self.support)
-        return categorical_error(chosen_tm1, target_t.unsqueeze(2).expand_as(chosen_tm1))
+        return categorical_error(learned_tm1, target_t)
 
 
 class QuantileReturn(ReturnHead):
@@ -175,19 +177,16 @@ class QuantileReturn(ReturnHead):
         """[..., N] quantiles → [...]."""
         return numbers.mean(dim=-1)
 
-    def error(
-        self,
-        chosen_tm1: torch.Tensor,
-        taus_tm1: torch.Tensor | None,
-        r_t: torch.Tensor,
-        discount_t: torch.Tensor,
-        numbers_t: torch.Tensor,
+    def target(self, numbers_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
+        """Quantiles, moved."""
+        return quantile_target(numbers_t, r_t, discount_t)
+
+    def distance(
+        self, learned_tm1: torch.Tensor, taus_tm1: torch.Tensor | None, target_t: torch.Tensor
     ) -> torch.Tensor:
         """Quantile Huber losses."""
-        target_t = quantile_target(numbers_t, r_t, discount_t)
-        target_t = target_t.unsqueeze(2).expand(*chosen_tm1.shape[:3], -1)
         assert taus_tm1 is not None
-        return quantile_huber_error(chosen_tm1, taus_tm1[:, None, None], target_t)
+        return quantile_huber_error(learned_tm1, taus_tm1[:, None, None], target_t)
 
 
 class ImplicitQuantileReturn(QuantileReturn):

@@ -20,7 +20,7 @@ from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, 
 from mlagents_plugin_shared.networks import resample_noise, update_target_network
 from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics
 from mlagents_plugin_shared.reward_streams import discount_key
-from mlagents_plugin_shared.targets import double_q_value, n_step_windows, td_target
+from mlagents_plugin_shared.targets import double_q_value, n_step_windows
 
 # Updates between two measurements of how far the target network is behind.
 DRIFT_INTERVAL = 100
@@ -41,6 +41,7 @@ class DQNOptimizer(PluginOptimizer):
         super().__init__(policy, trainer_settings)
         self.online: QNetwork = policy.actor
         self.target = target.to(default_device()).requires_grad_(False)
+        self.target.train(self.online.training)  # --deterministic: without noise, as the online network
         update_target_network(self.online, self.target)
         self.branches = self.online.branches
         self.parameters = list(self.online.parameters())
@@ -90,9 +91,11 @@ class DQNOptimizer(PluginOptimizer):
 
         # 2. target: the rewards, then the return of the next state, one for all branches
         r_t, discount_t, numbers_t = self._bootstrap(batch, rows, mask, num_sequences)  # [B, S], [B, S], [B, S, N]
+        target_t = self.target.head.target(numbers_t, r_t, discount_t)  # [B, S, N]
+        target_t = target_t.unsqueeze(2).expand(-1, -1, len(self.branches), -1)  # [B, S, D, N]
 
         # 3. gradient step on the distance between them, and on the lead that demonstrated actions lack
-        distance = self.online.head.error(chosen_tm1, taus, r_t, discount_t, numbers_t)  # [B, S, D]
+        distance = self.online.head.distance(chosen_tm1, taus, target_t)  # [B, S, D]
         loss = masked_mean(self._weigh(distance.mean(dim=(1, 2)), batch), mask)
         margin_loss = self._margin_loss(numbers, actions, batch, rows, mask)
         (loss + self.hyperparameters.demo_margin_weight * margin_loss).backward()
@@ -106,8 +109,7 @@ class DQNOptimizer(PluginOptimizer):
 
         with torch.no_grad():
             q_tm1 = self.online.head.expectation(chosen_tm1)  # [B, S, D]
-            target_t = td_target(r_t, discount_t, self.target.head.mean(numbers_t))
-            error = td_error(q_tm1, target_t.unsqueeze(2).expand_as(q_tm1)).abs().mean(dim=(1, 2))
+            error = td_error(q_tm1, self.target.head.mean(target_t)).abs().mean(dim=(1, 2))
             if ReplayKey.WEIGHT in batch:
                 batch[ReplayKey.ERROR] = self._priorities(error, mask, num_sequences)
             return {

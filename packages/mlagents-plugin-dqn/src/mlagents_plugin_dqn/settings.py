@@ -87,8 +87,9 @@ def _preset_or(key: str, default: Any) -> Any:
 
 
 def _target_update_interval(settings: Any) -> int:
-    softly = settings.tau < 1.0
-    return int(PRESETS.get(settings.preset, {}).get("target_update_interval", 1 if softly else 1000))
+    if settings.tau < 1.0:
+        return 1
+    return int(PRESETS.get(settings.preset, {}).get("target_update_interval", 1000))
 
 
 @attr.s(auto_attribs=True)
