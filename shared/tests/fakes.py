@@ -1,13 +1,15 @@
 """Trajectories and segments as ML-Agents would make them, filled with random or telling numbers."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
-from mlagents.trainers.trajectory import AgentExperience, Trajectory
+from mlagents.trainers.trajectory import AgentExperience, ObsUtil, Trajectory
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 
+from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
 from mlagents_plugin_shared.trajectories import Segment
 
 DISCRETE = ActionSpec(0, (3, 2))
@@ -108,3 +110,40 @@ def counting_segment(
 def mask_of(count: np.ndarray) -> np.ndarray:
     """[T, 4] the action mask of `counting_segment` at each count."""
     return (np.asarray(count, dtype=np.int64)[:, None] >> np.arange(4) & 1).astype(np.uint8)
+
+
+def filled(*segments: Segment, capacity: int = 100, seed: int = 0) -> ReplayBuffer:
+    """A replay buffer that holds these segments."""
+    buffer = ReplayBuffer(capacity, seed=seed)
+    for segment in segments:
+        buffer.add(segment)
+    return buffer
+
+
+def windows(buffer: ReplayBuffer, n: int, draws: int = 400) -> dict:
+    """What was sampled, by observation: horizon, next observation, next mask, done, rewards of the window."""
+    batch = buffer.sample_n_step(draws, n)
+    rewards = buffer.gather(batch[ReplayKey.WINDOW])[BufferKey.ENVIRONMENT_REWARDS].reshape(draws, n)
+    return {
+        int(batch[ObsUtil.get_name_at(0)][i, 0]): (
+            int(batch[ReplayKey.HORIZON][i]),
+            int(batch[ObsUtil.get_name_at_next(0)][i, 0]),
+            batch[ReplayKey.NEXT_ACTION_MASK][i].tolist(),
+            bool(batch[BufferKey.DONE][i]),
+            rewards[i, : batch[ReplayKey.HORIZON][i]].tolist(),
+        )
+        for i in range(draws)
+    }
+
+
+def mask(count: int) -> list:
+    """The mask of a `counting_segment` where it counts `count`."""
+    return mask_of(np.array([count]))[0].tolist()
+
+
+def saved(buffer: ReplayBuffer) -> io.BytesIO:
+    """The file of a buffer, from its beginning."""
+    file = io.BytesIO()
+    buffer.save_to_file(file)
+    file.seek(0)
+    return file

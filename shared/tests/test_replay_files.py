@@ -1,0 +1,134 @@
+"""A replay buffer saved and loaded: it goes on as if nothing had happened, or says what is wrong with the file."""
+
+import io
+
+import h5py
+import numpy as np
+import pytest
+from mlagents.trainers.buffer import AgentBuffer, BufferKey
+
+from fakes import counting_segment, filled, mask, saved, windows
+from mlagents_plugin_shared.buffers import ReplayBuffer
+
+REWARDS = BufferKey.ENVIRONMENT_REWARDS
+
+
+def assert_same(first, second):
+    for _ in range(3):
+        batches = first.sample_n_step(64, 3), second.sample_n_step(64, 3)
+        assert set(batches[0]) == set(batches[1])
+        for key in batches[0]:
+            np.testing.assert_array_equal(batches[0][key], batches[1][key], str(key))
+
+
+def wrapped(seed=0):
+    return filled(
+        counting_segment(0, 6, terminated=True),
+        counting_segment(10, 5, agent_id="b"),
+        counting_segment(20, 3, agent_id="c"),
+        capacity=9,
+        seed=seed,
+    )
+
+
+def test_replay_buffer_loaded_continues_exactly():
+    """A loaded buffer gives the same samples, links the same segments and overwrites the same rows."""
+    original, loaded = wrapped(seed=3), ReplayBuffer(9)
+    original.sample_mini_batch(7)
+    loaded.load_from_file(saved(original))
+    assert_same(original, loaded)
+    for buffer in (original, loaded):
+        buffer.add(counting_segment(15, 2, agent_id="b", terminated=True))
+        buffer.add(counting_segment(23, 2, agent_id="c", interrupted=True))
+    assert original.num_experiences == loaded.num_experiences == 9
+    assert_same(original, loaded)
+
+
+def test_replay_buffer_loaded_through_a_file(tmp_path):
+    """Files opened as ML-Agents' off-policy trainer opens them work."""
+    path = tmp_path / "last_replay_buffer.hdf5"
+    original, loaded = wrapped(), ReplayBuffer(9)
+    with path.open("wb") as file:
+        original.save_to_file(file)
+    with path.open("rb+") as file:
+        loaded.load_from_file(file)
+    assert_same(original, loaded)
+
+
+def test_replay_buffer_loaded_into_less_room_keeps_the_newest():
+    """A smaller buffer takes the newest transitions, with links and ends intact."""
+    loaded = ReplayBuffer(4)
+    loaded.load_from_file(saved(filled(counting_segment(0, 6, terminated=True), counting_segment(10, 3))))
+    sampled = windows(loaded, 3)
+    assert np.array(loaded[REWARDS]).tolist() == [5, 10, 11, 12]
+    assert sampled[5] == (1, 6, [1, 1, 1, 1], True, [5])
+    assert sampled[10] == (2, 12, mask(12), False, [10, 11])
+    loaded.add(counting_segment(13, 2, terminated=True))
+    assert windows(loaded, 4)[11] == (4, 15, [1, 1, 1, 1], True, [11, 12, 13, 14])
+
+
+def test_replay_buffer_loaded_into_less_room_drops_older_ends():
+    """Ends whose transitions find no room are left out, and the others still belong to theirs."""
+    episodes = [counting_segment(start, 3, terminated=True) for start in (0, 10, 20, 30)]
+    loaded = ReplayBuffer(5)
+    loaded.load_from_file(saved(filled(*episodes)))
+    sampled = windows(loaded, 3)
+    assert sampled[22] == (1, 23, [1, 1, 1, 1], True, [22])
+    assert sampled[30] == (3, 33, [1, 1, 1, 1], True, [30, 31, 32])
+
+
+def test_replay_buffer_loaded_into_more_room_goes_on():
+    """A larger buffer takes everything and goes on filling."""
+    loaded = ReplayBuffer(50)
+    loaded.load_from_file(saved(wrapped()))
+    loaded.add(counting_segment(15, 4, agent_id="b", terminated=True))
+    assert np.array(loaded[REWARDS]).tolist() == [5, 10, 11, 12, 13, 14, 20, 21, 22, 15, 16, 17, 18]
+    assert windows(loaded, 3)[14] == (3, 17, mask(17), False, [14, 15, 16])
+
+
+def test_replay_buffer_empty_file_gives_an_empty_buffer():
+    """A buffer that was saved before its first step loads as one that holds nothing."""
+    loaded = filled(counting_segment(0, 5))
+    loaded.load_from_file(saved(ReplayBuffer(9)))
+    assert loaded.num_experiences == 0
+
+
+def test_replay_buffer_refuses_a_file_of_other_shapes():
+    """A file of another behaviour is refused with both shapes, and the buffer keeps what it has."""
+    buffer = filled(counting_segment(0, 5, terminated=True), seed=4)
+    twin = filled(counting_segment(0, 5, terminated=True), seed=4)
+    with pytest.raises(ValueError, match=r"holds .*obs:0: \[1\].*file .*obs:0: \[3\]"):
+        buffer.load_from_file(saved(filled(counting_segment(0, 5, width=3))))
+    assert_same(buffer, twin)
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n cut off"])
+def test_replay_buffer_refuses_garbage(content):
+    """Anything that is no HDF5 file is refused, and the buffer keeps what it has."""
+    buffer = filled(counting_segment(0, 5, terminated=True))
+    with pytest.raises(ValueError, match="no replay buffer"):
+        buffer.load_from_file(io.BytesIO(content))
+    assert buffer.num_experiences == 5
+
+
+def test_replay_buffer_refuses_a_file_of_agentbuffer():
+    """ML-Agents' own replay files lack the links; they are refused by name of the format."""
+    file = io.BytesIO()
+    buffer = AgentBuffer()
+    buffer[REWARDS].append(1.0)
+    buffer.save_to_file(file)
+    file.seek(0)
+    with pytest.raises(ValueError, match="no replay buffer: its format is None"):
+        ReplayBuffer(9).load_from_file(file)
+
+
+def test_replay_buffer_refuses_a_damaged_file():
+    """A file with a column missing or cut is refused, and the buffer keeps what it has."""
+    file = saved(wrapped())
+    with h5py.File(file, "r+") as content:
+        del content["following"]
+    buffer = filled(counting_segment(0, 5, terminated=True))
+    file.seek(0)
+    with pytest.raises(ValueError, match="no replay buffer, or a damaged one"):
+        buffer.load_from_file(file)
+    assert buffer.num_experiences == 5
