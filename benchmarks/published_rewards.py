@@ -8,20 +8,12 @@ the step at which the mean reward of a summary first reached it, or the best one
 """
 
 import argparse
-import re
-import signal
-import socket
-import subprocess
 import sys
-import sysconfig
 import tempfile
-import time
 from pathlib import Path
 
-import yaml
+from _player import Summary, training
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
-LINE = re.compile(r"\] (\S+)\. Step: (\d+)\..*?Mean Reward: (-?\d+\.\d+)")
 PPO = {
     "learning_rate": 3.0e-4,
     "learning_rate_schedule": "linear",
@@ -87,43 +79,24 @@ def settings(behavior: str) -> dict:
     }
 
 
-def train(scene: str, folder: Path, seed: int, minutes: float) -> list[tuple[str, int, float]]:
-    """Train for some minutes; (behaviour, step, mean reward) of each summary, printed as they come."""
-    config = folder / f"{scene}.yaml"
+def train(scene: str, folder: Path, seed: int, minutes: float) -> list[Summary]:
+    """Train for some minutes; the summaries, printed as they come."""
     behaviors = {behavior: settings(behavior) for behavior in BEHAVIORS.get(scene, (scene,))}
-    config.write_text(yaml.safe_dump({"behaviors": behaviors}), encoding="utf-8")
-    subprocess.run([SCRIPTS / "mlagents-player", "build", scene, "--output", folder], check=True, capture_output=True)
-    arguments = ["--env", folder / scene, "--run-id", scene, "--seed", seed, "--base-port", free_port()]
-    command = [SCRIPTS / "mlagents-learn", config, *arguments, "--torch-device", "cpu"]
-    process = subprocess.Popen(
-        list(map(str, command)), cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    summaries = []
-    start = time.monotonic()
-    stopped = False
-    for line in process.stdout:
-        if found := LINE.search(line):
-            summaries.append((found[1], int(found[2]), float(found[3])))
-            print(f"{time.monotonic() - start:6.0f} s  {line.strip()}", flush=True)
-        if time.monotonic() > start + 60 * minutes and not stopped:
-            process.send_signal(signal.SIGINT)  # as Ctrl+C: ML-Agents ends its workers and players
-            stopped = True
-    process.wait()
-    return summaries
+    found = []
+    with training(scene, behaviors, folder, seed) as summaries:
+        for summary in summaries:
+            found.append(summary)
+            print(f"{summary.seconds:6.0f} s  {summary.behavior} {summary.step:,}: {summary.reward:.3f}", flush=True)
+            if summary.seconds > 60 * minutes:
+                break
+    return found
 
 
-def free_port() -> int:
-    """A port with nothing on it."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def report(summaries: list[tuple[str, int, float]]) -> None:
+def report(summaries: list[Summary]) -> None:
     """A row for each behaviour."""
     print(f"\n{'behaviour':15}  {'Unity':>6}  {'reached at step':>15}  {'best':>7}  {'at step':>9}  {'steps':>9}")
-    for behavior in dict.fromkeys(name for name, _, _ in summaries):
-        curve = [(step, reward) for name, step, reward in summaries if name == behavior]
+    for behavior in dict.fromkeys(summary.behavior for summary in summaries):
+        curve = [(step, reward) for name, step, _, reward in summaries if name == behavior]
         goal = BENCHMARK[behavior]
         reached = next((f"{step:,}" for step, reward in curve if reward >= goal), "-")
         best_step, best = max(curve, key=lambda point: point[1])
@@ -137,7 +110,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15, help="of training for each scene")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would PPO
     for scene in options.scenes:
         with tempfile.TemporaryDirectory() as folder:
             report(train(scene, Path(folder), options.seed, options.minutes))
