@@ -62,14 +62,14 @@ def config(environment: str, variant: str, max_steps: int) -> dict[str, Any]:
 
 def run(environment: str, variant: str, seed: int, max_steps: int) -> Learned:
     """One run; the final policy plays little, for the curve is what counts."""
-    return learn(environment, config(environment, variant, max_steps), seed, num_agents=4, episodes=4)
+    return learn(environment, config(environment, variant, max_steps), seed, num_agents=8, episodes=8)
 
 
 def main() -> None:
     """Prints a table for each environment, and draws the curves."""
     parser = argparse.ArgumentParser(description="Each extension of DQN alone, and the presets.")
     parser.add_argument("--environments", nargs="+", default=list(SUPPORT), choices=list(SUPPORT))
-    parser.add_argument("--steps", type=int, nargs="+", default=[10_000, 20_000], help="agent steps on each")
+    parser.add_argument("--steps", type=int, nargs="+", default=[10_000, 12_000], help="agent steps on each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--output", type=Path, help="folder for the plot")
