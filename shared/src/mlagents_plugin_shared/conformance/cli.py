@@ -37,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reports.append(check_model(path, behavior, deterministic=options.deterministic))
         except ModelFileError as error:
             unread.append(str(error))
-    print(json.dumps([_as_json(report) for report in reports], indent=2) if options.json else _as_text(reports))
+    if options.json:
+        print(json.dumps([_as_json(report) for report in reports], indent=2))
+    else:
+        print(*(line for report in reports for line in _lines(report)), sep="\n", end="\n" if reports else "")
     for message in unread:
         print(f"mlagents-onnx-check: {message}", file=sys.stderr)
     if unread:
@@ -75,10 +78,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _as_json(report: Report) -> dict[str, Any]:
     return {"accepted": report.accepted, **dataclasses.asdict(report)}
-
-
-def _as_text(reports: Sequence[Report]) -> str:
-    return "\n".join(line for report in reports for line in _lines(report))
 
 
 def _lines(report: Report) -> list[str]:
