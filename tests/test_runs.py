@@ -36,6 +36,10 @@ A2C = {
     "summary_freq": 600,
 }
 SCENES = {"Basic": DQN, "3DBall": A2C}
+MODELS = {
+    "Basic": ("--observations", "20", "--actions", "discrete:3"),
+    "3DBall": ("--observations", "8", "--actions", "continuous:2"),
+}
 
 
 def command(name: str, *arguments: object) -> list[str]:
@@ -120,12 +124,14 @@ def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
 @pytest.mark.parametrize("behavior", SCENES)
 @pytest.mark.parametrize("options", [{}, {"threaded": True}])
 def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behavior: str, options: dict) -> None:
-    """A model lies in results/, --resume goes on from its step, and --initialize-from starts at 0 with its weights."""
+    """Unity accepts the model; --resume goes on from its step; --initialize-from starts at 0 with its weights."""
     env = ("--env", players / behavior)
     file = config(tmp_path, behavior, **options)
     steps = SCENES[behavior]["max_steps"]
     trained(tmp_path, file, *env, "--run-id", "first")
     assert (tmp_path / "results" / "first" / f"{behavior}.onnx").stat().st_size > 0
+    checked = [tmp_path / "results" / "first" / f"{behavior}.onnx", "--deterministic", *MODELS[behavior]]
+    subprocess.run(command("mlagents-onnx-check", *checked), check=True, timeout=SECONDS)
     first = last_step(tmp_path / "results" / "first", behavior)
     assert first >= steps
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from mlagents_envs.base_env import ActionTuple, DecisionSteps
+from mlagents_envs.base_env import ActionSpec, ActionTuple, BehaviorSpec, DecisionSteps
 
 from mlagents_plugin_shared.testing import (
+    SENSORS,
     Corridor,
     Crowd,
     Goal,
@@ -105,6 +106,18 @@ def test_masked_decisions_leave_one_action_or_more_in_every_branch() -> None:
         np.testing.assert_allclose(counts / 6000, [0, *[1 / size] * size], atol=0.03)
     assert illegal_choices(steps, choose_at_random(steps)) == 0
     assert np.std(steps.obs[0]) == pytest.approx(1e3, rel=0.02)
+
+
+def test_masked_decisions_leave_out_entities_but_the_first() -> None:
+    """Rows of missing entities are zero and stand behind the others; without discrete actions there is no mask."""
+    spec = BehaviorSpec(SENSORS["entities"], ActionSpec(2, ()))
+    steps = masked_decisions(spec, 1000, np.random.default_rng(0))
+    there = steps.obs[0].any(axis=2)
+    np.testing.assert_allclose(there.mean(axis=0), [1.0, 0.8, 0.6, 0.4, 0.2], atol=0.05)
+    assert (there[:, :-1] >= there[:, 1:]).all()
+    assert steps.obs[1].all()
+    assert steps.action_mask is None
+    assert set(model_inputs(steps)) == {"obs_0", "obs_1"}
 
 
 def test_illegal_choices_are_counted() -> None:

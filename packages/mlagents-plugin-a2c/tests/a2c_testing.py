@@ -31,6 +31,7 @@ MEMORY = {"memory_size": 8, "sequence_length": 4}
 def trainer(
     actions: str = "hybrid",
     *,
+    sensors: list[ObservationSpec] | None = None,
     memory: dict | None = None,
     settings: dict | None = None,
     **hyperparameters: Any,
@@ -45,7 +46,7 @@ def trainer(
         **(settings or {}),
     }
     sensor = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
-    spec = BehaviorSpec([sensor], ACTIONS[actions])
+    spec = BehaviorSpec(sensors or [sensor], ACTIONS[actions])
     result = A2CTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, "unused")
     result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec))
     return result

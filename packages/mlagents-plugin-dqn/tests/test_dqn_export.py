@@ -6,10 +6,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from mlagents.torch_utils import torch
+from mlagents_envs.base_env import ActionSpec, BehaviorSpec
 
-from dqn_testing import behavior_spec, decision_steps, random_legal, trainer
-
-MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
+from dqn_testing import MEMORY, behavior_spec, decision_steps, random_legal, trainer
+from mlagents_plugin_shared.conformance import Behavior, check_model
+from mlagents_plugin_shared.networks import update_normalization
+from mlagents_plugin_shared.testing import SENSORS, ExportedModel, masked_decisions
 
 
 def exported(dqn, folder: Path) -> onnxruntime.InferenceSession:
@@ -104,3 +107,36 @@ def test_exported_model_carries_memory(tmp_path: Path) -> None:
     np.testing.assert_array_equal(actions, run_out["action"].discrete)
     np.testing.assert_allclose(recurrent_out[:, 0], run_out["memory_out"], atol=1e-5)
     assert size == [8.0]
+
+
+@pytest.mark.parametrize("memory", [False, True], ids=["no-memory", "memory"])
+@pytest.mark.parametrize("sensors", SENSORS)
+def test_exported_model_follows_the_policy_through_an_episode(tmp_path: Path, sensors: str, memory: bool) -> None:
+    """100 agents, 5 steps under random masks, each with its own memory; normalised; the policy explores, not they."""
+    network = {"hidden_units": 16, "normalize": True, **(MEMORY["network_settings"] if memory else {})}
+    spec = BehaviorSpec(SENSORS[sensors], ActionSpec(0, (3, 3, 2)))
+    dqn, greedy = (
+        trainer(spec, settings={"network_settings": {**network, "deterministic": deterministic}})
+        for deterministic in (False, True)
+    )
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in dqn.policy.actor.parameters():
+            weight.add_(torch.randn_like(weight) * weight.std(unbiased=False).clamp(min=0.1))
+    seen = masked_decisions(spec, 50, np.random.default_rng(9), scale=2.0)
+    update_normalization(dqn.policy.actor.network_body, [rows + 1.0 for rows in seen.obs])
+    greedy.policy.load_weights(dqn.policy.get_weights())
+    exported(dqn, tmp_path)
+    model, rng = ExportedModel(tmp_path / "Toy-0.onnx"), np.random.default_rng(0)
+    report = check_model(tmp_path / "Toy-0.onnx", Behavior.of(spec), deterministic=True)
+    assert report.findings == []
+    explored = 0
+    for _ in range(5):
+        steps = masked_decisions(spec, 100, rng)
+        taken, found = greedy.policy.get_action(steps), model.act(steps)
+        for name in ("discrete_actions", "deterministic_discrete_actions"):
+            np.testing.assert_array_equal(found[name], taken.env_action.discrete)
+        if memory:
+            np.testing.assert_allclose(found["recurrent_out"][:, 0], taken.outputs["memory_out"], rtol=0, atol=1e-5)
+        explored += (dqn.policy.get_action(steps).env_action.discrete != taken.env_action.discrete).sum()
+    assert explored > 100

@@ -1,18 +1,27 @@
 """Export of policies to the .onnx files that Unity accepts, on every torch from 2.1.1 on."""
 
 import inspect
+import tempfile
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
-from mlagents.torch_utils import torch
+from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import SerializationSettings
 from mlagents.trainers.torch_entities.model_serialization import ModelSerializer, exporting_to_onnx
 from mlagents_envs.logging_util import get_logger
 
+from mlagents_plugin_shared.conformance import Behavior, Report, check_model
 from mlagents_plugin_shared.files import replacing
 
 logger = get_logger(__name__)
+
+_KNOWN_TO_WORK = "torch 2.1.1 to 2.13 with onnx 1.15.0"
+
+
+class ExportError(Exception):
+    """A policy cannot be exported here, or Unity would not accept its model."""
 
 
 class OnnxExporter(ModelSerializer):
@@ -30,26 +39,72 @@ class OnnxExporter(ModelSerializer):
                 self.dynamic_axes[name] = {0: "batch"}
 
     def export_policy_model(self, output_filepath: str) -> None:
-        """Writes `<output_filepath>.onnx`.
+        """Writes `<output_filepath>.onnx`, and warns of what Unity would not accept in it.
 
         Args:
             output_filepath: path without its suffix.
         """
         # Not with_suffix: the behaviour name may hold a dot.
         path = Path(f"{output_filepath}.onnx")
-        with replacing(path) as temporary, exporting_to_onnx(), warnings.catch_warnings():
+        with replacing(path) as temporary:
+            self._write(temporary)
+        logger.info(f"Exported {path}")
+        faults = _faults(self._check(path))
+        if faults:
+            logger.warning(f"Unity would not accept {path}. {faults}")
+
+    def rehearse(self) -> None:
+        """Exports once to a temporary folder, and checks the model: what cannot be exported should not be trained.
+
+        Random numbers that are drawn on the way are given back: a seeded run goes on as without it.
+
+        Raises:
+            ExportError: the export fails here, or Unity would not accept the model.
+        """
+        cuda = [torch.cuda.current_device()] if default_device().type == "cuda" else []
+        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=cuda):
+            path = Path(folder) / "rehearsal.onnx"
+            try:
+                self._write(path)
+            except Exception as error:  # whatever torch, onnx or a network may raise
+                raise ExportError(
+                    "the policy cannot be exported for Unity on this machine, so nothing was trained: "
+                    f"{_first_line(error)}. Installed are torch {torch.__version__} and onnx {version('onnx')}; "
+                    f"{_KNOWN_TO_WORK} are known to work: install those."
+                ) from error
+            faults = _faults(self._check(path))
+        if faults:
+            raise ExportError(
+                f"Unity would not accept the policy's model, so nothing was trained. {faults} "
+                "Change the network, or report it to the authors of the trainer."
+            )
+
+    def _write(self, path: Path) -> None:
+        with exporting_to_onnx(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing remarks on shapes, meant for authors of networks
             torch.onnx.export(
                 self.policy.actor,
                 self.dummy_input,
-                str(temporary),
+                str(path),
                 opset_version=SerializationSettings.onnx_opset,
                 input_names=self.input_names,
                 output_names=self.output_names,
                 dynamic_axes=self.dynamic_axes,
                 **_torchscript_exporter(),
             )
-        logger.info(f"Exported {path}")
+
+    def _check(self, path: Path) -> Report:
+        return check_model(path, Behavior.of(self.policy.behavior_spec), deterministic=True)
+
+
+def _faults(report: Report) -> str:
+    """The errors of a report in one line, empty without."""
+    return " ".join(f"{finding.rule}: {' '.join(finding.message.split())}" for finding in report.errors)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".removesuffix(".").removesuffix(": ")
 
 
 def _torchscript_exporter() -> dict:

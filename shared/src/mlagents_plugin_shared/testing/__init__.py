@@ -9,6 +9,7 @@ Every task has a control that must fail: `ToyEnv` can blank a sensor and keep th
 
 from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
 from mlagents_plugin_shared.testing.environment import BEHAVIOR, Outcome, ToyEnv
+from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
 from mlagents_plugin_shared.testing.run import train
 from mlagents_plugin_shared.testing.tasks import (
     Corridor,
@@ -24,9 +25,11 @@ from mlagents_plugin_shared.testing.tasks import (
 
 __all__ = [
     "BEHAVIOR",
+    "SENSORS",
     "Corridor",
     "Crowd",
     "Duel",
+    "ExportedModel",
     "Goal",
     "MaskedGrid",
     "Match",

@@ -4,8 +4,9 @@ from abc import abstractmethod
 
 import numpy as np
 from mlagents.torch_utils import torch
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.exception import UnityTrainerException
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.trainer.rl_trainer import RLTrainer
@@ -13,6 +14,7 @@ from mlagents.trainers.trajectory import Trajectory
 
 from mlagents_plugin_shared.buffers import Batch
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.export import ExportError
 from mlagents_plugin_shared.networks import update_normalization
 from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
 
@@ -29,6 +31,21 @@ class IntakeTrainer(RLTrainer):
     def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
         """Saver of checkpoints, see `mlagents_plugin_shared.checkpoints`."""
         return CheckpointSaver(trainer_settings, model_path, load)
+
+    def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
+        """Takes the policy to train, once it is known that its model can be exported.
+
+        Raises:
+            TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model.
+        """
+        super().add_policy(parsed_behavior_id, policy)
+        if not self.is_training:
+            return
+        try:
+            self.model_saver.exporter.rehearse()
+        except ExportError as error:
+            self.policies.clear()  # or ML-Agents would save, and so export, on its way out
+            raise TrainerConfigError(f"{self.brain_name}: {error}") from error
 
     def get_policy(self, name_behavior_id: str) -> Policy:
         """The one policy of this trainer; in self-play it stands for every team."""

@@ -1,0 +1,85 @@
+"""A run that could not export its model ends before it trains."""
+
+from pathlib import Path
+
+import pytest
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import TrainerConfigError
+
+from mlagents_plugin_shared.testing import Corridor, Duel, train
+
+BUFFERS = {"dqn": {"batch_size": 8, "buffer_size": 500}, "a2c": {"buffer_size": 50}}
+
+
+class Watched(Corridor):
+    """A corridor that notes which files there are before its first step, and counts its steps."""
+
+    def __init__(self, results: Path) -> None:
+        super().__init__()
+        self.results = results
+        self.files_before: list[Path] = []
+        self.steps = 0
+
+    def act(self, action):
+        if self.steps == 0:
+            self.files_before = [file for file in self.results.rglob("*") if file.is_file()]
+        self.steps += 1
+        return super().act(action)
+
+
+def config(trainer_type: str, **changes) -> dict:
+    """Settings of a short run."""
+    return {
+        "trainer_type": trainer_type,
+        "max_steps": 200,
+        "time_horizon": 8,
+        "hyperparameters": BUFFERS[trainer_type],
+        "network_settings": {"hidden_units": 8, "num_layers": 1},
+        **changes,
+    }
+
+
+def fail(*arguments, **options) -> None:
+    """In place of torch's export."""
+    raise ModuleNotFoundError("No module named 'onnxscript'")
+
+
+@pytest.mark.parametrize("trainer_type", BUFFERS)
+def test_run_that_can_export_has_left_nothing_before_its_first_step(tmp_path: Path, trainer_type: str) -> None:
+    """Nothing of the export at start-up stays; the models of the run are there at its end."""
+    task = Watched(tmp_path)
+    train(task, config(trainer_type), tmp_path)
+    assert task.steps > 0
+    assert task.files_before == []
+    assert (tmp_path / "Toy.onnx").exists()
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize("trainer_type", BUFFERS)
+def test_run_that_cannot_export_ends_before_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str, threaded: bool
+) -> None:
+    """The behaviour, the cause and the remedy are named; there is no checkpoint, whole or half."""
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    task = Watched(tmp_path)
+    with pytest.raises(TrainerConfigError, match=r"^Toy: the policy cannot be exported .*onnxscript.*install those\.$"):
+        train(task, config(trainer_type, threaded=threaded), tmp_path)
+    assert task.steps == 0
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_self_play_that_cannot_export_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a ghost trainer stands before the trainer."""
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(TrainerConfigError, match=r"^Toy: the policy cannot be exported"):
+        train(Duel(), config("dqn", self_play={"save_steps": 100}), tmp_path)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_inference_needs_no_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--inference writes no model, and runs on a machine that could not."""
+    train(Corridor(), config("a2c"), tmp_path)
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    task = Corridor(max_steps=20)
+    train(task, config("a2c"), tmp_path, resume=True, inference=True)
+    assert task.returns
