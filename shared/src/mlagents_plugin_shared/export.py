@@ -4,7 +4,7 @@ import inspect
 import warnings
 from pathlib import Path
 
-from mlagents.torch_utils import torch
+from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import SerializationSettings
 from mlagents.trainers.torch_entities.model_serialization import ModelSerializer, exporting_to_onnx
@@ -16,11 +16,12 @@ logger = get_logger(__name__)
 
 
 class OnnxExporter(ModelSerializer):
-    """ML-Agents' serializer, without its two faults.
+    """ML-Agents' serializer, without its faults.
 
     From torch 2.9 on the exporter that torch chooses needs onnxscript, which cannot be installed beside the onnx that
-    ML-Agents pins: this asks for the TorchScript exporter wherever there is a choice. And the file is replaced as a
-    whole, so that a killed run leaves no half model.
+    ML-Agents pins: this asks for the TorchScript exporter wherever there is a choice. The file is replaced as a whole,
+    so that a killed run leaves no half model. And the actions that the exporter samples cost the run no random numbers:
+    when it saves makes no difference to how it goes on.
     """
 
     def __init__(self, policy: TorchPolicy) -> None:
@@ -37,7 +38,9 @@ class OnnxExporter(ModelSerializer):
         """
         # Not with_suffix: the behaviour name may hold a dot.
         path = Path(f"{output_filepath}.onnx")
-        with replacing(path) as temporary, exporting_to_onnx(), warnings.catch_warnings():
+        gpus = [default_device()] if default_device().type == "cuda" else []
+        unchanged = torch.random.fork_rng(devices=gpus)
+        with replacing(path) as temporary, exporting_to_onnx(), warnings.catch_warnings(), unchanged:
             warnings.simplefilter("ignore")  # tracing remarks on shapes, meant for authors of networks
             torch.onnx.export(
                 self.policy.actor,

@@ -36,6 +36,9 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
         self.update_buffer.add(segment)
 
+    def _prepare(self) -> None:
+        """Nothing: a rollout makes its arrays with the first segment."""
+
     def _update_normalization(self, segment: Segment) -> None:
         """Waits for the update."""
 
@@ -93,3 +96,16 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         """Ends all episodes, because the environment is reset; critics with memory forget theirs."""
         super().end_episode()
         self.optimizer.critic_memory_dict.clear()
+
+    def _forget_episode(self, agent_id: str) -> None:
+        super()._forget_episode(agent_id)
+        self.optimizer.critic_memory_dict.pop(agent_id, None)
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside networks and optimizers, the open rollout with it."""
+        return {**super()._state(), "rollout": self.update_buffer.state_dict()}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if state and self.model_saver.fits:  # else other networks acted in it
+            self.update_buffer.load_state_dict(state["rollout"])
