@@ -12,8 +12,8 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
 from mlagents.trainers.trainer_controller import TrainerController
-from mlagents.trainers.trajectory import ObsUtil
 from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
+from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 from mlagents_envs.exception import UnityCommunicationException
 
@@ -89,7 +89,7 @@ def break_disk(monkeypatch: pytest.MonkeyPatch, attempts: int) -> list[Path]:
 
 @pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
 def test_checkpoints_are_of_whole_rounds(tmp_path: Path, trainer_type: str) -> None:
-    """One falls due at 100, 200, 300 and at the end; each is of the first moment after it with nothing left to learn."""
+    """One falls due at 100, 200, 300 and at the end; each is of the first moment after it at which all is learned."""
     trainer = train(Paying([1.0]), settings(trainer_type), tmp_path)
     assert trainer.get_step == 404
     assert steps_of(tmp_path) == steps_of(tmp_path, ".onnx") == [100, 200, 300, 400, 404]

@@ -12,7 +12,6 @@ from mlagents_plugin_shared.testing import Corridor, Recall, train
 from mlagents_plugin_shared.trainers.replay import REPLAY_FILE_NAME
 from recording import config, registered  # noqa: F401 - a fixture
 
-
 pytestmark = pytest.mark.usefixtures("registered")
 
 
