@@ -55,8 +55,7 @@ def _save_all_models(controller: Any) -> None:
             trainer.save_model()
         except Exception as failure:
             failures.append(failure)
-    for other in failures[1:]:
-        logger.error(other)
+            logger.error(failure)
     if failures:
         raise failures[0]
 

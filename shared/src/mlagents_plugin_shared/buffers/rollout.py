@@ -146,6 +146,22 @@ class RolloutBuffer(MutableMapping):
         """AgentBuffer's name for `clear`."""
         self.clear()
 
+    def end_episodes(self, agent_id: str | None = None) -> bool:
+        """Counts episodes that were going on as interrupted: the next segment of the agent begins a new one.
+
+        Args:
+            agent_id: of this agent; default all.
+
+        Returns:
+            Whether there are segments of the agent, or of any.
+        """
+        ended: set[str] = set()
+        for k, (agent, length, terminated, _) in reversed(list(enumerate(self._segments))):
+            if agent not in ended and agent_id in (None, agent):
+                ended.add(agent)
+                self._segments[k] = agent, length, terminated, not terminated
+        return bool(ended)
+
     def state_dict(self) -> dict[str, Any]:
         """All segments in the types that a checkpoint can hold; columns by their names in ML-Agents' files."""
         arrays = {

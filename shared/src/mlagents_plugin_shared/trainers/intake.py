@@ -60,17 +60,18 @@ class IntakeTrainer(SavingTrainer):
         named = {f"sensor {spec.name}": rows for spec, rows in zip(sensors, segment.observations, strict=True)}
         named["the reward"] = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
         for name, rows in named.items():
-            if not self._has_warned_large and np.abs(rows).max(initial=0.0) > LARGEST_INPUT:
-                self._has_warned_large = True
-                logger.warning(
-                    f"{self.brain_name}: {name} of agent {segment.agent_id} is as large as {np.abs(rows).max():g}; "
-                    "numbers beyond 1e15 are left out of the normalisation. Scale them down in the environment."
-                )
             bad = rows[~np.isfinite(rows)]
             if bad.size:
                 raise UnityTrainerException(
                     f"{self.brain_name}: {name} of agent {segment.agent_id} is {bad[0]}. "
                     "Look for a division by zero or an unset value in the environment."
+                )
+            largest = np.abs(rows).max(initial=0.0) if rows.ndim <= 2 else 0.0  # pictures have no large numbers
+            if largest > LARGEST_INPUT and not self._has_warned_large:
+                self._has_warned_large = True
+                logger.warning(
+                    f"{self.brain_name}: {name} of agent {segment.agent_id} is as large as {largest:g}. Scale it down "
+                    f"in the environment: beyond {LARGEST_INPUT:g} it is left out of the normalisation."
                 )
 
     def _notice_cut(self, segment: Segment) -> None:

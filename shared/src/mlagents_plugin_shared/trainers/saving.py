@@ -4,6 +4,7 @@ import shutil
 import threading
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,9 @@ class SavingTrainer(RLTrainer):
         mean = self._mean_return
         is_best = mean is not None and (self._best is None or mean > self._best)
         if self._goals.keep_best and is_best and (self._writes_summary or ends):
-            self._best = mean
-            self._try_to_write("best policy", self._keep_best)
+            former, self._best = self._best, mean
+            if not self._try_to_write("best policy", self._keep_best):
+                self._best = former
         self._writes_summary = False
 
     def _notice_goal(self) -> bool:
@@ -203,15 +205,18 @@ class SavingTrainer(RLTrainer):
             write_training_status(Path(self.artifact_path).parent)
         return self._last_checkpoint
 
-    def _try_to_write(self, what: str, write: Any) -> None:
+    def _try_to_write(self, what: str, write: Callable[[], Any]) -> bool:
+        """Writes, or says on the log that this could not be done, and why."""
         try:
             write()
+            return True
         except _NOT_WRITTEN as error:
             logger.warning(
                 f"{self.brain_name}: the {what} at step {self._step} was not written: {_first_line(error)} "
                 f"({self._free_space()} are free). Training goes on, and the next one is tried again; the last whole "
                 f"one is {self._describe_last()}."
             )
+            return False
 
     def save_model(self) -> None:
         """Saves the final checkpoint and model, once a round that is still going on has ended.
