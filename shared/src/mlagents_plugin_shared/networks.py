@@ -25,8 +25,8 @@ from torch import nn
 # Public here too, beside the heads whose output it reads.
 from mlagents_plugin_shared.exploration import chosen_values as chosen_values
 
-# Largest observation that the statistics of normalisation take in.
 LARGEST_INPUT = 1e15
+"""Largest observation that the statistics of normalisation take in."""
 
 
 class NoisyLinear(nn.Module):

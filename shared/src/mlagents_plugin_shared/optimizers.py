@@ -21,10 +21,11 @@ logger = get_logger(__name__)
 Statistics = dict[str, float | torch.Tensor]
 """Numbers by TensorBoard tag. Tensors of one number stay on their device until they are reported."""
 
-# Of the gradient's norm: its square, which the moments of Adam and RMSprop take in, is still a float32 number.
 LARGEST_NORM = 1e18
-# Gradient steps left out one after the other until a run is given up.
+"""Largest norm of a gradient: its square, which moments take in, is still a number that a float32 can hold."""
+
 MOST_SKIPPED = 20
+"""Gradient steps left out one after the other until a run is given up."""
 
 
 class StepGuard:
