@@ -9,6 +9,7 @@ import pytest
 from dqn_demos import record
 from dqn_runs import MEMORY, config
 from mlagents_plugin_dqn.trainer import DQNTrainer
+from mlagents_plugin_shared.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed
 
 VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
@@ -20,6 +21,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "rainbow": ({"preset": "rainbow"}, None),
     "implicit quantiles, memory": ({"preset": "btr", "buffer_init_steps": 100}, MEMORY),
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports take most of the time of these runs; that they make no difference is seen with A2C."""
+    monkeypatch.setattr(CheckpointSaver, "export", lambda self, path, name: Path(f"{path}.onnx").touch())
 
 
 def settings(hyperparameters: dict[str, Any] | None = None, **others: Any) -> dict[str, Any]:
