@@ -1,6 +1,7 @@
 """Whole runs as a user starts them: the stock mlagents-learn, the plugins' wheels and the player, over the protocol."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -143,6 +144,31 @@ def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behav
     output = trained(tmp_path, config(tmp_path, behavior), *env, "--run-id", "second", "--initialize-from", "first")
     assert "Starting training from step 0" in output
     assert not re.search("starts anew|does not fit", output)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
+def test_killed_run_resumes(tmp_path: Path, players: Path) -> None:
+    """SIGKILL after a checkpoint, then what ML-Agents writes at the end of a run cut off: --resume goes on."""
+    behavior = "Basic"
+    file = config(tmp_path, behavior, max_steps=10**9, checkpoint_interval=200)
+    run = tmp_path / "results" / "x"
+    arguments = ("--env", players / behavior, "--run-id", "x", "--base-port", free_port())
+    with started(command("mlagents-learn", file, *arguments), tmp_path) as (process, log):
+        wait_for("Exported", log, process)
+        deadline = time.monotonic() + SECONDS
+        while len(list((run / behavior).glob(f"{behavior}-*.onnx"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    status = run / "run_logs" / "training_status.json"
+    assert json.loads(status.read_text())[behavior]["checkpoints"]
+    for name in ("run_logs/training_status.json", "run_logs/timers.json", "configuration.yaml"):
+        (run / name).write_text('{"metadata": {"stats_for')
+    step = last_step(run, behavior)
+    output = trained(tmp_path, config(tmp_path, behavior, max_steps=step + 200), *arguments[:4], "--resume")
+    resumed = int(re.search(r"Resuming training from step (\d+)", output)[1])
+    assert resumed >= step - 400
+    assert "training_status.json is damaged" in output
+    assert last_step(run, behavior) > step
 
 
 @pytest.mark.parametrize("behavior", SCENES)

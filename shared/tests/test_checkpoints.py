@@ -1,7 +1,12 @@
 """Checkpoints are whole or absent, load no code, and export on the torch at hand."""
 
+import io
 import os
 import pickle
+import signal
+import struct
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +28,9 @@ from mlagents_envs.base_env import (
 )
 
 from mlagents_plugin_shared import checkpoints
+from mlagents_plugin_shared.checkpoint_files import CheckpointError, read_checkpoint
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.files import remove_unfinished
 
 HYBRID = ActionSpec(2, (3, 2))
 MEMORY = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)
@@ -86,23 +93,128 @@ def test_checkpoint_survives_a_failure_while_writing(tmp_path: Path, monkeypatch
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_checkpoint_runs_no_code(tmp_path: Path) -> None:
-    """A pickle that calls a function is refused, and the function is not called."""
+@pytest.mark.parametrize("form", ["pickle", "zip"])
+def test_checkpoint_runs_no_code(tmp_path: Path, form: str) -> None:
+    """A file that calls a function is refused, and the function is not called."""
 
     class Malicious:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "called"),)
 
-    (tmp_path / "checkpoint.pt").write_bytes(pickle.dumps(Malicious()))
-    with pytest.raises((pickle.UnpicklingError, RuntimeError)):
+    file = tmp_path / "checkpoint.pt"
+    if form == "zip":
+        torch.save({"Policy": Malicious()}, file)
+    else:
+        file.write_bytes(pickle.dumps({"Policy": Malicious()}))
+    with pytest.raises(TrainerConfigError, match=r"checkpoint\.pt (holds objects other than numbers|is damaged)"):
         saver(tmp_path, policy(), load=True).initialize_or_load()
     assert not (tmp_path / "called").exists()
 
 
 def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    """One line with the path and where to look."""
-    with pytest.raises(TrainerConfigError, match=r"checkpoint\.pt.*--run-id"):
+    """One line with the file and where to look."""
+    with pytest.raises(TrainerConfigError, match=r"there is no checkpoint\.pt.*--run-id"):
         saver(tmp_path, policy(), load=True).initialize_or_load()
+
+
+def flipped(new: bytes, old: bytes) -> bytes:
+    """One bit of the largest tensor."""
+    largest = max(zipfile.ZipFile(io.BytesIO(new)).infolist(), key=lambda entry: entry.file_size)
+    name, extra = struct.unpack_from("<HH", new, largest.header_offset + 26)
+    place = largest.header_offset + 30 + name + extra + largest.file_size // 2
+    return new[:place] + bytes([new[place] ^ 1]) + new[place + 1 :]
+
+
+DAMAGE = {
+    "empty": lambda new, old: b"",
+    "cut": lambda new, old: new[: len(new) // 2],
+    "without its last byte": lambda new, old: new[:-1],
+    "one bit flipped": flipped,
+    "zeros in the middle": lambda new, old: new[: len(new) // 3] + bytes(len(new) // 3) + new[2 * (len(new) // 3) :],
+    "half of another version": lambda new, old: new[: len(new) // 2] + old[len(new) // 2 :],
+    "no checkpoint": lambda new, old: b"text",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_checkpoint_is_replaced_by_the_newest_whole_one(tmp_path: Path, damage: str, caplog) -> None:
+    """checkpoint.pt and the newest numbered one are damaged: the one before is used, and the log says so."""
+    folder = tmp_path / "Toy"
+    first, resumed = policy(), policy()
+    keeper = saver(folder, first)
+    for step in (9, 10, 11):
+        first.set_step(step)
+        with torch.no_grad():
+            next(first.actor.network_body.parameters()).add_(1.0)
+        keeper.save_checkpoint("Toy", step)
+        if step == 10:
+            expected = weights(first)
+    old, new = ((folder / f"Toy-{step}.pt").read_bytes() for step in (10, 11))
+    for name in ("checkpoint.pt", "Toy-11.pt"):
+        (folder / name).write_bytes(DAMAGE[damage](new, old))
+    with caplog.at_level("WARNING"):
+        saver(folder, resumed, load=True).initialize_or_load()
+    assert resumed.get_current_step() == 10
+    torch.testing.assert_close(weights(resumed), expected)
+    assert "checkpoint.pt" in caplog.text
+    assert "Using Toy-10.pt, the newest that is whole" in caplog.text
+
+
+def test_checkpoints_that_are_all_damaged_end_in_one_error(tmp_path: Path) -> None:
+    """It names the folder and what is wrong with each file."""
+    folder = tmp_path / "Toy"
+    saver(folder, policy()).save_checkpoint("Toy", 5)
+    for file in folder.glob("*.pt"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(TrainerConfigError, match=r"checkpoint\.pt is damaged.*Toy-5\.pt is damaged.*--force") as error:
+        saver(folder, policy(), load=True).initialize_or_load()
+    assert "\n" not in str(error.value)
+
+
+def test_checkpoint_of_weights_that_are_no_numbers_is_not_written(tmp_path: Path) -> None:
+    """The last good one stays."""
+    module = policy()
+    keeper = saver(tmp_path, module)
+    keeper.save_checkpoint("Toy", 1)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with torch.no_grad():
+        next(module.actor.parameters()).fill_(float("nan"))
+    with pytest.raises(CheckpointError, match="Policy holds numbers that are not finite"):
+        keeper.save_checkpoint("Toy", 2)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+def test_checkpoint_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
+    """A process that does nothing but save is killed 12 times: what it leaves is always whole, and never older."""
+    folder = tmp_path / "Toy"
+    module = policy()
+    keeper = saver(folder, module)
+    keeper.save_checkpoint("Toy", 0)
+    rng = np.random.default_rng(0)
+    step = 0
+    for _ in range(12):
+        if (child := os.fork()) == 0:
+            while True:
+                step += 1
+                module.set_step(step)
+                keeper.save_checkpoint("Toy", step)
+        while not (folder / f"Toy-{step + 1}.pt").exists():
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.1))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        resumed = policy()
+        saver(folder, resumed, load=True).initialize_or_load()
+        read_checkpoint(folder / "checkpoint.pt")
+        assert resumed.get_current_step() >= step
+        step = resumed.get_current_step()
+        for file in folder.glob("Toy-*.pt"):
+            read_checkpoint(file)
+        for file in folder.glob("Toy-*.onnx"):
+            onnx.checker.check_model(onnx.load(file))
+    remove_unfinished(folder)
+    assert not list(folder.glob(".*"))
 
 
 def test_checkpoint_of_another_network_starts_anew(tmp_path: Path) -> None:

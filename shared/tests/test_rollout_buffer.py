@@ -275,3 +275,31 @@ def test_rollout_buffer_batch_cannot_be_read_after_a_change():
     assert batch[REWARDS] is first
     with pytest.raises(RuntimeError, match="has changed"):
         batch[OBSERVATION]
+
+
+def test_rollout_buffer_is_restored_from_its_state():
+    """Everything that a batch reads is the same, and the buffer goes on taking segments."""
+    buffer, again = filled(), RolloutBuffer()
+    again.load_state_dict(buffer.state_dict())
+    assert (again.agent_ids, again.lengths.tolist()) == (buffer.agent_ids, buffer.lengths.tolist())
+    assert again.terminated.tolist() == buffer.terminated.tolist()
+    assert again.interrupted.tolist() == buffer.interrupted.tolist()
+    first, second = buffer.batch(), again.batch()
+    assert set(first) == set(second)
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key])
+    again.add(counting_segment(30, 4))
+    assert again.num_experiences == 14
+
+
+def test_rollout_buffer_ends_open_episodes():
+    """Of each agent the last segment counts as interrupted unless it was terminal; or of one agent alone."""
+    buffer = filled()
+    buffer.add(counting_segment(8, 2))
+    buffer.add(counting_segment(40, 2, agent_id="c"))
+    assert buffer.end_episodes("c")
+    assert not buffer.end_episodes("d")
+    assert buffer.interrupted.tolist() == [False, False, True, False, True]
+    buffer.end_episodes()
+    assert buffer.interrupted.tolist() == [False, False, True, True, True]
+    assert buffer.terminated.tolist() == [False, True, False, False, False]

@@ -81,3 +81,10 @@ def test_settings_of_ml_agents_are_left_alone() -> None:
     """Other trainers keep ML-Agents' own message."""
     with pytest.raises(TrainerConfigError, match="The option learnig_rate was specified"):
         strict_to_cls({"learnig_rate": 0.1}, PPOSettings)
+
+
+def test_every_algorithm_has_the_keys_of_a_run() -> None:
+    """They are declared once, and checked as all others."""
+    settings = strict_to_cls({"keep_best": True, "stop_at_reward": 1, "reward_window": 20}, FakeSettings)
+    assert (settings.keep_best, settings.stop_at_reward, settings.reward_window) == (True, 1.0, 20)
+    assert "reward_window: 0 is not valid; it must be greater than 0" in fault(reward_window=0)

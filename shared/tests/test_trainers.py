@@ -2,111 +2,25 @@
 
 from pathlib import Path
 
-import attr
 import numpy as np
 import pytest
-from mlagents.plugins import all_trainer_settings, all_trainer_types
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
-from mlagents.trainers.policy.torch_policy import TorchPolicy
-from mlagents.trainers.settings import OffPolicyHyperparamSettings, OnPolicyHyperparamSettings
-from mlagents.trainers.torch_entities.networks import SimpleActor
 
-from mlagents_plugin_shared.buffers import Batch
-from mlagents_plugin_shared.optimizers import PluginOptimizer
 from mlagents_plugin_shared.reward_streams import discount_key
 from mlagents_plugin_shared.testing import Corridor, Recall, train
-from mlagents_plugin_shared.trainers import ReplayTrainer, RolloutTrainer
 from mlagents_plugin_shared.trainers.replay import REPLAY_FILE_NAME
+from recording import config, registered  # noqa: F401 - a fixture
 
-
-@attr.s(auto_attribs=True)
-class RolloutSettings(OnPolicyHyperparamSettings):
-    """Settings of the recording on-policy algorithm."""
-
-    lambd: float = 0.9
-
-
-class Recorder(PluginOptimizer):
-    """Keeps every batch; its value of any state is 0."""
-
-    def __init__(self, policy, settings) -> None:
-        super().__init__(policy, settings)
-        self.batches: list = []
-
-    @property
-    def network_bodies(self) -> list:
-        """The actor's body."""
-        return [self.policy.actor.network_body]
-
-    def update(self, batch, num_sequences: int) -> dict[str, float]:
-        """Records all columns, copied: those of a rollout are views until its buffer changes."""
-        self.batches.append((Batch({key: column.copy() for key, column in batch.items()}), num_sequences))
-        return {"Losses/Policy Loss": 0.0}
-
-    def rollout_values(self, rollout):
-        """Zeros."""
-        return (
-            {"extrinsic": np.zeros(rollout.num_experiences, np.float32)},
-            {"extrinsic": np.zeros(len(rollout.lengths), np.float32)},
-        )
-
-    def get_modules(self) -> dict:
-        """Nothing to save."""
-        return {}
-
-
-class RandomPolicyMixin:
-    """Wiring that both recording trainers share."""
-
-    def create_policy(self, parsed_behavior_id, behavior_spec) -> TorchPolicy:
-        """ML-Agents' policy, untrained."""
-        return TorchPolicy(self.seed, behavior_spec, self.trainer_settings.network_settings, SimpleActor, {})
-
-    def create_optimizer(self) -> Recorder:
-        """The recorder."""
-        return Recorder(self.policy, self.trainer_settings)
-
-
-class RecordingReplayTrainer(RandomPolicyMixin, ReplayTrainer):
-    """Off-policy."""
-
-    n_step = 2
-
-
-class RecordingRolloutTrainer(RandomPolicyMixin, RolloutTrainer):
-    """On-policy."""
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registers both algorithms, as an entry point would."""
-    for name, trainer, settings in (
-        ("replay", RecordingReplayTrainer, OffPolicyHyperparamSettings),
-        ("rollout", RecordingRolloutTrainer, RolloutSettings),
-    ):
-        monkeypatch.setitem(all_trainer_types, name, trainer)
-        monkeypatch.setitem(all_trainer_settings, name, settings)
-
-
-def config(trainer_type: str, max_steps: int = 400, **hyperparameters) -> dict:
-    """Settings of a short run."""
-    return {
-        "trainer_type": trainer_type,
-        "max_steps": max_steps,
-        "time_horizon": 8,
-        "hyperparameters": {"batch_size": 16, "buffer_size": 1000, **hyperparameters},
-        "network_settings": {"hidden_units": 8, "normalize": True},
-    }
+pytestmark = pytest.mark.usefixtures("registered")
 
 
 def test_rollout_trainer_gives_every_step_to_one_update(tmp_path: Path) -> None:
-    """The batches hold all steps but those of the last, open rollout and of the trajectories after max_steps."""
+    """The batches hold all steps but those of the last, open rollout."""
     trainer = train(Corridor(), config("rollout", buffer_size=50), tmp_path)
     sizes = [batch.num_experiences for batch, _ in trainer.optimizer.batches]
     assert all(50 <= size < 50 + 4 * 8 for size in sizes)
-    late = trainer.get_step - sum(sizes) - trainer.update_buffer.num_experiences
-    assert 0 <= late <= 4 * 8
+    assert sum(sizes) + trainer.update_buffer.num_experiences == trainer.get_step
 
 
 def test_rollout_trainer_computes_returns(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_rewards_too_large_to_count_leave_the_parameters_alone(normalize_returns
     a2c._update_policy()
     assert finite(a2c)
     assert all(torch.equal(a, b) for a, b in zip(a2c.policy.actor.parameters(), before, strict=True))
-    assert "this step is left out" in caplog.text
+    assert "This step is left out" in caplog.text
     fill(a2c)
     a2c._update_policy()
     assert finite(a2c)

@@ -60,6 +60,19 @@ def test_popart_of_equal_returns_does_not_divide_by_zero() -> None:
     assert torch.isfinite(statistics.normalize(torch.ones(3, 1))).all()
 
 
+@pytest.mark.parametrize("spread", [0.0, 1.0], ids=["equal", "spread"])
+def test_popart_leaves_out_what_it_could_not_forget(spread: float) -> None:
+    """1e20 is a number, its square is none: infinite deviations would make every later weight NaN."""
+    statistics, head = popart(1)
+    statistics.update(torch.randn(50, 1), torch.ones(50))
+    before = {name: value.clone() for name, value in statistics.state_dict().items()}
+    statistics.update(1e20 * (1.0 + spread * torch.rand(5, 1)), torch.ones(5))
+    assert all(torch.equal(value, before[name]) for name, value in statistics.state_dict().items())
+    statistics.update(torch.randn(50, 1), torch.ones(50))
+    assert statistics.rollouts == 2
+    assert all(parameter.isfinite().all() for parameter in head.parameters())
+
+
 @pytest.mark.parametrize("normalize_returns", [True, False])
 def test_steps_do_not_depend_on_the_scale_of_rewards(normalize_returns: bool) -> None:
     """Rewards 1,000 times as large give the policy the same step with PopArt, and only with it."""

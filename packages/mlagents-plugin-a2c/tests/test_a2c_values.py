@@ -122,3 +122,21 @@ def test_values_build_no_graph(memory, monkeypatch: pytest.MonkeyPatch) -> None:
     a2c.optimizer.rollout_values(filled(a2c))
     assert graphs
     assert not any(graphs)
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "control"])
+def test_episode_that_was_cut_leaves_the_critic_no_memory(noticed: bool) -> None:
+    """The agent's next episode is valued from a memory of zeros, within the rollout and in the next one."""
+    a2c = trainer(memory=MEMORY)
+    rollout = filled(a2c, [("a", 4, False)])
+    if noticed:
+        a2c._forget_episode("a")
+    a2c._store(segment(a2c, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
+    cut = a2c.optimizer.rollout_values(rollout)[0]["extrinsic"][4:]
+    fresh = trainer(memory=MEMORY)
+    fresh._store(segment(fresh, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
+    alone = fresh.optimizer.rollout_values(fresh.update_buffer)[0]["extrinsic"]
+    assert np.allclose(cut, alone, atol=1e-6) == noticed
+    rollout.clear()
+    a2c._forget_episode("a")
+    assert "a" not in a2c.optimizer.critic_memory_dict

@@ -126,9 +126,10 @@ def test_dqn_updates_at_its_ratio_for_any_number_of_agents(
     """One update in four agent steps once a batch of 32 is there, whoever took them; and the corridor is solved."""
     env = Corridor(num_agents)
     trainer = train(env, config(max_steps, threaded=threaded), tmp_path)
-    # At max_steps the trainer stops: what the last trajectories made due stays due.
-    updates = trainer.optimizer.updates.count + trainer._updates_due
-    assert updates == pytest.approx((max_steps - 32) / 4, abs=3)
+    assert trainer._updates_due < 1.0
+    # The round in which max_steps is reached is learned from to its end; in a thread of its own others may follow.
+    assert (max_steps - 32) / 4 - 3 <= trainer.optimizer.updates.count <= (trainer.get_step - 32) / 4 + 3
+    assert threaded or trainer.optimizer.updates.count == pytest.approx((trainer.get_step - 32) / 4, abs=3)
     assert np.mean(env.returns[-50:]) >= 0.65
 
 

@@ -1,5 +1,7 @@
 """The learner against a slow re-derivation, and what must not influence it."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 from mlagents.torch_utils import torch
@@ -224,3 +226,25 @@ def test_legal_masks_of_fakes_are_not_trivial() -> None:
     assert legal.any(axis=1).all()
     assert not legal.all()
     assert behavior_spec().action_spec.discrete_size == 2
+
+
+@pytest.mark.parametrize("loss", ["huber", "mse"])
+def test_rewards_too_large_to_count_spoil_nothing(loss: str) -> None:
+    """Parameters, moments, target network and priorities stay numbers, and the next step is taken."""
+    dqn = filled(prioritized_replay=True, loss=loss, target_update_interval=1)
+    rewards = dqn.update_buffer.row_arrays()[BufferKey.ENVIRONMENT_REWARDS.value]
+    good = rewards.copy()
+    rewards[:] = 3e38
+    before = [parameter.detach().clone() for parameter in dqn.optimizer.parameters]
+    dqn._learn(defaultdict(list), dqn._sample())
+    assert dqn.optimizer.guard.skipped == 1
+    assert all(torch.equal(a, b) for a, b in zip(dqn.optimizer.parameters, before, strict=True))
+    assert not dqn.optimizer.optimizer.state
+    assert all(parameter.isfinite().all() for parameter in dqn.optimizer.target.parameters())
+    priorities, largest = dqn.update_buffer.priorities()
+    assert np.isfinite(priorities).all()
+    assert np.isfinite(largest)
+    rewards[:] = good
+    dqn._learn(defaultdict(list), dqn._sample())
+    assert dqn.optimizer.guard.in_a_row == 0
+    assert any(not torch.equal(a, b) for a, b in zip(dqn.optimizer.parameters, before, strict=True))

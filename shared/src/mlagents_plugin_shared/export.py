@@ -25,11 +25,12 @@ class ExportError(Exception):
 
 
 class OnnxExporter(ModelSerializer):
-    """ML-Agents' serializer, without its two faults.
+    """ML-Agents' serializer, without its faults.
 
     From torch 2.9 on the exporter that torch chooses needs onnxscript, which cannot be installed beside the onnx that
-    ML-Agents pins: this asks for the TorchScript exporter wherever there is a choice. And the file is replaced as a
-    whole, so that a killed run leaves no half model.
+    ML-Agents pins: this asks for the TorchScript exporter wherever there is a choice. The file is replaced as a whole,
+    so that a killed run leaves no half model. And the actions that the exporter samples cost the run no random numbers:
+    when it saves makes no difference to how it goes on.
     """
 
     def __init__(self, policy: TorchPolicy) -> None:
@@ -56,13 +57,10 @@ class OnnxExporter(ModelSerializer):
     def rehearse(self) -> None:
         """Exports once to a temporary folder, and checks the model: what cannot be exported should not be trained.
 
-        Random numbers that are drawn on the way are given back: a seeded run goes on as without it.
-
         Raises:
             ExportError: the export fails here, or Unity would not accept the model.
         """
-        cuda = [torch.cuda.current_device()] if default_device().type == "cuda" else []
-        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=cuda):
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rehearsal.onnx"
             try:
                 self._write(path)
@@ -80,7 +78,9 @@ class OnnxExporter(ModelSerializer):
             )
 
     def _write(self, path: Path) -> None:
-        with exporting_to_onnx(), warnings.catch_warnings():
+        gpus = [default_device()] if default_device().type == "cuda" else []
+        unchanged = torch.random.fork_rng(devices=gpus)
+        with exporting_to_onnx(), warnings.catch_warnings(), unchanged:
             warnings.simplefilter("ignore")  # tracing remarks on shapes, meant for authors of networks
             torch.onnx.export(
                 self.policy.actor,

@@ -6,6 +6,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+# How the names of files begin that are being written.
+_UNFINISHED = ".unfinished-"
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -23,13 +26,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its files are readable by their owner only, and would stay so.
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f"{_UNFINISHED}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield temporary
         _flush_to_disk(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Removes what a killed run left of files that it was writing with `replacing`.
+
+    Args:
+        folder: where it wrote; nothing else may be writing there now.
+    """
+    for file in Path(folder).glob(f"{_UNFINISHED}*"):
+        file.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path: Path) -> None:

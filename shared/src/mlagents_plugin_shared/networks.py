@@ -25,6 +25,9 @@ from torch import nn
 # Public here too, beside the heads whose output it reads.
 from mlagents_plugin_shared.exploration import chosen_values as chosen_values
 
+LARGEST_INPUT = 1e15
+"""Largest observation that the statistics of normalisation take in."""
+
 
 class NoisyLinear(nn.Module):
     """Linear layer whose weights carry learned, factorised Gaussian noise: a network of them needs no epsilon.
@@ -247,7 +250,8 @@ def update_target_network(online: nn.Module, target: nn.Module, tau: float = 1.0
 def update_normalization(body: NetworkBody, observations: list[np.ndarray]) -> None:
     """Adds observations to the running mean and variance of a network's vector inputs.
 
-    Does what `NetworkBody.update_normalization` does, for arrays.
+    Does what `NetworkBody.update_normalization` does, for arrays. Rows with numbers beyond 10^15 are left out: the sum
+    of their squares is none that a float32 can hold, and would never leave the statistics again.
 
     Args:
         body: network body; nothing happens where its settings have `normalize: false`.
@@ -255,4 +259,5 @@ def update_normalization(body: NetworkBody, observations: list[np.ndarray]) -> N
     """
     for observation, processor in zip(observations, body.processors, strict=True):
         if isinstance(processor, VectorInput):
-            processor.update_normalization(torch.as_tensor(observation))
+            small = np.abs(observation).max(axis=1, initial=0.0) <= LARGEST_INPUT
+            processor.update_normalization(torch.as_tensor(observation if small.all() else observation[small]))

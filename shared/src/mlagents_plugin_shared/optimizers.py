@@ -21,11 +21,60 @@ logger = get_logger(__name__)
 Statistics = dict[str, float | torch.Tensor]
 """Numbers by TensorBoard tag. Tensors of one number stay on their device until they are reported."""
 
+LARGEST_NORM = 1e18
+"""Largest norm of a gradient: its square, which moments take in, is still a number that a float32 can hold."""
+
+MOST_SKIPPED = 20
+"""Gradient steps left out one after the other until a run is given up."""
+
+
+class StepGuard:
+    """Which gradient steps can be taken: those whose loss and gradient are numbers.
+
+    Attributes:
+        skipped: steps left out since the run began.
+        in_a_row: steps left out since one was taken.
+        reason: why the last one was.
+    """
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self.in_a_row = 0
+        self.reason = ""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether so many steps in a row were left out that no further one will be taken."""
+        return self.in_a_row >= MOST_SKIPPED
+
+    def admits(self, loss: float, norm: float) -> bool:
+        """Whether a step can be taken; one that cannot is counted, with a warning at each power of two.
+
+        Args:
+            loss: the loss.
+            norm: norm of its gradient.
+        """
+        if math.isfinite(loss) and norm <= LARGEST_NORM:
+            self.in_a_row = 0
+            return True
+        self.skipped += 1
+        self.in_a_row += 1
+        self.reason = f"the loss was {loss:g} and its gradient {norm:g}"
+        if self.skipped.bit_count() == 1:
+            logger.warning(
+                f"This step is left out, {self.skipped} so far: {self.reason}. Are rewards or observations too large, "
+                "or is learning_rate too high?"
+            )
+        return False
+
 
 class PluginOptimizer(TorchOptimizer):
     """Base of a plugin's optimizer.
 
     A subclass builds its networks, sets `optimizer` to the torch optimizer of their parameters, and writes `update`.
+
+    Attributes:
+        guard: counts the steps that were left out.
     """
 
     optimizer: torch.optim.Optimizer
@@ -34,6 +83,7 @@ class PluginOptimizer(TorchOptimizer):
         super().__init__(policy, trainer_settings)
         self.hyperparameters: Any = trainer_settings.hyperparameters
         self.streams: list[str] = list(self.reward_signals)
+        self.guard = StepGuard()
         self.learning_rate = self.schedule(
             self.hyperparameters.learning_rate_schedule, self.hyperparameters.learning_rate, 1e-10
         )
@@ -55,12 +105,14 @@ class PluginOptimizer(TorchOptimizer):
             return schedules.constant(initial)
         return schedules.linear(initial, final, self.trainer_settings.max_steps)
 
-    def step_optimizer(self, parameters: Iterable[nn.Parameter], max_grad_norm: float) -> float:
+    def step_optimizer(self, loss: torch.Tensor, parameters: Iterable[nn.Parameter], max_grad_norm: float) -> float:
         """Clips the accumulated gradient, takes one step at the scheduled learning rate and clears the gradient.
 
-        A gradient that is NaN or infinite is dropped with a warning, and the parameters stay as they are.
+        Where loss or gradient are not finite the step is left out with a warning, and parameters and moments stay as
+        they are: see `StepGuard`.
 
         Args:
+            loss: [] what the gradient is of.
             parameters: those that the optimizer trains.
             max_grad_norm: bound of the gradient's norm; 0 does not clip.
 
@@ -70,17 +122,32 @@ class PluginOptimizer(TorchOptimizer):
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.policy.get_current_step())
         norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"), foreach=True)
-        size = norm.item()
-        if math.isfinite(size):
+        loss_value, size = torch.stack([loss.detach(), norm]).tolist()
+        if self.guard.admits(loss_value, size):
             self.optimizer.step()
-        else:
-            logger.warning(f"The gradient is {size}: this step is left out. Are the rewards too large?")
         self.optimizer.zero_grad()
         return size
 
     def get_modules(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the policy: the torch optimizer and the reward signals' networks."""
+        """What a checkpoint holds besides the policy: torch optimizers, and reward signals with theirs."""
         modules: dict[str, Any] = {"Optimizer:value_optimizer": self.optimizer}
-        for signal in self.reward_signals.values():
+        for name, signal in self.reward_signals.items():
             modules.update(signal.get_modules())
+            if hasattr(signal, "optimizer"):
+                modules[f"Optimizer:{name}"] = signal.optimizer
+        if self.bc_module is not None:
+            modules["Optimizer:behavioral_cloning"] = self.bc_module.optimizer
         return modules
+
+    def learned_signals(self) -> list[str]:
+        """Reward signals that give rewards only once they were updated, and were."""
+        return [name for name, signal in self.reward_signals.items() if getattr(signal, "_has_updated_once", False)]
+
+    def restore_learned_signals(self, names: Iterable[str]) -> None:
+        """Lets reward signals give their rewards at once: their networks come from a checkpoint.
+
+        Args:
+            names: what `learned_signals` gave.
+        """
+        for name in set(names) & set(self.reward_signals):
+            self.reward_signals[name]._has_updated_once = True

@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
 import difflib
 from enum import Enum, EnumMeta
-from typing import Any, Callable, ClassVar, Dict, cast, get_args
+from typing import Any, Callable, ClassVar, Dict, Optional, cast, get_args
 
 import attr
 import cattr
@@ -11,8 +11,21 @@ from mlagents.trainers import settings as host
 from mlagents.trainers.exception import TrainerConfigError
 
 
+def positive(instance: Any, attribute: attr.Attribute, value: float) -> None:
+    """attrs validator: value > 0."""
+    if not value > 0:
+        raise TrainerConfigError(_fault(instance, attribute.name, value, "it must be greater than 0"))
+
+
+def not_negative(instance: Any, attribute: attr.Attribute, value: float) -> None:
+    """attrs validator: value >= 0."""
+    if not value >= 0:
+        raise TrainerConfigError(_fault(instance, attribute.name, value, "it must be 0 or greater"))
+
+
+@attr.s(auto_attribs=True)
 class CheckedSettings:
-    """Mark of settings classes whose unknown keys and ill-typed values are reported by name.
+    """What the hyperparameters of every algorithm share: unknown keys and ill-typed values are reported by name.
 
     Mix it into a class derived from ML-Agents' `OnPolicyHyperparamSettings` or `OffPolicyHyperparamSettings`.
     `moved_keys` maps keys that users try here to the place where they belong.
@@ -27,17 +40,14 @@ class CheckedSettings:
         "time_horizon": "set it beside hyperparameters:",
     }
 
+    keep_best: bool = False
+    """Keep the policy whose training episodes were the best so far, as `<Behavior>-best.onnx` and `.pt`."""
 
-def positive(instance: Any, attribute: attr.Attribute, value: float) -> None:
-    """attrs validator: value > 0."""
-    if not value > 0:
-        raise TrainerConfigError(_fault(instance, attribute.name, value, "it must be greater than 0"))
+    stop_at_reward: Optional[float] = None
+    """Mean reward of the last `reward_window` episodes at which the behaviour has learned enough."""
 
-
-def not_negative(instance: Any, attribute: attr.Attribute, value: float) -> None:
-    """attrs validator: value >= 0."""
-    if not value >= 0:
-        raise TrainerConfigError(_fault(instance, attribute.name, value, "it must be 0 or greater"))
+    reward_window: int = attr.ib(default=100, validator=positive)
+    """Episodes over which `keep_best` and `stop_at_reward` take the mean; they wait until there are so many."""
 
 
 def between(low: float, high: float) -> Callable[[Any, attr.Attribute, float], None]:

@@ -116,7 +116,7 @@ class A2COptimizer(PluginOptimizer):
             total += torch.stack(losses).detach()
 
         # 3. one step for all of it
-        grad_norm = self.step_optimizer(self.parameters, self.hyperparameters.max_grad_norm)
+        grad_norm = self.step_optimizer(total.sum(), self.parameters, self.hyperparameters.max_grad_norm)
 
         policy, value, _, staleness, stale_steps = total.tolist()
         return {

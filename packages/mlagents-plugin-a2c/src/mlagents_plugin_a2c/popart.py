@@ -48,28 +48,32 @@ class PopArt(nn.Module):
     def update(self, return_t: torch.Tensor, mask: torch.Tensor) -> None:
         """Takes in the returns of a rollout; values stay what they were.
 
-        Returns whose variance is too large to be a number are left out.
+        Returns that would make the statistics something else than numbers are left out.
 
         Args:
             return_t: [B, S] returns.
             mask: [B] 1 for real steps, 0 for padding.
         """
-        mean = _means(return_t, mask)
-        variance = _means((return_t - mean).square(), mask)
-        if not variance.isfinite().all():
-            return
         before, scale = self.mean.clone(), self.sigma
-        self._take_in(mean, variance)
+        if not self._take_in(return_t, mask):
+            return
         for i, head in enumerate(self._heads):
             head.weight *= scale[i] / self.sigma[i]
             head.bias.copy_((scale[i] * head.bias + before[i] - self.mean[i]) / self.sigma[i])
 
-    def _take_in(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Mean and variance of the mixture of all rollouts before and this one, [S]."""
+    def _take_in(self, return_t: torch.Tensor, mask: torch.Tensor) -> bool:
+        """Mean and variance of the mixture of all rollouts before and this one, [S]; False if they are no numbers."""
+        mean = _means(return_t, mask)
+        variance = _means((return_t - mean).square(), mask)
+        share = max(1.0 / (self.rollouts.item() + 1), STEP_SIZE)
+        variance = self.variance.lerp(variance, share).add((mean - self.mean).square(), alpha=share * (1.0 - share))
+        mean = self.mean.lerp(mean, share)
+        if not (mean.isfinite() & variance.isfinite()).all():
+            return False
         self.rollouts += 1
-        share = max(1.0 / self.rollouts.item(), STEP_SIZE)
-        self.variance.lerp_(variance, share).add_((mean - self.mean).square(), alpha=share * (1.0 - share))
-        self.mean.lerp_(mean, share)
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
+        return True
 
     def normalize(self, return_t: torch.Tensor) -> torch.Tensor:
         """[B, S] returns → what the heads should put out."""

@@ -98,8 +98,9 @@ class DQNOptimizer(PluginOptimizer):
         distance = self.online.head.distance(chosen_tm1, taus, target_t)  # [B, S, D]
         loss = masked_mean(self._weigh(distance.mean(dim=(1, 2)), batch), mask)
         margin_loss = self._margin_loss(numbers, actions, batch, rows, mask)
-        (loss + self.hyperparameters.demo_margin_weight * margin_loss).backward()
-        grad_norm = self.step_optimizer(self.parameters, self.hyperparameters.max_grad_norm)
+        total_loss = loss + self.hyperparameters.demo_margin_weight * margin_loss
+        total_loss.backward()
+        grad_norm = self.step_optimizer(total_loss, self.parameters, self.hyperparameters.max_grad_norm)
 
         # 4. the target network follows
         self.updates.increment()

@@ -1,6 +1,5 @@
 """Acting: greedy over legal actions but for exploration, by epsilon or by noise on the weights."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,10 @@ class QPolicy(TorchPolicy):
     Epsilon is a function of the policy's step, so that a resumed run goes on where it was, or the agent's rung of a
     ladder. Where the network is noisy, its noise is drawn anew for each decision.
 
+    Attributes:
+        generator: what exploring draws from.
+        ladder_turn: rung of the ladder that the next episode gets.
+
     Args:
         explores: whether to explore at all; otherwise the policy is greedy, without epsilon or noise.
         epsilon: probability of a random action by step; None for the ladder.
@@ -38,8 +41,8 @@ class QPolicy(TorchPolicy):
         self.uses_ladder = explores and epsilon is None
         self.epsilon = constant(0.0) if not explores else epsilon or constant(float(np.mean(LADDER)))
         self.generator = torch.Generator(device="cpu").manual_seed(self.seed)
+        self.ladder_turn = 0
         self._rungs: dict[str, int] = {}
-        self._turn = itertools.cycle(range(len(LADDER)))
 
     @timed
     def evaluate(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> dict[str, Any]:
@@ -77,7 +80,8 @@ class QPolicy(TorchPolicy):
             return self.epsilon(self.get_current_step())
         for agent_id in global_agent_ids:
             if agent_id not in self._rungs:
-                self._rungs[agent_id] = next(self._turn)
+                self._rungs[agent_id] = self.ladder_turn
+                self.ladder_turn = (self.ladder_turn + 1) % len(LADDER)
         return torch.tensor([LADDER[self._rungs[agent_id]] for agent_id in global_agent_ids], device="cpu")
 
     def remove_memories(self, agent_ids: list[str]) -> None:

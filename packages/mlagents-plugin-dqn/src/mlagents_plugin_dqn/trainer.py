@@ -54,6 +54,18 @@ class DQNTrainer(ReplayTrainer):
                 replay.beta = self._beta(self.get_step)
         return super()._sample()
 
+    def _acting_state(self) -> dict[str, Any]:
+        return {
+            **super()._acting_state(),
+            "exploration": self.policy.generator.get_state(),
+            "ladder_turn": self.policy.ladder_turn,
+        }
+
+    def _restore_acting(self, acting: dict[str, Any]) -> None:
+        super()._restore_acting(acting)
+        self.policy.generator.set_state(acting["exploration"])
+        self.policy.ladder_turn = acting["ladder_turn"]
+
     @property
     def _beta(self) -> schedules.Schedule:
         settings = self.hyperparameters

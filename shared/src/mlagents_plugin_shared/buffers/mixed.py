@@ -31,13 +31,14 @@ class MixedReplay:
 
     Attributes:
         ratio: of the next batch; may be changed.
+        generator: what rounds.
     """
 
     def __init__(self, own: ReplayBuffer, demonstrations: ReplayBuffer, ratio: float, *, seed: int = 0) -> None:
         self.own = own
         self.demonstrations = demonstrations
         self.ratio = ratio
-        self._generator = np.random.default_rng(seed)
+        self.generator = np.random.default_rng(seed)
 
     def sample_n_step(self, batch_size: int, n: int) -> Batch:
         """Windows of up to n transitions, as `ReplayBuffer.sample_n_step`."""
@@ -72,7 +73,7 @@ class MixedReplay:
         _update_priorities(self.demonstrations, serials[shown] + self.demonstrations.serial, errors[shown])
 
     def _sample(self, count: int, draw: Callable[[ReplayBuffer, int], Batch]) -> Batch:
-        shown = int(count * self.ratio + self._generator.random())
+        shown = int(count * self.ratio + self.generator.random())
         own = draw(self.own, count - shown) if shown < count else Batch(num_experiences=0)
         demonstrations = draw(self.demonstrations, shown) if shown else Batch(num_experiences=0)
         if shown:

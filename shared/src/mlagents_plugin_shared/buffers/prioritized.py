@@ -123,6 +123,27 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         ring.max_priority = max(ring.max_priority, priorities.max(initial=0.0))
         ring.tree.set(rows[known], priorities**self.alpha)
 
+    def priorities(self) -> tuple[np.ndarray, float]:
+        """[capacity] p^α of each row, 0 where nothing can be drawn, and the largest p so far."""
+        return self._ring.tree.values.copy(), float(self._ring.max_priority)
+
+    def restore_priorities(self, priorities: np.ndarray, max_priority: float) -> None:
+        """Takes up what `priorities` gave, for a buffer that was filled with the same transitions since.
+
+        Args:
+            priorities: [capacity] p^α of each row.
+            max_priority: the largest p so far.
+
+        Raises:
+            ValueError: there are more or fewer rows.
+        """
+        tree = self._ring.tree
+        if priorities.shape != tree.values.shape:
+            raise ValueError(f"priorities of {len(priorities)} rows, but the buffer has {len(tree.values)}")
+        tree.values[:] = priorities
+        tree.add_up()
+        self._ring.max_priority = max_priority
+
     def _make_ring(self, capacity: int) -> PrioritizedRing:
         return PrioritizedRing(capacity, self.alpha)
 
@@ -134,7 +155,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """[count] rows in proportion to their priorities."""
         if self._ring.num_sampleable == 0:
             raise ValueError("the buffer holds no transition that can be sampled")
-        return self._ring.tree.find((np.arange(count) + self._generator.random(count)) / count)
+        return self._ring.tree.find((np.arange(count) + self.generator.random(count)) / count)
 
     def _describe(self, batch: Batch, rows: np.ndarray) -> Batch:
         ring = self._ring

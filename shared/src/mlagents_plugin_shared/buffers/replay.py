@@ -50,6 +50,9 @@ class ReplayBuffer(Mapping):
         capacity: the most transitions that are held.
         seed: of the generator.
 
+    Attributes:
+        generator: what batches are drawn with.
+
     Raises:
         ValueError: capacity < 1.
     """
@@ -58,7 +61,7 @@ class ReplayBuffer(Mapping):
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self._filled = self._make_ring(capacity)
-        self._generator = np.random.default_rng(seed)
+        self.generator = np.random.default_rng(seed)
         self._appended = AppendedColumns()
         self._order: tuple[tuple[int, int], np.ndarray] | None = None
         # Kept, because enumeration keys are slow to hash; they never change once there is a transition.
@@ -206,7 +209,7 @@ class ReplayBuffer(Mapping):
         """
         rows = self._ring.live_rows()
         chunks = np.arange(len(rows) - len(rows) % sequence_length).reshape(-1, sequence_length)
-        self._order = self._ring.state, rows[self._generator.permutation(chunks).ravel()]
+        self._order = self._ring.state, rows[self.generator.permutation(chunks).ravel()]
 
     def make_mini_batch(self, start: int, end: int) -> Batch:
         """Transitions by their place in the last `shuffle`'s order, or oldest first; as AgentBuffer's method."""
@@ -223,6 +226,14 @@ class ReplayBuffer(Mapping):
         """Drops all transitions, as AgentBuffer's method; the arrays and the generator stay."""
         self.truncate(0)
 
+    def row_arrays(self) -> dict[str, np.ndarray]:
+        """[capacity, ...] arrays of everything that is stored of transitions, by name; not to be written to."""
+        return self._ring.row_arrays()
+
+    def end_episodes(self) -> None:
+        """Forgets whose segments could go on: the next one of every agent begins a new episode."""
+        self._ring.unfinished.clear()
+
     def save_to_file(self, file_object: BinaryIO) -> None:
         """Writes everything as HDF5: a buffer that loads it goes on exactly as this one would.
 
@@ -230,7 +241,7 @@ class ReplayBuffer(Mapping):
             file_object: opened for writing in binary mode. Whoever opened it makes the replacement of an
                 older file atomic.
         """
-        replay_file.save(file_object, self._ring, self._generator)
+        replay_file.save(file_object, self._ring, self.generator)
 
     def load_from_file(self, file_object: BinaryIO) -> None:
         """Replaces everything by what `save_to_file` wrote; the newest transitions, if there are too many.
@@ -242,7 +253,7 @@ class ReplayBuffer(Mapping):
         """
         ring = self._make_ring(self.capacity)
         state = replay_file.load(file_object, ring, self.row_shapes if self.serial else {})
-        self._generator.bit_generator.state = state
+        self.generator.bit_generator.state = state
         self._filled = ring
 
     def __getitem__(self, key: Any) -> ReplayField:
@@ -277,11 +288,11 @@ class ReplayBuffer(Mapping):
         if 2 * ring.num_sampleable < ring.size:
             candidates = ring.live_rows()
             candidates = candidates[ring.sampleable[candidates]]
-            return candidates[self._generator.integers(len(candidates), size=count)]
+            return candidates[self.generator.integers(len(candidates), size=count)]
         # Few are not sampleable: drawing some more and dropping those is cheaper than listing all the others.
         spare = 8 + 2 * count * (ring.size - ring.num_sampleable) // ring.size
         while True:
-            places = (self._generator.random(count + spare) * ring.size).astype(np.int64)  # faster than integers()
+            places = (self.generator.random(count + spare) * ring.size).astype(np.int64)  # faster than integers()
             rows = ring.rows(ring.oldest + places)
             rows = rows[ring.sampleable[rows]]
             if len(rows) >= count:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mlagents.torch_utils import torch
-from mlagents.trainers.buffer import AgentBufferKey, BufferKey, ObservationKeyPrefix
+from mlagents.trainers.buffer import AgentBuffer, AgentBufferKey, BufferKey, ObservationKeyPrefix
 from mlagents.trainers.trajectory import ObsUtil
 
 from mlagents_plugin_shared.buffers.batch import Batch
@@ -14,6 +14,7 @@ from mlagents_plugin_shared.buffers.segment import (
     RowShapes,
     Segment,
     describe,
+    key_name,
     next_action,
     row_shapes,
 )
@@ -144,6 +145,54 @@ class RolloutBuffer(MutableMapping):
     def reset_agent(self) -> None:
         """AgentBuffer's name for `clear`."""
         self.clear()
+
+    def end_episodes(self, agent_id: str | None = None) -> bool:
+        """Counts episodes that were going on as interrupted: the next segment of the agent begins a new one.
+
+        Args:
+            agent_id: of this agent; default all.
+
+        Returns:
+            Whether there are segments of the agent, or of any.
+        """
+        ended: set[str] = set()
+        for k, (agent, length, terminated, _) in reversed(list(enumerate(self._segments))):
+            if agent not in ended and agent_id in (None, agent):
+                ended.add(agent)
+                self._segments[k] = agent, length, terminated, not terminated
+        return bool(ended)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All segments in the types that a checkpoint can hold; columns by their names in ML-Agents' files."""
+        arrays = {
+            "observations": self._observations,
+            "last_observations": self._last_observations,
+            "columns": list(self._columns.values()),
+        }
+        return {
+            "names": [key_name(key) for key in self._columns],
+            "segments": [list(segment) for segment in self._segments],
+            **{name: [torch.from_numpy(array.values.copy()) for array in part] for name, part in arrays.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replaces everything by what `state_dict` gave.
+
+        Args:
+            state: of a buffer whose segments had the same columns as those that will come.
+        """
+        self.clear()
+        start = 0
+        keys = [AgentBuffer._decode_key(name) for name in state["names"]]
+        for last, (agent_id, length, terminated, interrupted) in enumerate(state["segments"]):
+            steps = slice(start, start + length)
+            observations = [
+                np.concatenate([rows[steps].numpy(), ends[last : last + 1].numpy()])
+                for rows, ends in zip(state["observations"], state["last_observations"], strict=True)
+            ]
+            columns = {key: rows[steps].numpy() for key, rows in zip(keys, state["columns"], strict=True)}
+            self.add(Segment(agent_id, observations, columns, terminated, interrupted))
+            start += length
 
     def observations(self) -> list[np.ndarray]:
         """One array a sensor, [N, ...]: all steps in the order of arrival, as views until the next `add`."""

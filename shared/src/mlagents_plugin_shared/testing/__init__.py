@@ -10,6 +10,7 @@ Every task has a control that must fail: `ToyEnv` can blank a sensor and keep th
 from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
 from mlagents_plugin_shared.testing.environment import BEHAVIOR, Outcome, ToyEnv
 from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
+from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed
 from mlagents_plugin_shared.testing.run import train
 from mlagents_plugin_shared.testing.tasks import (
     Corridor,
@@ -38,7 +39,9 @@ __all__ = [
     "Recall",
     "Target",
     "ToyEnv",
+    "differences",
     "illegal_choices",
+    "killed_and_resumed",
     "masked_decisions",
     "model_inputs",
     "train",

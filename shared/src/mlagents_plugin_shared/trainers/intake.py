@@ -1,51 +1,34 @@
-"""What on-policy and off-policy trainers share: taking in trajectories, statistics and saving."""
+"""What on-policy and off-policy trainers share: taking in trajectories, and statistics."""
 
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.policy import Policy
-from mlagents.trainers.settings import TrainerSettings
-from mlagents.trainers.trainer.rl_trainer import RLTrainer
 from mlagents.trainers.trajectory import Trajectory
+from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.buffers import Batch
-from mlagents_plugin_shared.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.export import ExportError
-from mlagents_plugin_shared.networks import update_normalization
+from mlagents_plugin_shared.networks import LARGEST_INPUT, update_normalization
+from mlagents_plugin_shared.trainers.saving import SavingTrainer
 from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
 
+logger = get_logger(__name__)
 
-class IntakeTrainer(RLTrainer):
+
+class IntakeTrainer(SavingTrainer):
     """Turns trajectories into arrays, keeps the episode statistics, and hands the arrays to `_store`.
 
     To be mixed in before ML-Agents' `OnPolicyTrainer` or `OffPolicyTrainer`.
     """
 
-    _failure: Exception | None = None
-
-    @staticmethod
-    def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
-        """Saver of checkpoints, see `mlagents_plugin_shared.checkpoints`."""
-        return CheckpointSaver(trainer_settings, model_path, load)
-
-    def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
-        """Takes the policy to train, once it is known that its model can be exported.
-
-        Raises:
-            TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model.
-        """
-        super().add_policy(parsed_behavior_id, policy)
-        if not self.is_training:
-            return
-        try:
-            self.model_saver.exporter.rehearse()
-        except ExportError as error:
-            self.policies.clear()  # or ML-Agents would save, and so export, on its way out
-            raise TrainerConfigError(f"{self.brain_name}: {error}") from error
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open_ends: dict[str, list[np.ndarray]] = {}
+        self._has_warned_large = False
 
     def get_policy(self, name_behavior_id: str) -> Policy:
         """The one policy of this trainer; in self-play it stands for every team."""
@@ -55,6 +38,7 @@ class IntakeTrainer(RLTrainer):
         super()._process_trajectory(trajectory)
         segment = trajectory_to_segment(trajectory, self.policy.behavior_spec.action_spec)
         self._check_finite(segment)
+        self._notice_cut(segment)
         batch = segment.batch()
         self._warn_if_group_reward(batch)
         if self.is_training and self.policy.normalize:
@@ -82,29 +66,34 @@ class IntakeTrainer(RLTrainer):
                     f"{self.brain_name}: {name} of agent {segment.agent_id} is {bad[0]}. "
                     "Look for a division by zero or an unset value in the environment."
                 )
+            largest = np.abs(rows).max(initial=0.0) if rows.ndim <= 2 else 0.0  # pictures have no large numbers
+            if largest > LARGEST_INPUT and not self._has_warned_large:
+                self._has_warned_large = True
+                logger.warning(
+                    f"{self.brain_name}: {name} of agent {segment.agent_id} is as large as {largest:g}. Scale it down "
+                    f"in the environment: beyond {LARGEST_INPUT:g} it is left out of the normalisation."
+                )
 
-    @property
-    def should_still_train(self) -> bool:
-        """Whether there are steps left to train; the loop of ML-Agents asks it, and hears of a failed thread here."""
-        if self._failure is not None:
-            raise self._failure
-        return super().should_still_train
+    def _notice_cut(self, segment: Segment) -> None:
+        """Forgets an episode that ended without a word: the environment was reset, or its player started again.
 
-    def advance(self) -> None:
-        """Takes in trajectories and updates when it is time.
-
-        With `threaded: true` this runs in a thread of its own, whose exceptions nobody else would notice.
+        The agent's next segment then does not begin where the last one ended.
         """
-        try:
-            super().advance()
-        except Exception as failure:
-            self._failure = failure
-            raise
+        end = self._open_ends.pop(segment.agent_id, None)
+        if end is not None and any((a != b[0]).any() for a, b in zip(end, segment.observations, strict=True)):
+            self._forget_episode(segment.agent_id)
+        if not (segment.terminated or segment.interrupted):
+            self._open_ends[segment.agent_id] = [rows[-1].copy() for rows in segment.observations]
 
-    def _maybe_save_model(self, step_after_process: int) -> None:
-        # ML-Agents would write checkpoints in --inference too, over those of the training.
-        if self.is_training:
-            super()._maybe_save_model(step_after_process)
+    def _forget_episode(self, agent_id: str) -> None:
+        """Drops what is known of an agent's running episode."""
+        for rewards in self.collected_rewards.values():
+            rewards[agent_id] = 0
+
+    def end_episode(self) -> None:
+        """Ends all episodes, because the environment is reset."""
+        super().end_episode()
+        self._open_ends.clear()
 
     @abstractmethod
     def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
-from mlagents.trainers.policy import Policy
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
-from mlagents.trainers.trainer.rl_trainer import RLTrainer
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
@@ -25,6 +23,7 @@ from mlagents_plugin_shared.buffers import (
 )
 from mlagents_plugin_shared.demonstrations import DemonstrationError, load_demonstrations
 from mlagents_plugin_shared.files import replacing
+from mlagents_plugin_shared.random_state import numpy_state, restore_numpy
 from mlagents_plugin_shared.reward_streams import add_step_rewards, add_window_rewards
 from mlagents_plugin_shared.trainers.intake import IntakeTrainer
 from mlagents_plugin_shared.trajectories import Segment, blank_segment
@@ -67,8 +66,8 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         """Creates a replay of so many transitions."""
         return ReplayBuffer(capacity, seed=self.seed)
 
-    def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
-        """Takes the policy to train, on a resume the replay that was saved with it, and demonstrations.
+    def _prepare(self) -> None:
+        """Makes the replay, on a resume as it was saved, and reads demonstrations.
 
         Before the first step of a run it learns from the demonstrations, if it is to.
 
@@ -76,9 +75,6 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             TrainerConfigError: the replay does not fit into the free memory, the saved one does not fit, or the
                 demonstrations cannot be used.
         """
-        super().add_policy(parsed_behavior_id, policy)
-        if not self.is_training:
-            return
         try:
             self.update_buffer.reserve(blank_segment(self.policy.behavior_spec, self.policy.m_size))
         except BufferMemoryError as error:
@@ -186,10 +182,6 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             add_window_rewards(batch, window, signals)
         return batch
 
-    def save_model(self) -> None:
-        """Saves the final checkpoint, and the replay once."""
-        RLTrainer.save_model(self)
-
     def save_replay_buffer(self) -> None:
         """Writes the replay to the results folder, as a whole or not at all."""
         path = Path(self.artifact_path) / REPLAY_FILE_NAME
@@ -206,12 +198,65 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             with path.open("rb") as file:
                 self.update_buffer.load_from_file(file)
             self._check_replay()
+            self.update_buffer.end_episodes()
         except (OSError, ValueError) as error:
             raise TrainerConfigError(
                 f"{self.brain_name}: the replay {path} cannot be loaded: {error}. "
                 "Delete it, or set save_replay_buffer: false, to go on with an empty replay."
             ) from None
         logger.info(f"{self.brain_name}: loaded {self.update_buffer.num_experiences} transitions from {path}.")
+
+    def end_episode(self) -> None:
+        """Ends all episodes, because the environment is reset."""
+        super().end_episode()
+        self.update_buffer.end_episodes()
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside networks and optimizers; the replay has a file of its own."""
+        return {
+            **super()._state(),
+            "updates_due": self._updates_due,
+            "reward_updates_due": self._reward_updates_due,
+            "transitions": self.update_buffer.serial,
+            "generators": {name: numpy_state(generator) for name, generator in self._generators().items()},
+            "demonstration_priorities": self._demonstration_priorities(),
+        }
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        """Generators that batches are drawn with."""
+        drawn_from = {"replay": self.update_buffer, "demonstrations": self.demonstrations, "mixture": self.replay}
+        return {name: source.generator for name, source in drawn_from.items() if source is not None}
+
+    def _demonstration_priorities(self) -> tuple[torch.Tensor, float] | None:
+        if not isinstance(self.demonstrations, PrioritizedReplayBuffer):
+            return None
+        priorities, largest = self.demonstrations.priorities()
+        return torch.from_numpy(priorities), largest
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if not state:
+            return
+        for name, generator in self._generators().items():
+            if name in state["generators"]:
+                restore_numpy(state["generators"][name], generator)
+        self._restore_demonstration_priorities(state["demonstration_priorities"])
+        if self.update_buffer.serial:
+            self._updates_due = state["updates_due"]
+            self._reward_updates_due = state["reward_updates_due"]
+            if lead := self.update_buffer.serial - state["transitions"]:
+                logger.warning(
+                    f"{self.brain_name}: the replay was saved {abs(lead)} transitions "
+                    f"{'after' if lead > 0 else 'before'} the checkpoint. The run goes on with both."
+                )
+
+    def _restore_demonstration_priorities(self, saved: tuple[torch.Tensor, float] | None) -> None:
+        if saved is None or not isinstance(self.demonstrations, PrioritizedReplayBuffer):
+            return
+        try:
+            self.demonstrations.restore_priorities(saved[0].numpy(), saved[1])
+        except ValueError as error:
+            logger.warning(f"{self.brain_name}: demo_path: other demonstrations than before, so their {error}.")
 
     def _check_replay(self) -> None:
         """Raises ValueError unless the replay holds what the behaviour observes."""

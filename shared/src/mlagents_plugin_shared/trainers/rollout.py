@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from mlagents.torch_utils import torch
+from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trainer.on_policy_trainer import OnPolicyTrainer
 from mlagents_envs.timers import timed
@@ -35,6 +35,9 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         for name, stream in rewards.items():
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
         self.update_buffer.add(segment)
+
+    def _prepare(self) -> None:
+        """Nothing: a rollout makes its arrays with the first segment."""
 
     def _update_normalization(self, segment: Segment) -> None:
         """Waits for the update."""
@@ -90,6 +93,34 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         return advantage + steps.v_tm1, advantage
 
     def end_episode(self) -> None:
-        """Ends all episodes, because the environment is reset; critics with memory forget theirs."""
+        """Ends all episodes, because the environment is reset."""
         super().end_episode()
-        self.optimizer.critic_memory_dict.clear()
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """What the critic remembers is of use for the segments that wait in the rollout, and then no more."""
+        self.update_buffer.end_episodes()
+        memories = self.optimizer.critic_memory_dict
+        for agent_id in memories.keys() - set(self.update_buffer.agent_ids):
+            del memories[agent_id]
+
+    def _forget_episode(self, agent_id: str) -> None:
+        super()._forget_episode(agent_id)
+        if not self.update_buffer.end_episodes(agent_id):
+            self.optimizer.critic_memory_dict.pop(agent_id, None)
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside networks and optimizers, the open rollout with it."""
+        return {
+            **super()._state(),
+            "rollout": self.update_buffer.state_dict(),
+            "critic_memories": dict(self.optimizer.critic_memory_dict),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if state and self.model_saver.fits:  # else other networks acted in it
+            self.update_buffer.load_state_dict(state["rollout"])
+            memories = {agent_id: memory.to(default_device()) for agent_id, memory in state["critic_memories"].items()}
+            self.optimizer.critic_memory_dict.update(memories)
+            self._end_all()

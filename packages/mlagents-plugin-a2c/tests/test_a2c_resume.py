@@ -1,0 +1,54 @@
+"""A run that is killed after a checkpoint and resumed ends with the same parameters as one that was not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlagents_plugin_a2c.trainer import A2CTrainer
+from mlagents_plugin_shared.testing import Match, Recall, Target, differences, killed_and_resumed
+
+MEMORY = {"memory_size": 8, "sequence_length": 2}
+VARIANTS: dict[str, tuple[type, dict[str, Any], Any]] = {
+    "discrete": (Match, {"learning_rate_schedule": "linear", "beta": 0.01}, None),
+    "continuous": (Target, {"normalize_returns": True, "optimizer": "rmsprop_tf"}, None),
+    "memory": (Recall, {"optimizer": "adam"}, MEMORY),
+    "memory, shared": (Recall, {"shared_critic": True, "normalize_returns": True}, MEMORY),
+}
+
+
+def settings(hyperparameters: dict[str, Any] | None = None, memory: Any = None) -> dict[str, Any]:
+    """A run of 240 steps with a checkpoint at 130, in the middle of a rollout of 50 or more."""
+    return {
+        "trainer_type": "a2c",
+        "max_steps": 240,
+        "checkpoint_interval": 130,
+        "time_horizon": 8,
+        "hyperparameters": {"buffer_size": 50, **(hyperparameters or {})},
+        "network_settings": {"hidden_units": 16, "num_layers": 1, "normalize": True, "memory": memory},
+    }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a2c_resumes_bit_for_bit(tmp_path: Path, variant: str) -> None:
+    """Networks, moments, normalisers, PopArt, generators and the open rollout: nothing differs in the end."""
+    task, hyperparameters, memory = VARIANTS[variant]
+    whole, resumed = killed_and_resumed(task, settings(hyperparameters, memory), tmp_path)
+    assert whole.optimizer.popart.rollouts > 0 or not hyperparameters.get("normalize_returns")
+    assert differences(whole, resumed) == []
+
+
+def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(A2CTrainer, "_restore_acting", lambda self, acting: None)
+
+
+def forget_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlagents_plugin_shared.buffers.RolloutBuffer.load_state_dict", lambda self, state: None)
+
+
+@pytest.mark.parametrize("forget", [forget_generators, forget_rollout])
+def test_a2c_that_forgets_something_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Any) -> None:
+    """The control: what is not restored shows in the parameters."""
+    forget(monkeypatch)
+    found = differences(*killed_and_resumed(Match, settings(), tmp_path))
+    assert any(name.startswith("/Policy/") for name in found)

@@ -1,0 +1,52 @@
+"""States of random generators in the types that a checkpoint can hold without code: strings and tensors."""
+
+import json
+from typing import Any
+
+import numpy as np
+from mlagents.torch_utils import default_device, torch
+
+
+def numpy_state(generator: np.random.Generator | None = None) -> str:
+    """State of a generator as JSON.
+
+    Args:
+        generator: the generator; default NumPy's global one.
+    """
+    if generator is not None:
+        return json.dumps(generator.bit_generator.state)
+    state: Any = np.random.get_state()  # noqa: NPY002 - ML-Agents draws from it
+    return json.dumps([part.tolist() if isinstance(part, np.ndarray) else part for part in state])
+
+
+def restore_numpy(state: str, generator: np.random.Generator | None = None) -> None:
+    """Takes up what `numpy_state` gave.
+
+    Args:
+        state: the JSON.
+        generator: the generator; default NumPy's global one.
+    """
+    if generator is not None:
+        generator.bit_generator.state = json.loads(state)
+        return
+    name, key, *rest = json.loads(state)
+    np.random.set_state((name, np.array(key, np.uint32), *rest))  # noqa: NPY002
+
+
+def torch_state() -> dict[str, torch.Tensor]:
+    """State of torch's global generators: of the CPU, and of the GPU that trains if there is one."""
+    state = {"cpu": torch.get_rng_state()}
+    if default_device().type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(default_device())
+    return state
+
+
+def restore_torch(state: dict[str, torch.Tensor]) -> None:
+    """Takes up what `torch_state` gave; a GPU's state is left out where no GPU trains.
+
+    Args:
+        state: the states by device.
+    """
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and default_device().type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), default_device())

@@ -1,0 +1,112 @@
+"""Whether a run that was killed and resumed ends as one that was not: bit for bit."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlagents.torch_utils import torch
+from mlagents.trainers.trainer import Trainer
+
+from mlagents_plugin_shared.testing.environment import BEHAVIOR, ToyEnv
+from mlagents_plugin_shared.testing.run import train
+
+
+class _Repeatable(ToyEnv):
+    """Mixed in before a task whose agents all begin and end together: episode n is the same whenever it is played."""
+
+    copied_to: Path | None = None
+
+    def __init__(self, *args: Any, episode: int = 0, results: Path | None = None, **kwargs: Any) -> None:
+        self.episode = episode
+        self.results = results
+        super().__init__(*args, **kwargs)
+
+    def begin(self, agents: np.ndarray) -> None:
+        """Begins the next episode."""
+        if len(agents) != self.num_agents:
+            raise ValueError("a task whose agents end one by one cannot be repeated from an episode on")
+        self.rng = np.random.default_rng(self.episode)
+        self.episode += 1
+        super().begin(agents)  # type: ignore[safe-super]
+
+    def step(self) -> None:
+        """Copies the results as soon as there is a checkpoint: what a kill in this step would leave."""
+        if self.results is not None and self.copied_to is None and (self.results / BEHAVIOR / "checkpoint.pt").exists():
+            self.copied_to = self.results.with_name(f"{self.results.name}-killed")
+            shutil.copytree(self.results, self.copied_to)
+            self.episode_at_kill = self.episode - 1  # the one that has begun
+        super().step()
+
+
+def killed_and_resumed(
+    task: type[ToyEnv], config: Mapping[str, Any], folder: Path, **options: Any
+) -> tuple[Trainer, Trainer]:
+    """Trains without a stop, and again from that run's first checkpoint on, as after a kill.
+
+    The task goes on with the episode that had just begun at the checkpoint, as a player cannot: so what differs in the
+    end was not restored.
+
+    Args:
+        task: one whose agents begin and end their episodes together, such as `Match`, `Target` or `Recall`.
+        config: what stands below the behaviour's name in a YAML; `time_horizon` must not cut its episodes, and
+            `checkpoint_interval` must be less than `max_steps`.
+        folder: for the results of both runs.
+        **options: of the task.
+
+    Returns:
+        The trainers at the end of the run without a stop, and of the one that was resumed.
+
+    Raises:
+        ValueError: the task's agents do not end together, or there was no checkpoint before the end.
+    """
+    repeatable = type(f"Repeatable{task.__name__}", (_Repeatable, task), {})
+    env = repeatable(results=folder / "run", **options)
+    whole = train(env, config, folder / "run")
+    if env.copied_to is None:
+        raise ValueError("the run ended before its first checkpoint")
+    resumed = train(repeatable(episode=env.episode_at_kill, **options), config, env.copied_to, resume=True)
+    return whole, resumed
+
+
+def differences(first: Trainer, second: Trainer) -> list[str]:
+    """Names of everything that differs between the last checkpoints of two trainers, and their replays.
+
+    Left out is the "previous action" of a transition, which nothing learns from: ML-Agents hands the last action of an
+    episode over to the next one.
+
+    Args:
+        first: a trainer at the end of its run.
+        second: another.
+    """
+    states = [
+        torch.load(Path(trainer.artifact_path) / "checkpoint.pt", weights_only=True) for trainer in (first, second)
+    ]
+    replays: list[dict] = [getattr(trainer.update_buffer, "row_arrays", dict)() for trainer in (first, second)]
+    for replay in replays:
+        replay.pop("prev_action", None)
+    for state in states:
+        _drop_previous_actions(state["Trainer"].get("rollout", {"names": []}))
+    return [*_differing("", *states), *_differing("replay", *replays)]
+
+
+def _drop_previous_actions(rollout: dict[str, Any]) -> None:
+    if "prev_action" in rollout["names"]:
+        rollout["columns"].pop(rollout["names"].index("prev_action"))
+
+
+def _differing(name: str, first: Any, second: Any) -> Iterator[str]:
+    if type(first) is not type(second):
+        yield name
+    elif isinstance(first, dict):
+        for key in first.keys() | second.keys():
+            yield from _differing(f"{name}/{key}", first.get(key), second.get(key))
+    elif isinstance(first, (list, tuple)) and len(first) == len(second):
+        for i, (one, other) in enumerate(zip(first, second, strict=True)):
+            yield from _differing(f"{name}/{i}", one, other)
+    elif isinstance(first, torch.Tensor):
+        if not torch.equal(first, second):
+            yield name
+    elif not np.array_equal(first, second):
+        yield name

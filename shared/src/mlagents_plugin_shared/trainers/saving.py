@@ -1,0 +1,303 @@
+"""What a trainer writes and when, and what a resumed run takes up again."""
+
+import shutil
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.optimizer import Optimizer
+from mlagents.trainers.policy import Policy
+from mlagents.trainers.policy.checkpoint_manager import ModelCheckpoint, ModelCheckpointManager
+from mlagents.trainers.settings import TrainerSettings
+from mlagents.trainers.trainer.rl_trainer import RLTrainer
+from mlagents_envs.logging_util import get_logger
+
+from mlagents_plugin_shared.buffers.memory import format_bytes
+from mlagents_plugin_shared.checkpoint_files import CheckpointError
+from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.export import ExportError
+from mlagents_plugin_shared.files import remove_unfinished
+from mlagents_plugin_shared.host import write_training_status
+from mlagents_plugin_shared.random_state import numpy_state, restore_numpy, restore_torch, torch_state
+from mlagents_plugin_shared.settings import CheckedSettings
+
+logger = get_logger(__name__)
+
+# What writing a checkpoint may raise; torch and h5py say RuntimeError where a disk is full.
+_NOT_WRITTEN = (OSError, RuntimeError, CheckpointError)
+
+
+class SavingTrainer(RLTrainer):
+    """Saves between two rounds of the training loop, when all that has arrived was learnt from.
+
+    A round is one call of `advance`. A checkpoint that falls due in it is written at its end, so that it is the state
+    of a moment from which a run can go on: nothing is half done. The round in which `max_steps` is reached is finished
+    like any other.
+
+    A subclass adds to `_state` and `_restore` what else has to survive.
+    """
+
+    _next_save_step: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = self.trainer_settings.hyperparameters
+        self._goals = settings if isinstance(settings, CheckedSettings) else CheckedSettings()
+        self._check_goals()
+        self._returns: deque[float] = deque(maxlen=self._goals.reward_window)
+        self._best: float | None = None
+        self._reached_goal = False
+        self._writes_summary = False
+        self._checkpoint_due = False
+        self._last_checkpoint: ModelCheckpoint | None = None
+        self._failure: Exception | None = None
+        self._in_learning_round = False
+        self._acting: dict[str, Any] = {}
+        self._round = threading.RLock()
+        self.model_saver.trainer_state = self._state
+
+    @staticmethod
+    def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
+        """Saver of checkpoints, see `mlagents_plugin_shared.checkpoints`."""
+        return CheckpointSaver(trainer_settings, model_path, load)
+
+    def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
+        """Takes the policy to train, if it can be exported, and on a resume everything that was saved with it.
+
+        Raises:
+            TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model.
+        """
+        super().add_policy(parsed_behavior_id, policy)
+        if self.is_training:
+            self._rehearse_export()
+            self._prepare()
+            if self.load:
+                remove_unfinished(self.artifact_path)
+                self._restore(self.model_saver.resumed_state)
+        self._acting = self._acting_state()
+
+    def _rehearse_export(self) -> None:
+        try:
+            self.model_saver.exporter.rehearse()
+        except ExportError as error:
+            self.policies.clear()  # or ML-Agents would save, and so export, on its way out
+            raise TrainerConfigError(f"{self.brain_name}: {error}") from error
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Makes ready for training what needs the policy."""
+
+    # Rounds
+
+    def advance(self) -> None:
+        """One round: takes in what has arrived, updates when it is time, and saves when it is time.
+
+        With `threaded: true` this runs in a thread of its own, whose exceptions nobody else would notice.
+        """
+        with self._round:
+            try:
+                self._in_learning_round = self.should_still_train
+                super().advance()
+                if self.is_training:
+                    self._end_round()
+            except Exception as failure:
+                self._failure = failure if self.threaded else None
+                raise
+            finally:
+                self._in_learning_round = False
+
+    @property
+    def should_still_train(self) -> bool:
+        """Whether there are steps left to train, or a round to finish."""
+        self._raise_failure()
+        return self._in_learning_round or (super().should_still_train and not self._reached_goal)
+
+    @property
+    def get_step(self) -> int:
+        """Steps so far; the loop of ML-Agents asks in every round, and hears of a failed thread here."""
+        self._raise_failure()
+        return self._step
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _end_round(self) -> None:
+        guard = self.optimizer.guard
+        if guard.is_stuck:
+            raise UnityTrainerException(
+                f"{self.brain_name}: the last {guard.in_a_row} gradient steps could not be taken; {guard.reason}. "
+                "Are rewards or observations too large, or is learning_rate too high? Nothing more is saved; --resume "
+                f"goes on from {self._describe_last()}."
+            )
+        self._acting = self._acting_state()
+        self._judge()
+        if self._checkpoint_due and guard.in_a_row == 0:
+            self._checkpoint_due = False
+            self._try_to_write("checkpoint", self._checkpoint)
+
+    # Rewards
+
+    def _check_goals(self) -> None:
+        if self.trainer_settings.self_play is None:
+            return
+        for key in ("keep_best", "stop_at_reward"):
+            if value := getattr(self._goals, key):
+                raise TrainerConfigError(
+                    f"{self.brain_name}: {key}: {value} is not valid beside self_play, where the reward says how a "
+                    "policy fares against its own past; leave it out, and watch Self-play/ELO."
+                )
+
+    @property
+    def _mean_return(self) -> float | None:
+        """Mean reward of the last `reward_window` episodes; None until there are so many."""
+        if len(self._returns) < self._goals.reward_window:
+            return None
+        return sum(self._returns) / len(self._returns)
+
+    def _policy_mean_reward(self) -> float | None:
+        """What ML-Agents notes beside a checkpoint: the mean reward of the last episodes, up to `reward_window`."""
+        return sum(self._returns) / len(self._returns) if self._returns else None
+
+    def _update_end_episode_stats(self, agent_id: str, optimizer: Optimizer) -> None:
+        self._returns.append(float(self.collected_rewards["environment"][agent_id]))
+        super()._update_end_episode_stats(agent_id, optimizer)
+
+    def _write_summary(self, step: int) -> None:
+        self._stats_reporter.set_stat("Policy/Skipped Steps", float(self.optimizer.guard.skipped))
+        self._writes_summary = True
+        super()._write_summary(step)
+
+    def _judge(self) -> None:
+        """Ends the run where it is good enough, and keeps the best policy: both by the same mean."""
+        ends = self._notice_goal()
+        mean = self._mean_return
+        is_best = mean is not None and (self._best is None or mean > self._best)
+        if self._goals.keep_best and is_best and (self._writes_summary or ends):
+            former, self._best = self._best, mean
+            if not self._try_to_write("best policy", self._keep_best):
+                self._best = former
+        self._writes_summary = False
+
+    def _notice_goal(self) -> bool:
+        """Whether the mean reward has just reached `stop_at_reward`."""
+        mean, goal = self._mean_return, self._goals.stop_at_reward
+        if self._reached_goal or goal is None or mean is None or mean < goal:
+            return False
+        self._reached_goal = True
+        logger.info(
+            f"{self.brain_name}: mean reward {mean:.3f} over {len(self._returns)} episodes reaches stop_at_reward "
+            f"{goal} at step {self._step}: it has learned enough."
+        )
+        return True
+
+    def _keep_best(self) -> None:
+        self.model_saver.save_best(self.brain_name)
+        logger.info(f"{self.brain_name}: mean reward {self._best:.3f} is the best so far; kept at step {self._step}.")
+
+    # Files
+
+    def _maybe_save_model(self, step_after_process: int) -> None:
+        if self._next_save_step == 0:
+            self._next_save_step = self._get_next_interval_step(self.trainer_settings.checkpoint_interval)
+        # ML-Agents would write checkpoints in --inference too, over those of the training.
+        if self.is_training and step_after_process >= self._next_save_step and self._step != 0:
+            self._checkpoint_due = True
+
+    def _checkpoint(self) -> ModelCheckpoint:
+        """Writes a checkpoint of this step, unless it is there; a run may end where one fell due."""
+        if self._last_checkpoint is None or self._last_checkpoint.steps != self._step:
+            listed = ModelCheckpointManager.get_checkpoints(self.brain_name)
+            listed[:] = [checkpoint for checkpoint in listed if checkpoint["steps"] != self._step]
+            self._last_checkpoint = super()._checkpoint()
+            write_training_status(Path(self.artifact_path).parent)
+        return self._last_checkpoint
+
+    def _try_to_write(self, what: str, write: Callable[[], Any]) -> bool:
+        """Writes, or says on the log that this could not be done, and why."""
+        try:
+            write()
+            return True
+        except _NOT_WRITTEN as error:
+            logger.warning(
+                f"{self.brain_name}: the {what} at step {self._step} was not written: {_first_line(error)} "
+                f"({self._free_space()} are free). Training goes on, and the next one is tried again; the last whole "
+                f"one is {self._describe_last()}."
+            )
+            return False
+
+    def save_model(self) -> None:
+        """Saves the final checkpoint and model, once a round that is still going on has ended.
+
+        Raises:
+            UnityTrainerException: they could not be written.
+        """
+        with self._round:
+            if self.policies and self.optimizer.guard.is_stuck:
+                return
+            try:
+                RLTrainer.save_model(self)
+            except _NOT_WRITTEN as error:
+                raise UnityTrainerException(
+                    f"{self.brain_name}: the final checkpoint and model at step {self._step} were not written: "
+                    f"{_first_line(error)} ({self._free_space()} are free). --resume goes on from "
+                    f"{self._describe_last()}."
+                ) from error
+
+    def _free_space(self) -> str:
+        folder = Path(self.artifact_path)
+        return format_bytes(shutil.disk_usage(folder if folder.is_dir() else Path.cwd()).free)
+
+    def _describe_last(self) -> str:
+        if self._last_checkpoint is None:
+            return "the checkpoint that this run began from" if self.load else "nothing: there is no checkpoint yet"
+        return f"step {self._last_checkpoint.steps}"
+
+    # What survives
+
+    def _acting_state(self) -> dict[str, Any]:
+        """Random generators that acting draws from.
+
+        It is noted at the end of each round: decisions that were asked for when a run stops are asked for again.
+        """
+        return {"torch": torch_state()}
+
+    def _restore_acting(self, acting: dict[str, Any]) -> None:
+        restore_torch(acting["torch"])
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside networks and optimizers: numbers, strings and tensors."""
+        return {
+            "acting": self._acting,
+            "numpy": numpy_state(),
+            "reward_buffer": [float(reward) for reward in self.reward_buffer],
+            "returns": list(self._returns),
+            "best": self._best,
+            "skipped": self.optimizer.guard.skipped,
+            "learned_signals": self.optimizer.learned_signals(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `_state` gave; empty where the checkpoint has none."""
+        if not state:
+            logger.warning(
+                f"{self.brain_name}: the checkpoint is of another trainer; it goes on with new random numbers."
+            )
+            return
+        self.reward_buffer.extend(state["reward_buffer"])
+        self._returns.extend(state["returns"])
+        self._best = self.model_saver.best_state(self.brain_name).get("best")  # the file says what it holds
+        self.optimizer.guard.skipped = state["skipped"]
+        self.optimizer.restore_learned_signals(state["learned_signals"])
+        self._notice_goal()
+        restore_numpy(state["numpy"])
+        self._restore_acting(state["acting"])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

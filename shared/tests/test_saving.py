@@ -1,0 +1,343 @@
+"""What trainers write and when: disks that are full, the best policy, runs that end early or cannot go on."""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.simple_env_manager import SimpleEnvManager
+from mlagents.trainers.trainer_controller import TrainerController
+from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
+from mlagents.trainers.trajectory import ObsUtil
+from mlagents_envs.base_env import ActionSpec, ActionTuple
+from mlagents_envs.exception import UnityCommunicationException
+
+from mlagents_plugin_shared import checkpoints
+from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.optimizers import MOST_SKIPPED
+from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, run, train
+from recording import Recorder, RecordingReplayTrainer, config, registered  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.usefixtures("registered")
+
+
+class Paying(ToyEnv):
+    """Episodes of one step; the reward of the n-th of an agent is the n-th of a list, then its last."""
+
+    action_spec = ActionSpec(0, (2,))
+    observation_shapes = ((1,),)
+
+    def __init__(self, rewards: list[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rewards = rewards
+        self.acted = 0
+
+    def begin(self, agents: np.ndarray) -> None:
+        """Every episode is the same."""
+
+    def observe(self) -> list[np.ndarray]:
+        """Nothing to see."""
+        return [np.ones((self.num_agents, 1), dtype=np.float32)]
+
+    def act(self, action: ActionTuple) -> Outcome:
+        """Pays."""
+        reward = self.rewards[min(self.acted, len(self.rewards) - 1)]
+        self.acted += 1
+        over = np.ones(self.num_agents, dtype=bool)
+        return np.full(self.num_agents, reward), over, ~over
+
+
+def settings(trainer_type: str = "rollout", max_steps: int = 400, *, interval: int = 100, **changes: Any) -> dict:
+    """A short run with checkpoints and summaries."""
+    hyperparameters = changes.pop("hyperparameters", {})
+    values = config(trainer_type, max_steps, buffer_size=50, **hyperparameters)
+    return {**values, "checkpoint_interval": interval, "summary_freq": 40, **changes}
+
+
+def names(folder: Path) -> set[str]:
+    """Names of the files of the behaviour."""
+    return {file.name for file in (folder / BEHAVIOR).iterdir()}
+
+
+def steps_of(folder: Path, suffix: str = ".pt") -> list[int]:
+    """Steps of the numbered checkpoints."""
+    stems = [file.stem.rpartition("-")[2] for file in (folder / BEHAVIOR).glob(f"{BEHAVIOR}-*{suffix}")]
+    return sorted(int(stem) for stem in stems if stem.isdigit())
+
+
+def break_disk(monkeypatch: pytest.MonkeyPatch, attempts: int) -> list[Path]:
+    """Lets the first attempts to write a .pt file fail half-way; gives what was written after that."""
+    save, written = torch.save, []
+
+    def failing(state: Any, path: Path) -> None:
+        nonlocal attempts
+        attempts -= 1
+        if attempts >= 0:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        save(state, path)
+
+    monkeypatch.setattr(checkpoints.torch, "save", failing)
+    return written
+
+
+@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
+def test_checkpoints_are_of_whole_rounds(tmp_path: Path, trainer_type: str) -> None:
+    """One falls due at 100, 200, 300 and at the end; each is of the first moment after it at which all is learned."""
+    trainer = train(Paying([1.0]), settings(trainer_type), tmp_path)
+    assert trainer.get_step == 404
+    assert steps_of(tmp_path) == steps_of(tmp_path, ".onnx") == [100, 200, 300, 400, 404]
+    saved = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")
+    assert saved["Trainer"]["returns"] == [1.0] * 100
+
+
+def test_end_on_a_due_checkpoint_keeps_one(tmp_path: Path) -> None:
+    """With keep_checkpoints 1 the final checkpoint, written where one fell due, is listed once and not deleted."""
+    train(Paying([1.0]), settings(max_steps=396, interval=400, keep_checkpoints=1), tmp_path)
+    assert steps_of(tmp_path) == [400]
+    listed = GlobalTrainingStatus.get_parameter_state(BEHAVIOR, StatusType.CHECKPOINTS)
+    assert [checkpoint["steps"] for checkpoint in listed] == [400]
+    assert (tmp_path / f"{BEHAVIOR}.onnx").exists()
+
+
+def test_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """The first two checkpoints are missing, with a warning each; the others are there, and nothing half-written."""
+    break_disk(monkeypatch, attempts=2)
+    with caplog.at_level("WARNING"):
+        train(Paying([1.0]), settings(), tmp_path)
+    assert steps_of(tmp_path) == [300, 400, 404]
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+    assert "the checkpoint at step 100 was not written: [Errno 28] No space left on device (" in caplog.text
+    assert "Training goes on" in caplog.text
+
+
+def test_final_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what was not saved and where a resume begins; so mlagents-learn does not exit with 0."""
+    written: list[int] = []
+
+    def fail_at_the_end(self, name: str, step: int):
+        if step > 400:
+            raise OSError(28, "No space left on device")
+        written.append(step)
+        return save(self, name, step)
+
+    save = checkpoints.CheckpointSaver.save_checkpoint
+    monkeypatch.setattr(checkpoints.CheckpointSaver, "save_checkpoint", fail_at_the_end)
+    with pytest.raises(UnityTrainerException, match=r"^Toy: the final checkpoint .* 404 .*No space.* from step 400\.$"):
+        train(Paying([1.0]), settings(), tmp_path)
+    assert written == [100, 200, 300, 400]
+
+
+@pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="limits the size of files as POSIX does")
+def test_disk_that_is_really_full_leaves_the_former_checkpoint(tmp_path: Path) -> None:
+    """With files limited to 1,000 bytes nothing can be written; the former files stay as they were."""
+    import resource
+
+    trainer = train(Paying([1.0]), settings(), tmp_path)
+    before = {file.name: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        trainer._step += 1
+        with pytest.raises(UnityTrainerException, match="the final checkpoint and model at step 405 were not written"):
+            trainer.save_model()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file.name: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
+    trainer.save_model()
+    assert 405 in steps_of(tmp_path)
+
+
+def test_every_behavior_is_saved_even_if_one_cannot_be() -> None:
+    """The error of the first comes after the others were saved."""
+
+    def refuse() -> None:
+        raise UnityTrainerException("A: not written")
+
+    saved: list[str] = []
+    trainers = {"A": SimpleNamespace(save_model=refuse), "B": SimpleNamespace(save_model=lambda: saved.append("B"))}
+    with pytest.raises(UnityTrainerException, match="A: not written"):
+        TrainerController._save_models(SimpleNamespace(trainers=trainers))
+    assert saved == ["B"]
+
+
+@pytest.mark.parametrize("content", ['{"metadata": {"stats_for', "", '{"metadata"'])
+def test_damaged_training_status_does_not_stop_a_resume(tmp_path: Path, content: str, caplog) -> None:
+    """A file that a kill cut off is left out with a warning."""
+    file = tmp_path / "training_status.json"
+    file.write_text(content)
+    with caplog.at_level("WARNING"):
+        GlobalTrainingStatus.load_state(str(file))
+    assert "training_status.json is damaged" in caplog.text
+
+
+def test_training_status_is_written_at_every_checkpoint(tmp_path: Path) -> None:
+    """A run that is killed still knows its lessons and which checkpoints are to be deleted."""
+    (tmp_path / "run_logs").mkdir()
+
+    class Stopping(Paying):
+        def act(self, action: ActionTuple) -> Outcome:
+            if self.acted == 40:
+                seen.update(json.loads((tmp_path / "run_logs" / "training_status.json").read_text()))
+            return super().act(action)
+
+    seen: dict[str, Any] = {}
+    train(Stopping([1.0]), settings(), tmp_path)
+    assert [checkpoint["steps"] for checkpoint in seen[BEHAVIOR]["checkpoints"]] == [100]
+
+
+RISE_AND_FALL = [0.1] * 20 + [0.9] * 40 + [0.2] * 40
+
+
+def test_best_policy_is_kept(tmp_path: Path) -> None:
+    """The mean of the last 40 episodes is best at a summary near the end of the rise; keep_checkpoints 1 leaves it."""
+    best = {"keep_best": True, "reward_window": 40}
+    train(Paying(RISE_AND_FALL), settings(hyperparameters=best, keep_checkpoints=1), tmp_path)
+    assert {f"{BEHAVIOR}-best.pt", f"{BEHAVIOR}-best.onnx"} <= names(tmp_path)
+    saved = read_checkpoint(tmp_path / BEHAVIOR / f"{BEHAVIOR}-best.pt")
+    assert saved["Trainer"]["best"] == pytest.approx(0.9)
+    assert 20 * 4 + 40 <= saved["global_step"]["_GlobalSteps__global_step"].item() <= 60 * 4 + 40
+    assert len(steps_of(tmp_path)) == 1
+
+
+def test_best_policy_survives_a_resume(tmp_path: Path) -> None:
+    """A resumed run with lower rewards leaves the file as it is; one with higher rewards replaces it."""
+    best = {"keep_best": True, "reward_window": 40}
+    file = tmp_path / BEHAVIOR / f"{BEHAVIOR}-best.pt"
+    train(Paying([0.5]), settings(hyperparameters=best), tmp_path)
+    kept = file.read_bytes()
+    train(Paying([0.2]), settings(max_steps=600, hyperparameters=best), tmp_path, resume=True)
+    assert file.read_bytes() == kept
+    train(Paying([0.7]), settings(max_steps=800, hyperparameters=best), tmp_path, resume=True)
+    assert read_checkpoint(file)["Trainer"]["best"] == pytest.approx(0.7)
+
+
+def test_no_best_policy_without_the_key_or_before_the_window_is_full(tmp_path: Path) -> None:
+    """The control."""
+    train(Paying([0.5]), settings(), tmp_path / "without")
+    few = {"keep_best": True, "stop_at_reward": 0.1, "reward_window": 1000}
+    trainer = train(Paying([0.5]), settings(hyperparameters=few), tmp_path / "few")
+    assert trainer.get_step == 404
+    for run_name in ("without", "few"):
+        assert f"{BEHAVIOR}-best.pt" not in names(tmp_path / run_name)
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_run_ends_where_it_is_good_enough(tmp_path: Path, threaded: bool) -> None:
+    """As after max_steps: final models are there; and a resume ends at once, unless more is asked for."""
+    goal = {"stop_at_reward": 0.8, "reward_window": 40}
+    trainer = train(Paying(RISE_AND_FALL), settings(hyperparameters=goal, threaded=threaded), tmp_path)
+    stopped = trainer.get_step
+    assert 100 <= stopped < 400
+    assert (tmp_path / f"{BEHAVIOR}.onnx").exists()
+    assert steps_of(tmp_path)[-1] == stopped
+    again = train(Paying([0.0]), settings(hyperparameters=goal), tmp_path, resume=True)
+    assert again.get_step == stopped
+    more = {**goal, "stop_at_reward": 2.0}
+    assert train(Paying([0.0]), settings(hyperparameters=more), tmp_path, resume=True).get_step > 400
+
+
+@pytest.mark.parametrize("key", [{"keep_best": True}, {"stop_at_reward": 0.5}])
+def test_goals_are_refused_in_self_play(tmp_path: Path, key: dict) -> None:
+    """There the reward does not say how good a policy is."""
+    with pytest.raises(TrainerConfigError, match=r"^Toy: \w+: \S+ is not valid beside self_play.*ELO\.$"):
+        train(Paying([0.5]), settings(hyperparameters=key, self_play={"save_steps": 10}), tmp_path)
+
+
+def test_run_whose_steps_cannot_be_taken_ends_with_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From step 200 on no loss is a number: one error, and what was saved before stays as it was."""
+    update = Recorder.update
+
+    def broken_update(self, batch, num_sequences: int):
+        if self.policy.get_current_step() > 200:
+            self.guard.admits(math.nan, 1.0)
+        return update(self, batch, num_sequences)
+
+    monkeypatch.setattr(Recorder, "update", broken_update)
+    with pytest.raises(UnityTrainerException, match=r"^Toy: .* the loss was nan.*--resume goes on from step 200\.$"):
+        train(Paying([1.0]), settings(max_steps=5000, hyperparameters={"batch_size": 20}), tmp_path)
+    assert steps_of(tmp_path) == [100, 200]
+    assert not (tmp_path / f"{BEHAVIOR}.onnx").exists()
+    resumed = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")
+    assert resumed["Trainer"]["skipped"] < MOST_SKIPPED
+
+
+class RestartingManager(SimpleEnvManager):
+    """Begins anew where the environment fails, as ML-Agents' manager of players does."""
+
+    def _step(self) -> list:
+        try:
+            return super()._step()
+        except UnityCommunicationException:
+            self.reset()
+            return super()._step()
+
+
+class Crashing(ToyEnv):
+    """Episodes of 6 steps with reward 1 each, whose observations are all different; every 11th step fails."""
+
+    action_spec = ActionSpec(0, (2,))
+    observation_shapes = ((2,),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episode = np.zeros(self.num_agents)
+        self.age = np.zeros(self.num_agents)
+        self.attempts = 0
+
+    def begin(self, agents: np.ndarray) -> None:
+        """Counts episodes."""
+        self.episode[agents] += 1
+        self.age[agents] = 0
+
+    def observe(self) -> list[np.ndarray]:
+        """Episode and step."""
+        return [np.stack([self.episode, self.age], axis=1).astype(np.float32)]
+
+    def act(self, action: ActionTuple) -> Outcome:
+        """Pays."""
+        self.age += 1
+        return np.ones(self.num_agents), self.age == 6, self.age > 6
+
+    def step(self) -> None:
+        """Acts, or fails."""
+        self.attempts += 1
+        if self.attempts % 11 == 0:
+            raise UnityCommunicationException("the player is gone")
+        super().step()
+
+
+def returns_with_crashes(folder: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str) -> tuple[Any, set[float]]:
+    """The trainer, and the returns of the episodes that it counted."""
+    monkeypatch.setattr(run, "SimpleEnvManager", RestartingManager)
+    values = settings(trainer_type, time_horizon=2)
+    values["network_settings"]["memory"] = {"memory_size": 8, "sequence_length": 2}
+    trainer = train(Crashing(), values, folder)
+    return trainer, set(trainer._returns)
+
+
+@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
+def test_restarted_player_costs_open_segments_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str
+) -> None:
+    """No reward and no transition leads from an episode that was cut into the next one."""
+    trainer, returns = returns_with_crashes(tmp_path, monkeypatch, trainer_type)
+    assert returns == {5.0, 6.0}  # ML-Agents drops the first step after a restart
+    if trainer_type == "replay":
+        steps = trainer.update_buffer.gather(np.arange(trainer.update_buffer.num_experiences))
+        now, following = steps[ObsUtil.get_name_at(0)], steps[ObsUtil.get_name_at_next(0)]
+        np.testing.assert_array_equal(now[:, 0], following[:, 0])
+
+
+def test_cuts_that_are_not_noticed_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the rewards of both episodes are counted as one."""
+    monkeypatch.setattr(RecordingReplayTrainer, "_notice_cut", lambda self, segment: None)
+    assert max(returns_with_crashes(tmp_path, monkeypatch, "replay")[1]) > 6.0
