@@ -82,7 +82,7 @@ def tests(session: nox.Session, package: str) -> None:
 def together(session: nox.Session) -> None:
     """Run the tests of tests/ where all wheels share one environment."""
     install_all(session, *group(ROOT, "docs", "test"))
-    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning", *session.posargs)
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -90,6 +90,13 @@ def learning(session: nox.Session) -> None:
     """Run the tests that train for minutes."""
     install_all(session, *group(ROOT, "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "learning", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def faults(session: nox.Session) -> None:
+    """Run the tests that kill whole runs, a hundred times each trainer; -- --kills N for fewer."""
+    install_all(session, *group(ROOT, "test"))
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "faults", "-n0", "-s", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

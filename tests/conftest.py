@@ -1,11 +1,13 @@
 """What the tests run over: each ``package``, each ``plugin`` (a package with a trainer), each ``config``."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from runs import SCENES, SECONDS, command
 
 try:
     import tomllib
@@ -56,6 +58,15 @@ PLUGINS = [package for package in PACKAGES if package.trainers]
 CONFIGS = sorted(ROOT.glob("configs/*/*.yaml"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=100, help="kills of each trainer in tests/test_faults.py")
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    return request.config.getoption("--kills")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
@@ -79,3 +90,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "config" in metafunc.fixturenames:
         ids = [f"{file.parent.name}/{file.stem}" for file in CONFIGS]
         metafunc.parametrize("config", CONFIGS, ids=ids)
+
+
+@pytest.fixture(scope="module")
+def players(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the launchers of both scenes."""
+    folder = tmp_path_factory.mktemp("players")
+    subprocess.run(command("mlagents-player", "build", *SCENES, "--output", folder), check=True, timeout=SECONDS)
+    return folder

@@ -2,15 +2,12 @@
 
 import re
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
-from test_runs import ENVIRONMENT, free_port
+from runs import ENVIRONMENT, SCRIPTS, free_port
 
 pytestmark = [pytest.mark.learning, pytest.mark.timeout(2400)]
-
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 def curve(root: Path, folder: Path, config: str, seed: int) -> dict[int, float]:

@@ -1,125 +1,23 @@
 """Whole runs as a user starts them: the stock mlagents-learn, the plugins' wheels and the player, over the protocol."""
 
-import contextlib
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from runs import DQN, SCENES, SCRIPTS, SECONDS, command, config, free_port, last_step, learn, started, trained, wait_for
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
-ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
-SECONDS = 240
-
-DQN = {
-    "trainer_type": "dqn",
-    "hyperparameters": {"batch_size": 32, "buffer_size": 2000, "exploration_steps": 500, "save_replay_buffer": True},
-    "network_settings": {"hidden_units": 32, "num_layers": 1},
-    "max_steps": 400,
-    "time_horizon": 10,
-    "summary_freq": 200,
-}
-A2C = {
-    "trainer_type": "a2c",
-    "hyperparameters": {"buffer_size": 120},
-    "network_settings": {"hidden_units": 32, "num_layers": 1, "normalize": True},
-    "max_steps": 1200,
-    "time_horizon": 10,
-    "summary_freq": 600,
-}
-SCENES = {"Basic": DQN, "3DBall": A2C}
 MODELS = {
     "Basic": ("--observations", "20", "--actions", "discrete:3"),
     "3DBall": ("--observations", "8", "--actions", "continuous:2"),
 }
-
-
-def command(name: str, *arguments: object) -> list[str]:
-    """Command line of a script of this environment."""
-    return [str(SCRIPTS / name), *map(str, arguments)]
-
-
-@pytest.fixture(scope="module")
-def players(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the launchers of both scenes."""
-    folder = tmp_path_factory.mktemp("players")
-    subprocess.run(command("mlagents-player", "build", *SCENES, "--output", folder), check=True, timeout=SECONDS)
-    return folder
-
-
-def free_port() -> int:
-    """A port for the trainer, with room for a second worker."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return min(probe.getsockname()[1], 65000)
-
-
-def config(folder: Path, behavior: str, **changes: object) -> Path:
-    """Writes a configuration."""
-    file = folder / "config.yaml"
-    settings = {**SCENES[behavior], **changes}
-    file.write_text(yaml.safe_dump({"behaviors": {behavior: settings}}, sort_keys=False))
-    return file
-
-
-def learn(folder: Path, file: Path, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs mlagents-learn to its end."""
-    line = command("mlagents-learn", file, "--base-port", free_port(), "--results-dir", folder / "results", *arguments)
-    return subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, env=ENVIRONMENT, cwd=folder)
-
-
-def trained(folder: Path, file: Path, *arguments: object) -> str:
-    """Runs mlagents-learn, which must end well, and gives its output."""
-    run = learn(folder, file, *arguments)
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
-    return run.stdout
-
-
-def last_step(run: Path, behavior: str) -> int:
-    """Step of the newest numbered checkpoint."""
-    return max(int(file.stem.rpartition("-")[2]) for file in (run / behavior).glob(f"{behavior}-*.onnx"))
-
-
-@contextlib.contextmanager
-def started(line: list[str], folder: Path):
-    """A process in the background whose output goes to a file; it is ended by its process id."""
-    log = folder / f"{Path(line[0]).name}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            line, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=ENVIRONMENT, start_new_session=True
-        )
-    try:
-        yield process, log
-    finally:
-        end(process)
-
-
-def end(process: subprocess.Popen) -> None:
-    """Ends a trainer and its workers, which are in its process group; the players then end by themselves."""
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait(timeout=60)
-
-
-def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
-    """Waits until a process has written a text."""
-    deadline = time.monotonic() + SECONDS
-    while text not in log.read_text():
-        assert process.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("behavior", SCENES)
