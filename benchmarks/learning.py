@@ -34,18 +34,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains configurations on Gymnasium environments, seed by seed.")
     parser.add_argument("configs", type=Path, nargs="+", help="files named after an environment")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--agents", type=int, default=8, help="copies of the environment to train on")
+    parser.add_argument("--agents", type=int, help="copies to train on; default: num_areas of the file")
     parser.add_argument("--episodes", type=int, default=100, help="episodes of the final policy")
     parser.add_argument("--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="keys to change")
     parser.add_argument("--curve", action="store_true", help="also print the training returns along the run")
     arguments = parser.parse_args()
     for file in arguments.configs:
-        (config,) = yaml.safe_load(file.read_text("utf-8"))["behaviors"].values()
+        content = yaml.safe_load(file.read_text("utf-8"))
+        (config,) = content["behaviors"].values()
         config = changed(config, arguments.changes)
+        agents = arguments.agents or content.get("env_settings", {}).get("num_areas", 1)
         means = []
         for seed in arguments.seeds:
             start = time.perf_counter()
-            result = learn(file.stem, config, seed, num_agents=arguments.agents, episodes=arguments.episodes)
+            result = learn(file.stem, config, seed, num_agents=agents, episodes=arguments.episodes)
             means.append(result.returns.mean())
             taken = time.perf_counter() - start
             print(f"{file.stem} seed {seed}: {means[-1]:.1f} ± {result.returns.std():.1f}  ({taken:.0f} s)", flush=True)
