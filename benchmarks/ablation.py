@@ -1,8 +1,8 @@
 """Each extension of DQN alone, and the presets, on two environments: `nox -s bench -- ablation --output docs/images`.
 
-Every row starts from plain DQN (preset: dqn) and changes what it is named after. The number is the mean return of all
-training episodes, exploration included: the area under the learning curve, which rewards learning soon. Mean and
-standard deviation over the seeds; the plot has the curves.
+Every row starts from plain DQN (preset: dqn) and changes what it is named after. The number is the mean height of the
+learning curve, exploration included, over the twentieths of the run in which episodes ended: it rewards learning soon.
+Mean and standard deviation over the seeds; the plot has the curves.
 """
 
 import argparse
