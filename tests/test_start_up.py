@@ -83,3 +83,15 @@ def test_inference_needs_no_export(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     task = Corridor(max_steps=20)
     train(task, config("a2c"), tmp_path, resume=True, inference=True)
     assert task.returns
+
+
+@pytest.mark.parametrize(("first", "second"), [("a2c", "dqn"), ("dqn", "a2c")])
+def test_resuming_with_another_trainer_goes_on_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: str, second: str
+) -> None:
+    """A user who changes trainer_type and adds --resume is told what is not taken up, and the run goes on."""
+    train(Corridor(), config(first), tmp_path)
+    with caplog.at_level("WARNING"):
+        trainer = train(Corridor(), config(second, max_steps=400), tmp_path, resume=True)
+    assert f"the checkpoint is of trainer_type: {first}, not of {second}" in caplog.text
+    assert trainer.get_step >= 400

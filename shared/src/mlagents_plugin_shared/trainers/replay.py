@@ -235,8 +235,6 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     def _restore(self, state: dict[str, Any]) -> None:
         super()._restore(state)
-        if not state:
-            return
         for name, generator in self._generators().items():
             if name in state["generators"]:
                 restore_numpy(state["generators"][name], generator)

@@ -119,7 +119,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
 
     def _restore(self, state: dict[str, Any]) -> None:
         super()._restore(state)
-        if state and self.model_saver.fits:  # else other networks acted in it
+        if self.model_saver.fits:  # else other networks acted in it
             self.update_buffer.load_state_dict(state["rollout"])
             memories = {agent_id: memory.to(default_device()) for agent_id, memory in state["critic_memories"].items()}
             self.optimizer.critic_memory_dict.update(memories)

@@ -78,7 +78,7 @@ class SavingTrainer(RLTrainer):
             self._prepare()
             if self.load:
                 remove_unfinished(self.artifact_path)
-                self._restore(self.model_saver.resumed_state)
+                self._resume(self.model_saver.resumed_state)
         self._acting = self._acting_state()
 
     def _rehearse_export(self) -> None:
@@ -147,7 +147,8 @@ class SavingTrainer(RLTrainer):
         if self.trainer_settings.self_play is None:
             return
         for key in ("keep_best", "stop_at_reward"):
-            if value := getattr(self._goals, key):
+            value = getattr(self._goals, key)
+            if value is not None and value is not False:
                 raise TrainerConfigError(
                     f"{self.brain_name}: {key}: {value} is not valid beside self_play, where the reward says how a "
                     "policy fares against its own past; leave it out, and watch Self-play/ELO."
@@ -273,6 +274,7 @@ class SavingTrainer(RLTrainer):
     def _state(self) -> dict[str, Any]:
         """What a checkpoint holds beside networks and optimizers: numbers, strings and tensors."""
         return {
+            "trainer_type": self.trainer_settings.trainer_type,
             "acting": self._acting,
             "numpy": numpy_state(),
             "reward_buffer": [float(reward) for reward in self.reward_buffer],
@@ -282,13 +284,20 @@ class SavingTrainer(RLTrainer):
             "learned_signals": self.optimizer.learned_signals(),
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Takes up what `_state` gave; empty where the checkpoint has none."""
-        if not state:
+    def _resume(self, state: dict[str, Any]) -> None:
+        """Takes up the state in the checkpoint, unless another algorithm wrote it."""
+        wrote, trains = state.get("trainer_type"), self.trainer_settings.trainer_type
+        if wrote == trains:
+            self._restore(state)
+        else:
+            origin = f"trainer_type: {wrote}" if wrote else "a trainer of ML-Agents"
             logger.warning(
-                f"{self.brain_name}: the checkpoint is of another trainer; it goes on with new random numbers."
+                f"{self.brain_name}: the checkpoint is of {origin}, not of {trains}; only what fits of its networks is "
+                "used."
             )
-            return
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Takes up what `_state` gave."""
         self.reward_buffer.extend(state["reward_buffer"])
         self._returns.extend(state["returns"])
         self._best = self.model_saver.best_state(self.brain_name).get("best")  # the file says what it holds
