@@ -121,7 +121,7 @@ def test_port_that_is_taken_is_named(tmp_path: Path, players: Path) -> None:
             command("mlagents-learn", file, *line, "--run-id", "second"), capture_output=True, text=True, cwd=tmp_path
         )
         assert second.returncode != 0
-        assert re.search(r"worker number 0 is still in use|port", second.stdout + second.stderr)
+        assert re.search("worker number 0 is still in use", second.stdout + second.stderr)
         before = max(steps_of(log))
         deadline = time.monotonic() + 60
         while max(steps_of(log)) <= before:
