@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from email.parser import Parser
 from pathlib import Path
 
@@ -29,6 +30,11 @@ PACKAGES = {
 }
 
 PYTHONS = ["3.10", "3.11"]
+TORCHES = [
+    "2.1.1",
+    "2.8.0",
+    "2.13.0",
+]  # the oldest that ML-Agents allows, the last with the former exporter, the newest
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OWN_PYTHON_FITS = OWN_PYTHON in PYTHONS
 ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
@@ -82,6 +88,24 @@ def tests(session: nox.Session, package: str) -> None:
 def together(session: nox.Session) -> None:
     """Run the tests of tests/ where all wheels share one environment."""
     install_all(session, *group(ROOT, "docs", "test"))
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON)
+@nox.parametrize("release", [nox.param(release, id=release) for release in TORCHES])
+def torch(session: nox.Session, release: str) -> None:
+    """Run the tests of everything that uses torch on one of its releases: nox -s "torch(2.8.0)"."""
+    requirement = f"torch=={release}"
+    links = [f"--find-links={link}" for link in find_links()]
+    search = ["uv", "pip", "install", "--dry-run", requirement, *links]
+    if "No solution found" in session.run_install(*search, external=True, silent=True, success_codes=[0, 1]):
+        session.skip(f"{requirement} cannot be had for Python {session.python or OWN_PYTHON}")
+    build_wheels(session)
+    trainers = {name: folder for name, folder in PACKAGES.items() if name != "mlagents-player"}
+    own_groups = [requirement for folder in trainers.values() for requirement in group(folder, "test")]
+    install(session, *PACKAGES, requirement, *group(ROOT, "docs", "test"), *own_groups, free=["torch"])
+    for folder in trainers.values():
+        run_pytest(session, [folder], folder / "tests", *session.posargs)
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
 
 
@@ -201,10 +225,13 @@ def install_all(session: nox.Session, *requirements: str) -> None:
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def install(session: nox.Session, *requirements: str, ours: bool = True) -> None:
-    """Install with uv: the wheels in dist/ win, then those that PIP_FIND_LINKS holds, then the index."""
+def install(session: nox.Session, *requirements: str, ours: bool = True, free: Sequence[str] = ()) -> None:
+    """Install with uv: the wheels in dist/ win, then those that PIP_FIND_LINKS holds, then the index.
+
+    What is `free` may also come from the index where PIP_FIND_LINKS holds it.
+    """
     file = Path(session.virtualenv.location) / "constraints.txt"
-    file.write_text("\n".join(constraints(session, ours=ours)), encoding="utf-8")
+    file.write_text("\n".join(constraints(session, ours=ours, free=free)), encoding="utf-8")
     # A wheel that was built again has its old version: uv would keep the one that is installed.
     again = [f"--reinstall-package={name}" for name in PACKAGES]
     links = [f"--find-links={link}" for link in find_links()]
@@ -212,7 +239,7 @@ def install(session: nox.Session, *requirements: str, ours: bool = True) -> None
     session.install(*requirements, "--compile-bytecode", "--constraint", str(file), *again, *links)
 
 
-def constraints(session: nox.Session, *, ours: bool = True) -> list[str]:
+def constraints(session: nox.Session, *, ours: bool = True, free: Sequence[str] = ()) -> list[str]:
     """Lines of a constraints file; unlike a requirement, it hides no undeclared dependency.
 
     Without them uv would prefer an index's newer version to a wheel that lies at hand.
@@ -222,7 +249,7 @@ def constraints(session: nox.Session, *, ours: bool = True) -> list[str]:
     local = newest_wheels([Path(link) for link in find_links()], python)
     return [
         *(f"{name} @ {wheel.as_uri()}" for name, (_, wheel) in own.items()),
-        *(f"{name}=={version}" for name, (version, _) in local.items() if name not in PACKAGES),
+        *(f"{name}=={version}" for name, (version, _) in local.items() if name not in {*PACKAGES, *free}),
     ]
 
 

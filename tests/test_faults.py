@@ -4,14 +4,18 @@ import json
 import os
 import random
 import re
+import shlex
+import shutil
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import onnx
 import psutil
 import pytest
-from runs import SCENES, command, config, free_port, learn, started, trained, wait_for
+from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, learn, started, trained, wait_for
 
 from mlagents_plugin_shared.checkpoint_files import read_checkpoint
 
@@ -34,10 +38,13 @@ def steps_of(log: Path) -> list[int]:
 
 
 def check_files(folder: Path) -> int:
-    """Asserts that every checkpoint and model is whole, and gives the step of `checkpoint.pt`, 0 without."""
-    for file in folder.glob("*.pt"):
+    """Asserts that every checkpoint and model is whole, and gives the step of `checkpoint.pt`, 0 without.
+
+    What a killed run was writing has another name, and is removed by the next one.
+    """
+    for file in folder.glob("[!.]*.pt"):
         read_checkpoint(file)
-    for file in [*folder.glob("*.onnx"), *folder.parent.glob("*.onnx")]:
+    for file in [*folder.glob("[!.]*.onnx"), *folder.parent.glob("[!.]*.onnx")]:
         onnx.checker.check_model(onnx.load(file))
     status = folder.parent / "run_logs" / "training_status.json"
     if status.exists():
@@ -127,3 +134,176 @@ def test_port_that_is_taken_is_named(tmp_path: Path, players: Path) -> None:
         while max(steps_of(log)) <= before:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def faulty_player(folder: Path, fault: str, behavior: str) -> Path:
+    """A launcher of `faulty_player.py`."""
+    launcher = folder / "player"
+    script = Path(__file__).parent / "faulty_player.py"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(script), fault, behavior])} "$@"\n')
+    launcher.chmod(0o755)
+    return launcher
+
+
+def run_with(folder: Path, fault: str, behavior: str, **changes: object) -> subprocess.CompletedProcess:
+    """A run with a player that goes wrong."""
+    file = config(folder, behavior, **changes)
+    return learn(folder, file, "--env", faulty_player(folder, fault, behavior), "--run-id", "x", "--timeout-wait", 15)
+
+
+UNUSABLE = {
+    "nan_observation": r"{behavior}: sensor \S+ of agent \d+ is nan\. Look for a division by zero",
+    "nan_reward": r"{behavior}: the reward of agent \d+ is nan\. Look for a division by zero",
+    "wider_observations": r"{behavior}: sensor \S+ of agent \d+ has the shape \((21|9),\), where it had \((20|8),\)",
+}
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_message_that_cannot_be_used_is_named(tmp_path: Path, behavior: str, fault: str) -> None:
+    """The run ends; the last line says whose number or size it is, and what was learnt is saved."""
+    run = run_with(tmp_path, fault, behavior)
+    assert run.returncode != 0
+    assert re.search(UNUSABLE[fault].format(behavior=behavior), run.stderr.strip().splitlines()[-1])
+    assert check_files(tmp_path / "results" / "x" / behavior) > 0
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+@pytest.mark.parametrize("fault", ["hang", "garbage", "crash"])
+def test_player_that_fails_is_started_again(tmp_path: Path, behavior: str, fault: str) -> None:
+    """Silence, bytes that are no message, an end: ML-Agents starts a new player, and the run goes on to its end."""
+    run = run_with(tmp_path, fault, behavior)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "Restarting worker[0]" in run.stdout
+    assert check_files(tmp_path / "results" / "x" / behavior) >= SCENES[behavior]["max_steps"]
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+@pytest.mark.parametrize("fault", ["nobody", "strangers"])
+def test_agents_that_vanish_do_not_end_a_run(tmp_path: Path, behavior: str, fault: str) -> None:
+    """For a while there is nobody, or all agents are gone without an end and others are there."""
+    run = run_with(tmp_path, fault, behavior)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "Restarting" not in run.stdout
+    assert check_files(tmp_path / "results" / "x" / behavior) >= SCENES[behavior]["max_steps"]
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_run_without_agents_waits_and_is_saved(tmp_path: Path, behavior: str) -> None:
+    """A scene may be empty for as long as it likes; Ctrl+C saves what was learnt before."""
+    file = config(tmp_path, behavior, **ENDLESS)
+    player = faulty_player(tmp_path, "nobody_any_more", behavior)
+    line = command("mlagents-learn", file, "--env", player, "--run-id", "x", "--base-port", free_port())
+    with started(line, tmp_path) as (process, log):
+        mark = tmp_path / "nobody_any_more-was-here"
+        deadline = time.monotonic() + SECONDS
+        while not mark.exists():
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(5)
+        assert process.poll() is None, log.read_text()[-2000:]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0, log.read_text()[-2000:]
+    assert check_files(tmp_path / "results" / "x" / behavior) > 0
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_second_run_beside_the_first_is_refused(tmp_path: Path, players: Path, behavior: str) -> None:
+    """`--resume` and `--force` pass ML-Agents' own check; the folder of a run that trains is still its own."""
+    file = config(tmp_path, behavior, **ENDLESS, checkpoint_interval=INTERVALS[behavior])
+    line = ["mlagents-learn", file, "--env", players / behavior, "--run-id", "x"]
+    with started(command(*line, "--base-port", free_port()), tmp_path) as (process, log):
+        wait_for("Exported", log, process)
+        for option in ("--resume", "--force"):
+            second = learn(tmp_path, *line[1:], option)
+            assert second.returncode != 0
+            assert re.search(
+                rf"{behavior}: another process writes to .*; .* choose another --run-id", second.stderr.splitlines()[-1]
+            )
+        before = max(steps_of(log))
+        deadline = time.monotonic() + 60
+        while max(steps_of(log)) <= before:
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert check_files(tmp_path / "results" / "x" / behavior) > 0
+
+
+def learn_where(change: str, *arguments: object) -> list[str]:
+    """Command line of `mlagents-learn` in a process in which Python's world is another one."""
+    return [sys.executable, "-c", f"{change}\nfrom mlagents.trainers.learn import main; main()", *map(str, arguments)]
+
+
+SLOW_DISK = """
+import os, time
+flush = os.fsync
+def slow(file):
+    time.sleep(1.0)
+    flush(file)
+os.fsync = slow
+"""
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_kill_while_a_slow_disk_writes(tmp_path: Path, players: Path, behavior: str) -> None:
+    """Every flush takes a second: the process is killed while a checkpoint is half written, and loses that one only."""
+    file = config(tmp_path, behavior, **ENDLESS, checkpoint_interval=INTERVALS[behavior])
+    folder = tmp_path / "results" / "x" / behavior
+    arguments = [file, "--env", players / behavior, "--run-id", "x", "--base-port", free_port()]
+    with started(learn_where(SLOW_DISK, *arguments), tmp_path) as (process, log):
+        wait_for("Exported", log, process)
+        deadline = time.monotonic() + SECONDS
+        while not ((folder / "checkpoint.pt").exists() and list(folder.glob(".unfinished-*.pt"))):
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline
+    saved = check_files(folder)
+    assert saved > 0
+    output = trained(tmp_path, config(tmp_path, behavior, max_steps=saved + 1), *arguments[1:5], "--resume")
+    assert f"Resuming training from step {saved}" in output
+    assert not list(folder.glob(".unfinished-*"))
+
+
+CLOCK_JUMPS = """
+import time
+true, calls = time.time, 0
+def jumping():
+    global calls
+    calls += 1
+    return true() + (0, 86400, -86400)[calls // 50 % 3]
+time.time = jumping
+"""
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_clock_that_jumps_changes_nothing(tmp_path: Path, players: Path, behavior: str) -> None:
+    """The machine's time goes a day ahead and a day back, again and again: the run ends as it should, and resumes."""
+    for steps, option in ((SCENES[behavior]["max_steps"], "--force"), (SCENES[behavior]["max_steps"] * 2, "--resume")):
+        file = config(tmp_path, behavior, max_steps=steps, checkpoint_interval=INTERVALS[behavior], keep_checkpoints=2)
+        arguments = [file, "--env", players / behavior, "--run-id", "x", "--base-port", free_port(), option]
+        with started(learn_where(CLOCK_JUMPS, *arguments), tmp_path) as (process, log):
+            assert process.wait(timeout=SECONDS) == 0, log.read_text()[-2000:]
+        assert check_files(tmp_path / "results" / "x" / behavior) >= steps
+
+
+READ_ONLY = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]  # or root may write everywhere
+
+
+@pytest.mark.parametrize("behavior", SCENES)
+def test_folder_that_is_read_only_is_named(tmp_path: Path, players: Path, behavior: str) -> None:
+    """A run in a folder that may not be written to any more ends at once; its last line says which."""
+    prefix = READ_ONLY if os.geteuid() == 0 else []
+    if prefix and not shutil.which(prefix[0]):
+        pytest.skip("root may write everywhere, and setpriv is not there")
+    file = config(tmp_path, behavior)
+    arguments = [file, "--env", players / behavior, "--run-id", "x"]
+    trained(tmp_path, *arguments)
+    folder = tmp_path / "results" / "x" / behavior
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    folder.chmod(0o555)
+    line = [*prefix, *command("mlagents-learn", *arguments, "--resume", "--base-port", free_port())]
+    run = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, env=ENVIRONMENT, cwd=tmp_path)
+    folder.chmod(0o755)
+    assert run.returncode != 0
+    assert re.search(rf"Permission denied: .*x/{behavior}/", run.stderr.strip().splitlines()[-1])
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,10 +1,12 @@
 """Files that are whole or absent."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mlagents_plugin_shared.files import replacing
+from mlagents_plugin_shared.files import FolderInUse, hold_folder, replacing
 
 
 def test_replacing_writes_the_new_file(tmp_path: Path) -> None:
@@ -38,3 +40,36 @@ def test_replacing_keeps_the_suffix(tmp_path: Path) -> None:
     with replacing(tmp_path / "a.b.onnx") as temporary:
         temporary.write_bytes(b"")
         assert temporary.suffix == ".onnx"
+
+
+HOLDER = "import sys, time; from mlagents_plugin_shared.files import hold_folder; held = hold_folder(sys.argv[1]); "
+
+
+def test_folder_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
+    """A process that has no chance to clean up leaves nothing that would stop the next one."""
+    line = [sys.executable, "-c", HOLDER + "print('held', flush=True); time.sleep(600)", str(tmp_path / "run")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(FolderInUse, match=r"another process writes to .*run"):
+                hold_folder(tmp_path / "run")
+        finally:
+            holder.kill()
+    hold_folder(tmp_path / "run")
+
+
+def test_folder_is_held_as_long_as_it_is_referred_to(tmp_path: Path) -> None:
+    """One process may hold it twice, as when a run goes on in the same process; another one comes after both."""
+    line = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    first, second = hold_folder(tmp_path), hold_folder(tmp_path)
+    del first
+    assert subprocess.run(line, capture_output=True).returncode != 0
+    del second
+    assert subprocess.run(line).returncode == 0
+
+
+def test_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+    """It is noticed before anything is made."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        hold_folder(tmp_path / "file" / "run")

@@ -19,8 +19,10 @@ from mlagents_envs.exception import UnityCommunicationException
 
 from mlagents_plugin_shared import checkpoints
 from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.files import FolderInUse
 from mlagents_plugin_shared.optimizers import MOST_SKIPPED
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, run, train
+from mlagents_plugin_shared.trainers import saving
 from recording import Recorder, RecordingReplayTrainer, config, registered  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -112,7 +114,7 @@ def test_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.Monk
     with caplog.at_level("WARNING"):
         train(Paying([1.0]), settings(), tmp_path)
     assert steps_of(tmp_path) == [300, 400, 404]
-    assert not [name for name in names(tmp_path) if name.startswith(".")]
+    assert not [name for name in names(tmp_path) if name.startswith(".unfinished")]
     assert "the checkpoint at step 100 was not written: [Errno 28] No space left on device (" in caplog.text
     assert "Training goes on" in caplog.text
 
@@ -165,6 +167,29 @@ def test_every_behavior_is_saved_even_if_one_cannot_be() -> None:
     with pytest.raises(UnityTrainerException, match="A: not written"):
         TrainerController._save_models(SimpleNamespace(trainers=trainers))
     assert saved == ["B"]
+
+
+def test_folder_of_another_run_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of one name would overwrite each other; the second is told so, and writes nothing."""
+    train(Paying([1.0]), settings(), tmp_path)
+    before = {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()}
+
+    def held(folder: str) -> None:
+        raise FolderInUse(f"another process writes to {folder}")
+
+    monkeypatch.setattr(saving, "hold_folder", held)
+    with pytest.raises(TrainerConfigError, match=f"{BEHAVIOR}: another process writes to .* choose another --run-id"):
+        train(Paying([1.0]), settings(max_steps=800), tmp_path, resume=True)
+    assert {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
+
+
+def test_folder_that_cannot_be_written_to_is_named_at_the_start(tmp_path: Path) -> None:
+    """Before the first step, with the reason."""
+    task = Paying([1.0])
+    (tmp_path / BEHAVIOR).touch()
+    with pytest.raises(TrainerConfigError, match=f"nothing can be written to .*{BEHAVIOR}: .*--results-dir"):
+        train(task, settings(), tmp_path)
+    assert task.acted == 0
 
 
 @pytest.mark.parametrize("content", ['{"metadata": {"stats_for', "", '{"metadata"'])

@@ -1,10 +1,15 @@
-"""Files that are whole or absent: written beside their place and then moved there."""
+"""Files that are whole or absent, written beside their place and then moved there, in folders of one writer."""
 
 import contextlib
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+# A run that writes to a folder holds this file's lock; the file itself stays, and says nothing.
+_LOCK = ".lock"
 
 # How the names of files begin that are being written.
 _UNFINISHED = ".unfinished-"
@@ -43,6 +48,38 @@ def remove_unfinished(folder: str | Path) -> None:
     """
     for file in Path(folder).glob(f"{_UNFINISHED}*"):
         file.unlink(missing_ok=True)
+
+
+class FolderInUse(Exception):
+    """Another process writes to the folder."""
+
+
+def hold_folder(folder: str | Path) -> BaseFileLock:
+    """Keeps a folder, which is created if need be, for this process.
+
+    Args:
+        folder: where files will be written.
+
+    Returns:
+        What holds the folder for as long as it is referred to, and never longer than the process lives, however that
+        ends. Within a process a folder can be held more than once. Where the file system knows no locks it holds
+        nothing.
+
+    Raises:
+        FolderInUse: another process holds it.
+        OSError: nothing can be written there.
+    """
+    file = Path(folder) / _LOCK
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    lock = FileLock(file.resolve(), timeout=0, thread_local=False, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise FolderInUse(f"another process writes to {folder}") from error
+    except (NotImplementedError, OSError):  # this file system has no locks
+        pass
+    return lock
 
 
 def _flush_to_disk(path: Path) -> None:

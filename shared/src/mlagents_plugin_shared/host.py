@@ -6,21 +6,30 @@ Importing the module does it, for every trainer of the process.
   written at every checkpoint of ours (`write_training_status`), and where it is damaged a run resumes without it
   instead of ending in a traceback.
 * At the end of a run every behaviour is saved, even if one of them cannot be.
+* A player's message that cannot be used is an error which names the behaviour and the sensor, where it would only say
+  that there is NaN somewhere.
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from mlagents.trainers import subprocess_env_manager
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents.trainers.training_status import GlobalTrainingStatus
+from mlagents_envs.environment import UnityEnvironment
+from mlagents_envs.exception import UnityObservationException
 from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.files import replacing
+from mlagents_plugin_shared.finite import describe_not_finite
 
 logger = get_logger(__name__)
 
 _save_state = GlobalTrainingStatus.save_state
 _load_state = GlobalTrainingStatus.load_state
+_worker = subprocess_env_manager.worker
+_update_state = UnityEnvironment._update_state
 
 
 def write_training_status(results: Path) -> None:
@@ -60,6 +69,44 @@ def _save_all_models(controller: Any) -> None:
         raise failures[0]
 
 
+def _run_worker(*arguments: Any) -> None:
+    """ML-Agents' process beside a player. Where processes start empty, as on Windows, its name imports this module."""
+    _worker(*arguments)
+
+
+def _update_state_or_name_fault(environment: Any, output: Any) -> None:
+    try:
+        _update_state(environment, output)
+    except (RuntimeError, UnityObservationException) as error:
+        raise type(error)(_describe_fault(output, environment._env_specs) or str(error)) from None
+
+
+def _describe_fault(output: Any, specs: Any) -> str | None:
+    """The first shape or number in a player's message that is not what was agreed on."""
+    for behavior in specs:
+        sensors = specs[behavior].observation_specs
+        for info in output.agentInfos[behavior].value if behavior in output.agentInfos else ():
+            for sensor, sent in zip(sensors, info.observations, strict=True):
+                if tuple(sent.shape) != sensor.shape:
+                    return (
+                        f"{behavior}: sensor {sensor.name} of agent {info.id} has the shape {tuple(sent.shape)}, where "
+                        f"it had {sensor.shape} when the run began. An observation must keep its size."
+                    )
+            named = {
+                **{
+                    f"sensor {sensor.name}": np.array(sent.float_data.data)
+                    for sensor, sent in zip(sensors, info.observations, strict=True)
+                },
+                "the reward": np.array([info.reward]),
+                "the group reward": np.array([info.group_reward]),
+            }
+            if fault := describe_not_finite(behavior, info.id, named):
+                return fault
+    return None
+
+
 GlobalTrainingStatus.save_state = staticmethod(_save_whole_state)
 GlobalTrainingStatus.load_state = staticmethod(_load_state_if_whole)
 TrainerController._save_models = _save_all_models
+subprocess_env_manager.worker = _run_worker
+UnityEnvironment._update_state = _update_state_or_name_fault

@@ -12,6 +12,7 @@ from mlagents.trainers.trajectory import Trajectory
 from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.buffers import Batch
+from mlagents_plugin_shared.finite import describe_not_finite
 from mlagents_plugin_shared.networks import LARGEST_INPUT, update_normalization
 from mlagents_plugin_shared.trainers.saving import SavingTrainer
 from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
@@ -59,13 +60,9 @@ class IntakeTrainer(SavingTrainer):
         sensors = self.policy.behavior_spec.observation_specs
         named = {f"sensor {spec.name}": rows for spec, rows in zip(sensors, segment.observations, strict=True)}
         named["the reward"] = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
+        if fault := describe_not_finite(self.brain_name, segment.agent_id, named):
+            raise UnityTrainerException(fault)
         for name, rows in named.items():
-            bad = rows[~np.isfinite(rows)]
-            if bad.size:
-                raise UnityTrainerException(
-                    f"{self.brain_name}: {name} of agent {segment.agent_id} is {bad[0]}. "
-                    "Look for a division by zero or an unset value in the environment."
-                )
             largest = np.abs(rows).max(initial=0.0) if rows.ndim <= 2 else 0.0  # pictures have no large numbers
             if largest > LARGEST_INPUT and not self._has_warned_large:
                 self._has_warned_large = True

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.optimizer import Optimizer
@@ -21,7 +22,7 @@ from mlagents_plugin_shared.buffers.memory import format_bytes
 from mlagents_plugin_shared.checkpoint_files import CheckpointError
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.export import ExportError
-from mlagents_plugin_shared.files import remove_unfinished
+from mlagents_plugin_shared.files import FolderInUse, hold_folder, remove_unfinished
 from mlagents_plugin_shared.host import write_training_status
 from mlagents_plugin_shared.random_state import numpy_state, restore_numpy, restore_torch, torch_state
 from mlagents_plugin_shared.settings import CheckedSettings
@@ -43,6 +44,7 @@ class SavingTrainer(RLTrainer):
     """
 
     _next_save_step: int
+    _held: BaseFileLock
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,8 +72,11 @@ class SavingTrainer(RLTrainer):
         """Takes the policy to train, if it can be exported, and on a resume everything that was saved with it.
 
         Raises:
-            TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model.
+            TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model;
+                or the run's folder cannot be written to, or another run writes to it.
         """
+        if self.is_training:
+            self._held = self._hold_folder()
         super().add_policy(parsed_behavior_id, policy)
         if self.is_training:
             self._rehearse_export()
@@ -80,6 +85,19 @@ class SavingTrainer(RLTrainer):
                 remove_unfinished(self.artifact_path)
                 self._resume(self.model_saver.resumed_state)
         self._acting = self._acting_state()
+
+    def _hold_folder(self) -> BaseFileLock:
+        try:
+            return hold_folder(self.artifact_path)
+        except FolderInUse as error:
+            raise TrainerConfigError(
+                f"{self.brain_name}: {error}; wait until that run has ended, or choose another --run-id."
+            ) from error
+        except OSError as error:
+            raise TrainerConfigError(
+                f"{self.brain_name}: nothing can be written to {self.artifact_path}: {error.strerror}; make it "
+                "writable, or choose another --results-dir."
+            ) from error
 
     def _rehearse_export(self) -> None:
         try:

@@ -1,0 +1,128 @@
+"""A player that goes wrong in the middle of a run: `faulty_player.py FAULT SCENE [what a trainer passes]`.
+
+`tests/test_faults.py` writes a launcher of it for `mlagents-learn --env`. It is the player's own code, with messages
+that are changed on their way out.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlagents_player import cli, client, wire
+from mlagents_player.academy import AgentInfos
+
+FIRST = 60  # the exchange at which it goes wrong: some episodes have ended and some steps were learnt from
+LAST = 120  # until when agents stay away
+Infos = Mapping[str, list[AgentInfos]]
+Message = Callable[..., bytes]
+
+
+def changed_infos(change: Callable[[AgentInfos], AgentInfos]) -> Message:
+    """A message with other infos of all agents."""
+
+    def encode(infos: Infos, specs: Mapping[str, Any], *others: Any) -> bytes:
+        changed = {behavior: [change(batch) for batch in batches] for behavior, batches in infos.items()}
+        return wire.encode_output(changed, specs, *others)
+
+    return encode
+
+
+def nan_observation(infos: AgentInfos) -> AgentInfos:
+    """The first number of each agent's first observation is NaN."""
+    first = infos.observations[0].astype(np.float32)
+    first[:, 0] = np.nan
+    return replace(infos, observations=[first, *infos.observations[1:]])
+
+
+def nan_reward(infos: AgentInfos) -> AgentInfos:
+    """Rewards are NaN."""
+    return replace(infos, rewards=np.full_like(infos.rewards, np.nan))
+
+
+def wider_observations(infos: Infos, specs: Mapping[str, Any], introduce: Iterable[str], sides: bytes) -> bytes:
+    """Every observation has a number more than the trainer was told."""
+    wide = {
+        behavior: [replace(batch, observations=[np.pad(batch.observations[0], ((0, 0), (0, 1)))]) for batch in batches]
+        for behavior, batches in infos.items()
+    }
+    told = {
+        behavior: spec._replace(
+            observation_specs=[sensor._replace(shape=(sensor.shape[0] + 1,)) for sensor in spec.observation_specs]
+        )
+        for behavior, spec in specs.items()
+    }
+    return wire.encode_output(wide, told, introduce, sides)
+
+
+def nobody(infos: Infos, specs: Mapping[str, Any], introduce: Iterable[str], sides: bytes) -> bytes:
+    """A message without agents."""
+    return wire.encode_output({}, specs, introduce, sides)
+
+
+def strangers(infos: AgentInfos) -> AgentInfos:
+    """Agents under other ids: those that the trainer knew have vanished without an end of their episodes."""
+    return replace(infos, ids=infos.ids + 1_000_000)
+
+
+def hang(*_: Any) -> bytes:
+    """Nothing is ever sent again."""
+    time.sleep(10_000)
+    raise AssertionError
+
+
+def garbage(*_: Any) -> bytes:
+    """Bytes that are no message."""
+    return b"\xff" * 100
+
+
+def crash(*_: Any) -> bytes:
+    """The player ends with an error of its own."""
+    raise MemoryError
+
+
+# How messages go wrong, whether for good, and whether in every player of a run or in the first one only.
+FAULTS: dict[str, tuple[Message, bool, bool]] = {
+    "nan_observation": (changed_infos(nan_observation), True, True),
+    "nan_reward": (changed_infos(nan_reward), True, True),
+    "wider_observations": (wider_observations, True, True),
+    "nobody": (nobody, False, True),
+    "nobody_any_more": (nobody, True, True),
+    "strangers": (changed_infos(strangers), True, True),
+    "hang": (hang, True, False),
+    "garbage": (garbage, True, False),
+    "crash": (crash, True, False),
+}
+
+
+class FaultyWire:
+    """Stands in for the module that encodes messages."""
+
+    def __init__(self, fault: str) -> None:
+        self.message, self.for_good, self.always = FAULTS[fault]
+        self.exchanges = 0
+        self.mark = Path(f"{fault}-was-here")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(wire, name)
+
+    def encode_output(self, *given: Any) -> bytes:
+        """The true message, or the faulty one."""
+        self.exchanges += 1
+        due = self.exchanges >= FIRST and (self.for_good or self.exchanges < LAST)
+        if self.exchanges == FIRST:
+            due = due and (self.always or not self.mark.exists())
+            if not due:
+                self.message = wire.encode_output
+            self.mark.touch()
+        return self.message(*given) if due else wire.encode_output(*given)
+
+
+if __name__ == "__main__":
+    fault, *arguments = sys.argv[1:]
+    client.wire = FaultyWire(fault)
+    sys.exit(cli.main(["run", *arguments]))
