@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from runs import DQN, SCENES, SCRIPTS, SECONDS, command, config, free_port, last_step, learn, started, trained, wait_for
+from runs import A2C, DQN, SCENES, SCRIPTS, SECONDS, command, config, free_port, last_step, learn, started, trained, wait_for
 
 MODELS = {
     "Basic": ("--observations", "20", "--actions", "discrete:3"),
@@ -75,6 +75,27 @@ def test_run_with_two_environments(tmp_path: Path, players: Path, behavior: str)
     output = trained(tmp_path, config(tmp_path, behavior), "--env", players / behavior, "--num-envs", 2)
     assert output.count("Connected to Unity environment") == 2
     assert (tmp_path / "results" / "ppo" / f"{behavior}.onnx").exists()
+
+
+def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path) -> None:
+    """WallJump's agents change their behaviour with the wall's height; each goes on from its own checkpoint."""
+    subprocess.run(command("mlagents-player", "build", "WallJump", "--output", tmp_path), check=True, timeout=SECONDS)
+    file = tmp_path / "config.yaml"
+
+    def train(steps: int, *arguments: object) -> str:
+        short = {"max_steps": steps, "summary_freq": 300}
+        behaviors = {"SmallWallJump": {**DQN, **short}, "BigWallJump": {**A2C, **short}}
+        file.write_text(yaml.safe_dump({"behaviors": behaviors}))
+        return trained(tmp_path, file, "--env", tmp_path / "WallJump", "--run-id", "x", *arguments)
+
+    train(300)
+    first = {behavior: last_step(tmp_path / "results" / "x", behavior) for behavior in ("SmallWallJump", "BigWallJump")}
+    assert min(first.values()) >= 300
+    output = train(600, "--resume")
+    for behavior, step in first.items():
+        assert f"Resuming training from step {step}" in output
+        assert last_step(tmp_path / "results" / "x", behavior) >= 600
+        assert (tmp_path / "results" / "x" / f"{behavior}.onnx").exists()
 
 
 @pytest.mark.parametrize("behavior", SCENES)
