@@ -12,7 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from runs import A2C, DQN, SCENES, SCRIPTS, SECONDS, command, config, free_port, last_step, learn, started, trained, wait_for
+from runs import (
+    A2C,
+    DQN,
+    SCENES,
+    SCRIPTS,
+    SECONDS,
+    command,
+    config,
+    free_port,
+    last_step,
+    learn,
+    started,
+    trained,
+    wait_for,
+)
 
 MODELS = {
     "Basic": ("--observations", "20", "--actions", "discrete:3"),

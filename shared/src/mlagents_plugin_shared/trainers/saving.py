@@ -75,36 +75,31 @@ class SavingTrainer(RLTrainer):
             TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model;
                 or the run's folder cannot be written to, or another run writes to it.
         """
-        if self.is_training:
-            self._held = self._hold_folder()
         super().add_policy(parsed_behavior_id, policy)
         if self.is_training:
-            self._rehearse_export()
+            self._make_sure_of_saving()
             self._prepare()
             if self.load:
                 remove_unfinished(self.artifact_path)
                 self._resume(self.model_saver.resumed_state)
         self._acting = self._acting_state()
 
-    def _hold_folder(self) -> BaseFileLock:
-        try:
-            return hold_folder(self.artifact_path)
-        except FolderInUse as error:
-            raise TrainerConfigError(
-                f"{self.brain_name}: {error}; wait until that run has ended, or choose another --run-id."
-            ) from error
-        except OSError as error:
-            raise TrainerConfigError(
-                f"{self.brain_name}: nothing can be written to {self.artifact_path}: {error.strerror}; make it "
-                "writable, or choose another --results-dir."
-            ) from error
-
-    def _rehearse_export(self) -> None:
+    def _make_sure_of_saving(self) -> None:
+        folder = self.artifact_path
+        cause: Exception
         try:
             self.model_saver.exporter.rehearse()
+            self._held = hold_folder(folder)
+            return
         except ExportError as error:
-            self.policies.clear()  # or ML-Agents would save, and so export, on its way out
-            raise TrainerConfigError(f"{self.brain_name}: {error}") from error
+            cause, line = error, str(error)
+        except FolderInUse as error:
+            cause, line = error, f"{error}; wait until that run has ended, or choose another --run-id."
+        except OSError as error:
+            remedy = "make it writable, or choose another --results-dir"
+            cause, line = error, f"nothing can be written to {folder}: {error.strerror}; {remedy}."
+        self.policies.clear()  # or ML-Agents would save, and so export, on its way out
+        raise TrainerConfigError(f"{self.brain_name}: {line}") from cause
 
     @abstractmethod
     def _prepare(self) -> None:
