@@ -118,7 +118,7 @@ def learning(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def faults(session: nox.Session) -> None:
-    """Run the tests that kill whole runs, a hundred times each trainer; -- --kills N for fewer."""
+    """Run the tests of faults in whole runs, with a hundred kills of each trainer; -- --kills N for fewer."""
     install_all(session, *group(ROOT, "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "faults", "-n0", "-s", *session.posargs)
 
