@@ -14,6 +14,7 @@ import argparse
 import itertools
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,7 +67,7 @@ UNITYS: dict[str, Any] = {  # config/ppo/3DBall.yaml
 
 def trainer(kind: type[OnPolicyTrainer], config: Mapping[str, Any]) -> OnPolicyTrainer:
     """A trainer as mlagents-learn makes it."""
-    result = kind("3DBall", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, "unused")
+    result = kind("3DBall", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, tempfile.mkdtemp())
     result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, SPEC))
     return result
 

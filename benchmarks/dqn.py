@@ -9,6 +9,7 @@ does the mathematics of masked, double, dueling, 3-step DQN on a batch of tensor
 
 import argparse
 import copy
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,9 @@ def trainer(kind: str, floats: int, batch_size: int, capacity: int, hyperparamet
         "hyperparameters": {"batch_size": batch_size, "buffer_size": capacity, **hyperparameters},
         "network_settings": {"hidden_units": 128, "num_layers": 2},
     }
-    result = KINDS[kind]("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, "unused")
+    result = KINDS[kind](
+        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, tempfile.mkdtemp()
+    )
     result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, behavior_spec(floats)))
     return result
 

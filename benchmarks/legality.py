@@ -88,7 +88,9 @@ def trainer(seed: int, *, memory: bool = False, **hyperparameters: Any) -> DQNTr
         "network_settings": network,
     }
     torch.manual_seed(seed)
-    result = DQNTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, seed, "unused")
+    result = DQNTrainer(
+        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, seed, tempfile.mkdtemp()
+    )
     result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, SPEC))
     for name, weight in result.policy.actor.named_parameters():
         torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5 if "weight" in name else 1.0)

@@ -1,5 +1,6 @@
 """Trainers and rollouts to test with, without an environment."""
 
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,9 @@ def trainer(
     }
     sensor = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
     spec = BehaviorSpec(sensors or [sensor], ACTIONS[actions])
-    result = A2CTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, "unused")
+    result = A2CTrainer(
+        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, tempfile.mkdtemp()
+    )
     result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec))
     return result
 

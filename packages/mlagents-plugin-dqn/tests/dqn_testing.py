@@ -1,5 +1,6 @@
 """Trainers, policies and batches to test with, without an environment."""
 
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def trainer(
     spec: BehaviorSpec | None = None,
     *,
     settings: dict | None = None,
-    path: str = "unused",
+    path: str | None = None,
     **hyperparameters: Any,
 ) -> DQNTrainer:
     """A trainer with its policy and optimizer."""
@@ -61,7 +62,9 @@ def trainer(
         "network_settings": {"hidden_units": 16, "num_layers": 1},
         **(settings or {}),
     }
-    result = DQNTrainer("Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, path)
+    result = DQNTrainer(
+        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, path or tempfile.mkdtemp()
+    )
     result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec or behavior_spec()))
     return result
 
