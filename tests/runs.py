@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sysconfig
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -96,10 +97,15 @@ def end(process: subprocess.Popen) -> None:
     process.wait(timeout=60)
 
 
-def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
-    """Waits until a process has written a text."""
+def wait_until(happened: Callable[[], object], log: Path, process: subprocess.Popen) -> None:
+    """Waits until something has happened while a process runs."""
     deadline = time.monotonic() + SECONDS
-    while text not in log.read_text():
+    while not happened():
         assert process.poll() is None, log.read_text()[-2000:]
         assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.2)
+        time.sleep(0.02)
+
+
+def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
+    """Waits until a process has written a text."""
+    wait_until(lambda: text in log.read_text(), log, process)

@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 import psutil
 import pytest
-from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, learn, started, trained, wait_for
+from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, learn, started, trained, wait_for, wait_until
 
 from mlagents_plugin_shared.checkpoint_files import read_checkpoint
 
@@ -134,10 +134,7 @@ def test_port_that_is_taken_is_named(tmp_path: Path, players: Path) -> None:
         assert second.returncode != 0
         assert re.search("worker number 0 is still in use", second.stdout + second.stderr)
         before = max(steps_of(log))
-        deadline = time.monotonic() + 60
-        while max(steps_of(log)) <= before:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: max(steps_of(log)) > before, log, process)
 
 
 def faulty_player(folder: Path, fault: str, behavior: str) -> Path:
@@ -199,12 +196,7 @@ def test_run_without_agents_waits_and_is_saved(tmp_path: Path, behavior: str) ->
     player = faulty_player(tmp_path, "nobody_any_more", behavior)
     line = command("mlagents-learn", file, "--env", player, "--run-id", "x", "--base-port", free_port())
     with started(line, tmp_path) as (process, log):
-        mark = tmp_path / "nobody_any_more-was-here"
-        deadline = time.monotonic() + SECONDS
-        while not mark.exists():
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until((tmp_path / "nobody_any_more-was-here").exists, log, process)
         time.sleep(5)
         assert process.poll() is None, log.read_text()[-2000:]
         process.send_signal(signal.SIGINT)
@@ -226,11 +218,7 @@ def test_second_run_beside_the_first_is_refused(tmp_path: Path, players: Path, b
                 rf"{behavior}: another process writes to .*; .* choose another --run-id", second.stderr.splitlines()[-1]
             )
         before = max(steps_of(log))
-        deadline = time.monotonic() + 60
-        while max(steps_of(log)) <= before:
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: max(steps_of(log)) > before, log, process)
     assert check_files(tmp_path / "results" / "x" / behavior) > 0
 
 
@@ -257,10 +245,7 @@ def test_kill_while_a_slow_disk_writes(tmp_path: Path, players: Path, behavior: 
     arguments = [file, "--env", players / behavior, "--run-id", "x", "--base-port", free_port()]
     with started(learn_where(SLOW_DISK, *arguments), tmp_path) as (process, log):
         wait_for("Exported", log, process)
-        deadline = time.monotonic() + SECONDS
-        while not ((folder / "checkpoint.pt").exists() and list(folder.glob(".unfinished-*.pt"))):
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline
+        wait_until(lambda: (folder / "checkpoint.pt").exists() and [*folder.glob(".unfinished-*.pt")], log, process)
     saved = check_files(folder)
     assert saved > 0
     output = trained(tmp_path, config(tmp_path, behavior, max_steps=saved + 1), *arguments[1:5], "--resume")

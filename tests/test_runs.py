@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from runs import (
     started,
     trained,
     wait_for,
+    wait_until,
 )
 
 MODELS = {
@@ -67,10 +67,7 @@ def test_killed_run_resumes(tmp_path: Path, players: Path) -> None:
     arguments = ("--env", players / behavior, "--run-id", "x", "--base-port", free_port())
     with started(command("mlagents-learn", file, *arguments), tmp_path) as (process, log):
         wait_for("Exported", log, process)
-        deadline = time.monotonic() + SECONDS
-        while len(list((run / behavior).glob(f"{behavior}-*.onnx"))) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: len(list((run / behavior).glob(f"{behavior}-*.onnx"))) >= 2, log, process)
     status = run / "run_logs" / "training_status.json"
     assert json.loads(status.read_text())[behavior]["checkpoints"]
     for name in ("run_logs/training_status.json", "run_logs/timers.json", "configuration.yaml"):
