@@ -76,6 +76,7 @@ def settings(behavior: str) -> dict:
         "max_steps": given["max_steps"],
         "time_horizon": given["horizon"],
         "summary_freq": SUMMARY_FREQ.get(behavior, 20_000),
+        "checkpoint_interval": given["max_steps"] + 1,  # ML-Agents' own export fails with PyTorch 2.9 and newer
     }
 
 

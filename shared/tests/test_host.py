@@ -1,6 +1,9 @@
 """What is mended in ML-Agents' own code."""
 
+import multiprocessing
 import pickle
+import queue
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -78,3 +81,25 @@ def test_sound_message_passes() -> None:
 def test_workers_import_what_is_mended() -> None:
     """Where a new process starts empty, the name of its function brings this module with it."""
     assert f"{host.__name__}\n".encode() in pickle.dumps(subprocess_env_manager.worker, protocol=0)
+
+
+def test_queue_of_answers_is_emptied_and_then_waited_for() -> None:
+    """What ML-Agents calls in a loop sleeps until there is an answer, but not while it collects those of others."""
+    answers = subprocess_env_manager.Queue()
+    threading.Timer(0.02, answers.put, ["late"]).start()
+    assert answers.get_nowait() == "late"  # multiprocessing's own would raise Empty
+    with pytest.raises(queue.Empty):  # at once: there may be more work
+        answers.get_nowait()
+    with pytest.raises(queue.Empty):  # after a while: whoever waits has to look at the clock now and then
+        answers.get_nowait()
+
+
+def test_queue_of_answers_reaches_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that starts empty is given it, as on Windows."""
+    context = multiprocessing.get_context("spawn")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda: context)
+    answers = subprocess_env_manager.Queue()
+    worker = context.Process(target=answers.put, args=("hello",))
+    worker.start()
+    assert answers.get(timeout=60) == "hello"
+    worker.join()

@@ -1,4 +1,4 @@
-"""What has to be mended in ML-Agents (1.1.0) itself for a run to lose nothing; it offers no hook for it.
+"""What has to be mended in ML-Agents (1.1.0) itself for a run to lose neither work nor time; it offers no hook for it.
 
 Importing the module does it, for every trainer of the process.
 
@@ -8,8 +8,13 @@ Importing the module does it, for every trainer of the process.
 * At the end of a run every behaviour is saved, even if one of them cannot be.
 * A player's message that cannot be used is an error which names the behaviour and the sensor, where it would only say
   that there is NaN somewhere.
+* The trainer sleeps until a player has answered, where it would ask without pause and so keep a processor from the
+  players.
 """
 
+import multiprocessing
+import queue
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,9 @@ from mlagents_plugin_shared.files import replacing
 from mlagents_plugin_shared.finite import describe_not_finite
 
 logger = get_logger(__name__)
+
+# For so long nothing else is looked at while no player answers, seconds.
+_WAIT = 0.1
 
 _save_state = GlobalTrainingStatus.save_state
 _load_state = GlobalTrainingStatus.load_state
@@ -84,29 +92,45 @@ def _update_state_or_name_fault(environment: Any, output: Any) -> None:
 def _describe_fault(output: Any, specs: Any) -> str | None:
     """The first shape or number in a player's message that is not what was agreed on."""
     for behavior in specs:
-        sensors = specs[behavior].observation_specs
         for info in output.agentInfos[behavior].value if behavior in output.agentInfos else ():
-            for sensor, sent in zip(sensors, info.observations, strict=True):
+            numbers = {"the reward": [info.reward], "the group reward": [info.group_reward]}
+            for sensor, sent in zip(specs[behavior].observation_specs, info.observations, strict=True):
                 if tuple(sent.shape) != sensor.shape:
                     return (
                         f"{behavior}: sensor {sensor.name} of agent {info.id} has the shape {tuple(sent.shape)}, where "
                         f"it had {sensor.shape} when the run began. An observation must keep its size."
                     )
-            named = {
-                **{
-                    f"sensor {sensor.name}": np.array(sent.float_data.data)
-                    for sensor, sent in zip(sensors, info.observations, strict=True)
-                },
-                "the reward": np.array([info.reward]),
-                "the group reward": np.array([info.group_reward]),
-            }
+                numbers[f"sensor {sensor.name}"] = sent.float_data.data
+            named = {name: np.array(values) for name, values in numbers.items()}
             if fault := describe_not_finite(behavior, info.id, named):
                 return fault
     return None
+
+
+class _AnswersOfPlayers(Queue):
+    """A queue that is emptied without waiting, but waited for once it is empty.
+
+    ML-Agents calls `get_nowait` until it is empty, and then again and again until something has come.
+    """
+
+    _is_empty = True
+
+    def __init__(self) -> None:
+        super().__init__(ctx=multiprocessing.get_context())
+
+    def get_nowait(self) -> Any:
+        try:
+            answer = self.get(block=self._is_empty, timeout=_WAIT)
+        except queue.Empty:
+            self._is_empty = True
+            raise
+        self._is_empty = False
+        return answer
 
 
 GlobalTrainingStatus.save_state = staticmethod(_save_whole_state)
 GlobalTrainingStatus.load_state = staticmethod(_load_state_if_whole)
 TrainerController._save_models = _save_all_models
 subprocess_env_manager.worker = _run_worker
+subprocess_env_manager.Queue = _AnswersOfPlayers
 UnityEnvironment._update_state = _update_state_or_name_fault

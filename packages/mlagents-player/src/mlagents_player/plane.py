@@ -59,7 +59,7 @@ class Shapes(Protocol):
             radius: Of the balls.
 
         Returns:
-            [n, rays] way until the first hit; infinite if there is none.
+            [n, rays, k] way until each of the k shapes is hit; infinite if it is not.
         """
 
 
@@ -83,6 +83,17 @@ class Boxes:
         numbers = np.array(boxes, np.float64)[None]
         return cls(numbers[..., :2], numbers[..., 2:] / 2, np.zeros(numbers.shape[:2]))
 
+    @classmethod
+    def joined(cls, *several: Boxes) -> Boxes:
+        """One after the other, so that balls are cast at all of them at once."""
+        areas = max(len(boxes.centre) for boxes in several)
+
+        def join(name: str) -> Floats:
+            arrays = [getattr(boxes, name) for boxes in several]
+            return np.concatenate([np.broadcast_to(array, (areas, *array.shape[1:])) for array in arrays], axis=1)
+
+        return cls(join("centre"), join("half"), join("yaw"))
+
     def rows(self, areas: NDArray[np.intp]) -> Boxes:
         """The boxes of these areas."""
         if len(self.centre) == 1:
@@ -93,16 +104,16 @@ class Boxes:
         """See `Shapes`. A ball that meets a box is a point that meets the box with rounded edges."""
         yaw = self.yaw[:, None]
         start = to_local(origin[:, None, None] - self.centre[:, None], yaw)
-        way = to_local(np.broadcast_to(direction[:, :, None], (*direction.shape[:2], yaw.shape[-1], 2)), yaw)
+        way = to_local(direction[:, :, None], yaw)
         half = self.half[:, None]
-        hits = [_enter_box(start, way, half + np.array(grown)) for grown in ((radius, 0.0), (0.0, radius))]
-        hits += [_enter_disc(start - half * np.array(sign), way, radius) for sign in CORNERS]
-        nearest = np.min(np.broadcast_arrays(*hits), axis=0)
+        faces = _enter_box(start[..., None, :], way[..., None, :], half[..., None, :] + radius * SIDES)
+        edges = _enter_disc(start[..., None, :] - half[..., None, :] * CORNERS, way[..., None, :], radius)
         gap = np.hypot(*np.moveaxis(np.maximum(np.abs(start) - half, 0), -1, 0))
-        return np.where(gap < radius - TOUCH, np.inf, nearest).min(axis=-1)
+        return np.where(gap < radius - TOUCH, np.inf, np.minimum(faces.min(axis=-1), edges.min(axis=-1)))
 
 
-CORNERS = ((-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0))
+SIDES = np.eye(2)
+CORNERS = np.array([(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)])
 
 
 @dataclass
@@ -110,9 +121,9 @@ class Tall:
     """Shapes that reach from one height to another, for balls that fly over or under them.
 
     Attributes:
-        shapes: Seen from above.
-        bottom: [n] m.
-        top: [n] m.
+        shapes: k of them in each area, seen from above.
+        bottom: [n, k] m.
+        top: [n, k] m.
         height: [n] of the balls at first, m.
         rise: Of the balls, m for each m of their way along the ground.
     """
@@ -126,7 +137,7 @@ class Tall:
     def cast(self, origin: Floats, direction: Floats, radius: float) -> Floats:
         """See `Shapes`. A ball that is above or below where it reaches the shape is said to miss it."""
         way = self.shapes.cast(origin, direction, radius)
-        height = self.height[:, None] + self.rise * np.where(np.isfinite(way), way, 0)
+        height = self.height[:, None, None] + self.rise * np.where(np.isfinite(way), way, 0)
         met = (height - radius < self.top[:, None]) & (height + radius > self.bottom[:, None])
         return np.where(met, way, np.inf)
 
@@ -148,7 +159,7 @@ class Discs:
         start = origin[:, None, None] - self.centre[:, None]
         hits = _enter_disc(start, direction[:, :, None], radius + self.radius)
         overlaps = np.hypot(*np.moveaxis(start, -1, 0)) < radius + self.radius - TOUCH
-        return np.where(overlaps, np.inf, hits).min(axis=-1)
+        return np.where(overlaps, np.inf, hits)
 
 
 def _enter_box(start: Floats, way: Floats, half: Floats) -> Floats:

@@ -13,6 +13,8 @@ from mlagents_player.plane import Floats, Shapes, forward
 from mlagents_player.scenes.base import Rows, vector_observation
 
 NOTHING = -1  # the tag of what a ray hits and does not know
+Tags = int | Sequence[int]
+"""One for all shapes, or one for each."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,23 @@ class RaySensor:
         steps = np.arange(1, self.rays_per_direction + 1) * self.max_degrees / self.rays_per_direction
         return self.facing + np.concatenate([[0.0], np.stack([steps, -steps], axis=1).ravel()])
 
-    def read(self, position: Floats, yaw: Floats, targets: Sequence[tuple[int, Shapes]]) -> NDArray[np.float32]:
+    def read(self, position: Floats, yaw: Floats, targets: Sequence[tuple[Tags, Shapes]]) -> NDArray[np.float32]:
         """Look around.
 
         Args:
             position: [n, 2] of the agents.
             yaw: [n] degrees.
-            targets: What there is to see in the agents' areas, each with its tag or `NOTHING`.
+            targets: What there is to see in the agents' areas: the tags of shapes, or `NOTHING`, and the shapes.
 
         Returns:
             [n, size].
         """
         direction = forward(yaw[:, None] + self.angles)
-        ways = np.stack([shapes.cast(position, direction, self.radius) for _, shapes in targets])
-        nearest = ways.argmin(axis=0)
-        way = np.take_along_axis(ways, nearest[None], axis=0)[0]
-        tag = np.array([tag for tag, _ in targets])[nearest]
+        ways = [shapes.cast(position, direction, self.radius) for _, shapes in targets]
+        tags = [np.broadcast_to(tags, way.shape[-1]) for (tags, _), way in zip(targets, ways, strict=True)]
+        every = np.concatenate(ways, axis=-1)
+        tag = np.concatenate(tags)[every.argmin(axis=-1)]
+        way = every.min(axis=-1)
         missed = way > self.length
         seen = np.zeros((*way.shape, self.tags + 2), np.float32)
         seen[..., : self.tags] = (tag[..., None] == np.arange(self.tags)) & ~missed[..., None]

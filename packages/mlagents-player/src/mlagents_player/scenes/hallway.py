@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ O_GOAL, X_GOAL, O_SYMBOL, X_SYMBOL, WALL = range(5)  # tags
 SENSOR = RaySensor(tags=5, rays_per_direction=2, max_degrees=70, length=12)
 DEPTH = 3
 WALLS = Boxes.fixed((-9.75, 0, 0.5, 50), (9.75, 0, 0.5, 50), (0, -25, 20, 0.5), (0, 25, 20, 0.5))
+TAGS = (O_GOAL, X_GOAL, O_SYMBOL, X_SYMBOL, WALL, WALL, WALL, WALL)
 
 
 class Hallway(Scene):
@@ -78,12 +80,13 @@ class Hallway(Scene):
 
     def observe(self, behavior: str, agents: Rows) -> list[NDArray[np.float32]]:
         """What rays hit, then how much of the time is gone, each as in the last three decisions."""
-        targets = [(tag, goal.boxes.rows(agents)) for tag, goal in zip((O_GOAL, X_GOAL), self.goals, strict=True)]
         symbol = self.symbol.boxes.rows(agents)
-        for tag, kind in ((O_SYMBOL, O), (X_SYMBOL, X)):
-            shown = (self.kind[agents] == kind)[:, None, None]
-            targets.append((tag, Boxes(np.where(shown, symbol.centre, AWAY), symbol.half, symbol.yaw)))
-        rays = SENSOR.read(self.agent.position[agents], self.agent.yaw[agents], [*targets, (WALL, WALLS)])
+        symbols = [
+            replace(symbol, centre=np.where((self.kind[agents] == kind)[:, None, None], symbol.centre, AWAY))
+            for kind in (O, X)
+        ]
+        there = Boxes.joined(*(goal.boxes.rows(agents) for goal in self.goals), *symbols, WALLS)
+        rays = SENSOR.read(self.agent.position[agents], self.agent.yaw[agents], [(TAGS, there)])
         time = (self.step_count[agents, None] / self.max_step).astype(np.float32)
         return [stack.push(agents, seen) for stack, seen in zip(self.stacks, (rays, time), strict=True)]
 

@@ -31,8 +31,9 @@ TURNS = np.array([0, 0, 0, 1, -1, 0, 0])
 BLOCK, GOAL, WALL = range(3)  # tags
 SENSOR = RaySensor(tags=3, rays_per_direction=3, max_degrees=90, length=12)
 DEPTH = 3
-GOAL_BOX = Boxes.fixed((0, -10.5, 25, 4.3))
-WALLS = Boxes.fixed((-12.75, 0, 0.5, 26), (12.75, 0, 0.5, 26), (0, 12.75, 26, 0.5), (0, -12.75, 26, 0.5))
+GOAL_BOX = (0, -10.5, 25, 4.3)
+WALLS = ((-12.75, 0, 0.5, 26), (12.75, 0, 0.5, 26), (0, 12.75, 26, 0.5), (0, -12.75, 26, 0.5))
+BEYOND, TAGS_BEYOND = Boxes.fixed(GOAL_BOX, *WALLS), (GOAL, WALL, WALL, WALL, WALL)  # what is behind the block
 
 
 class PushBlock(Scene):
@@ -93,8 +94,10 @@ class PushBlock(Scene):
     def observe(self, behavior: str, agents: Rows) -> list[NDArray[np.float32]]:
         """What rays above the block hit, then what rays on the floor hit, each as in the last three decisions."""
         position, yaw = self.agent.position[agents], self.agent.yaw[agents]
-        beyond = [(GOAL, GOAL_BOX), (WALL, WALLS)]
-        targets = (beyond, [(BLOCK, self.block.boxes.rows(agents)), *beyond])
+        targets = (
+            [(TAGS_BEYOND, BEYOND)],
+            [((BLOCK, *TAGS_BEYOND), Boxes.joined(self.block.boxes.rows(agents), BEYOND))],
+        )
         return [
             stack.push(agents, SENSOR.read(position, yaw, seen))
             for stack, seen in zip(self.stacks, targets, strict=True)

@@ -129,17 +129,13 @@ class WallJump(Scene):
         return [stack.push(agents, new) for stack, new in zip(self.stacks, seen, strict=True)]
 
     def _look(self, agents: Rows, above: float, rise: float) -> NDArray[np.float32]:
-        height = self.height[agents] + above
-        ones = np.ones(len(agents))
-        targets = [
-            (WALL_TAG, WALL_BOX, -self.wall_top[agents], self.wall_top[agents]),
-            (GOAL_TAG, GOAL_BOX, GOAL_HEIGHTS[0] * ones, GOAL_HEIGHTS[1] * ones),
-            (BLOCK_TAG, self.block.boxes.rows(agents), BLOCK_HEIGHTS[0] * ones, BLOCK_HEIGHTS[1] * ones),
-        ]
+        solids = Boxes.joined(WALL_BOX, GOAL_BOX, self.block.boxes.rows(agents))
+        bottom, top = np.tile(np.transpose([GOAL_HEIGHTS, GOAL_HEIGHTS, BLOCK_HEIGHTS])[:, None], (1, len(agents), 1))
+        bottom[:, WALL_TAG], top[:, WALL_TAG] = -self.wall_top[agents], self.wall_top[agents]
         return SENSOR.read(
             self.agent.position[agents],
             self.agent.yaw[agents],
-            [(tag, Tall(shapes, low, top, height, rise)) for tag, shapes, low, top in targets],
+            [((WALL_TAG, GOAL_TAG, BLOCK_TAG), Tall(solids, bottom, top, self.height[agents] + above, rise))],
         )
 
     def act(self, agents: Rows, actions: Actions) -> None:

@@ -1,0 +1,175 @@
+"""A scene of the player in the trainer's own process: ML-Agents' controller and trainers, no messages."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from mlagents.trainers.environment_parameter_manager import EnvironmentParameterManager
+from mlagents.trainers.settings import RunOptions
+from mlagents.trainers.simple_env_manager import SimpleEnvManager
+from mlagents.trainers.stats import StatsReporter, StatsSummary, StatsWriter
+from mlagents.trainers.trainer import TrainerFactory
+from mlagents.trainers.trainer_controller import TrainerController
+from mlagents_envs.base_env import ActionTuple, BaseEnv, DecisionSteps, TerminalSteps
+from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
+from mlagents_player import scenes
+from mlagents_player.academy import Academy, AgentInfos, Reply
+from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.pictures import to_floats
+from mlagents_player.scenes.base import Actions
+
+Infos = dict[str, list[AgentInfos]]
+
+
+class SceneEnvironment(BaseEnv):
+    """A scene as ML-Agents sees an environment. The scene asks for decisions, so it runs in a thread of its own.
+
+    Args:
+        name: of the scene, or `gym:ID`.
+        seed: of all its chance.
+        num_areas: copies of the whole scene.
+    """
+
+    def __init__(self, name: str, seed: int, num_areas: int = 1) -> None:
+        scene_type = scenes.load(name)
+        self._scene = scene_type(scene_type.areas * num_areas, np.random.default_rng(seed), EnvironmentParameters())
+        self._asked: SimpleQueue[Infos | Exception] = SimpleQueue()
+        self._replies: SimpleQueue[Reply] = SimpleQueue()
+        self._reply = Reply(reset=True)
+        self._infos: Infos = {}
+        threading.Thread(target=self._play, daemon=True).start()
+        self._wait()
+
+    def _play(self) -> None:
+        try:
+            academy = Academy(self._scene, self._decide)
+            while True:
+                academy.step()
+        except Exception as error:  # belongs to whoever waits for the next decision
+            self._asked.put(error)
+
+    def _decide(self, infos: Infos) -> Reply:
+        self._asked.put(infos)
+        return self._replies.get()
+
+    def _wait(self) -> None:
+        asked = self._asked.get()
+        if isinstance(asked, Exception):
+            raise asked
+        self._infos = asked
+
+    @property
+    def behavior_specs(self) -> Mapping[str, Any]:
+        """Of the scene."""
+        return self._scene.behaviors
+
+    def reset(self) -> None:
+        """Begins all episodes anew."""
+        self._reply = Reply(reset=True)
+        self.step()
+
+    def step(self) -> None:
+        """Plays until somebody has to decide or has ended an episode."""
+        self._replies.put(self._reply)
+        self._reply = Reply()
+        self._wait()
+
+    def set_actions(self, behavior_name: str, action: ActionTuple) -> None:
+        """Of those who decide now; where nobody does ML-Agents gives an empty list."""
+        if action:
+            self._reply.actions[behavior_name] = Actions(action.continuous, action.discrete)
+
+    def set_action_for_agent(self, behavior_name: str, agent_id: int, action: ActionTuple) -> None:
+        """Nobody asks for it here."""
+        raise NotImplementedError
+
+    def get_steps(self, behavior_name: str) -> tuple[DecisionSteps, TerminalSteps]:
+        """What the scene says of a behaviour."""
+        spec = self._scene.behaviors[behavior_name]
+        decisions, terminals = DecisionSteps.empty(spec), TerminalSteps.empty(spec)
+        batches = self._infos.get(behavior_name, [])
+        for batch in batches:
+            if not batch.done:
+                decisions = DecisionSteps(
+                    _observations([batch]), batch.rewards, batch.ids, _masks(batch, spec), *_groups([batch])
+                )
+        if ended := [batch for batch in batches if batch.done]:
+            rewards, ids, interrupted = (
+                np.concatenate([getattr(batch, name) for batch in ended]) for name in ("rewards", "ids", "interrupted")
+            )
+            terminals = TerminalSteps(_observations(ended), rewards, interrupted, ids, *_groups(ended))
+        return decisions, terminals
+
+    def close(self) -> None:
+        """Its thread ends with the process."""
+
+
+def _observations(batches: list[AgentInfos]) -> list[np.ndarray]:
+    sensors = zip(*(batch.observations for batch in batches), strict=True)
+    joined = map(np.concatenate, sensors)
+    return [to_floats(values) if values.dtype == np.uint8 else np.float32(values) for values in joined]
+
+
+def _masks(batch: AgentInfos, spec: Any) -> list[np.ndarray] | None:
+    if batch.masks is None:
+        return None
+    return np.split(batch.masks, np.cumsum(spec.action_spec.discrete_branches)[:-1], axis=1)
+
+
+def _groups(batches: list[AgentInfos]) -> tuple[np.ndarray, np.ndarray]:
+    ids = [np.zeros(len(b.ids), np.int32) if b.group_ids is None else b.group_ids for b in batches]
+    rewards = [np.zeros(len(b.ids), np.float32) if b.group_rewards is None else b.group_rewards for b in batches]
+    return np.concatenate(ids), np.concatenate(rewards)
+
+
+class _Stop(Exception):
+    """Enough has been learnt."""
+
+
+class _Summaries(StatsWriter):
+    """Hands each summary's mean return on."""
+
+    def __init__(self, note: Any) -> None:
+        self.note = note
+
+    def write_stats(self, category: str, values: dict[str, StatsSummary], step: int) -> None:
+        returns = values.get("Environment/Cumulative Reward")
+        if returns is not None and len(returns.full_dist):
+            self.note(category, step, float(returns.mean), len(returns.full_dist))
+
+
+def train(
+    scene: str, behaviors: Mapping[str, Any], folder: Path, seed: int, note: Any, num_areas: int = 1
+) -> TrainerController:
+    """Trains as `mlagents-learn` does, without its exports, and gives back the controller with its trainers.
+
+    Args:
+        scene: of the player.
+        behaviors: what stands under `behaviors:` in a YAML.
+        folder: where checkpoints go.
+        seed: of trainer and scene.
+        note: called for each summary with behaviour, step, mean return and number of episodes; true ends the run.
+        num_areas: copies of the scene.
+    """
+
+    def note_or_stop(*summary: Any) -> None:
+        if note(*summary):
+            raise _Stop
+
+    options = RunOptions.from_dict({"behaviors": dict(behaviors)})
+    parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=False)
+    factory = TrainerFactory(options.behaviors, str(folder), True, False, seed, parameters)
+    controller = TrainerController(factory, str(folder), scene, parameters, True, seed)
+    controller._save_models = lambda: None
+    writer = _Summaries(note_or_stop)
+    StatsReporter.writers[:] = [writer]
+    try:
+        controller.start_learning(
+            SimpleEnvManager(SceneEnvironment(scene, seed, num_areas), EnvironmentParametersChannel())
+        )
+    except _Stop:
+        pass
+    return controller
