@@ -94,14 +94,10 @@ class PushBlock(Scene):
     def observe(self, behavior: str, agents: Rows) -> list[NDArray[np.float32]]:
         """What rays above the block hit, then what rays on the floor hit, each as in the last three decisions."""
         position, yaw = self.agent.position[agents], self.agent.yaw[agents]
-        targets = (
-            [(TAGS_BEYOND, BEYOND)],
-            [((BLOCK, *TAGS_BEYOND), Boxes.joined(self.block.boxes.rows(agents), BEYOND))],
-        )
-        return [
-            stack.push(agents, SENSOR.read(position, yaw, seen))
-            for stack, seen in zip(self.stacks, targets, strict=True)
-        ]
+        there = Boxes.joined(self.block.boxes.rows(agents), BEYOND)
+        upper = SENSOR.read(position, yaw, [(TAGS_BEYOND, BEYOND)])
+        lower = SENSOR.read(position, yaw, [((BLOCK, *TAGS_BEYOND), there)])
+        return [stack.push(agents, seen) for stack, seen in zip(self.stacks, (upper, lower), strict=True)]
 
     def act(self, agents: Rows, actions: Actions) -> None:
         """Turn or push, and pay for the time."""
