@@ -1,26 +1,34 @@
 """A scene of the player in the trainer's own process: ML-Agents' controller and trainers, no messages."""
 
+import contextlib
+import json
+import subprocess
+import sysconfig
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.torch_utils import torch
 from mlagents.trainers.environment_parameter_manager import EnvironmentParameterManager
 from mlagents.trainers.settings import RunOptions
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
 from mlagents.trainers.stats import StatsReporter, StatsSummary, StatsWriter
-from mlagents.trainers.trainer import TrainerFactory
+from mlagents.trainers.trainer import Trainer, TrainerFactory
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.base_env import ActionTuple, BaseEnv, DecisionSteps, TerminalSteps
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
+
 from mlagents_player import scenes
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.pictures import to_floats
 from mlagents_player.scenes.base import Actions
 
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 Infos = dict[str, list[AgentInfos]]
 
 
@@ -125,51 +133,67 @@ def _groups(batches: list[AgentInfos]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(ids), np.concatenate(rewards)
 
 
-class _Stop(Exception):
-    """Enough has been learnt."""
+class Summary(NamedTuple):
+    """What ML-Agents says of a behaviour every `summary_freq` steps; `reward` is the mean of the episodes' returns."""
+
+    behavior: str
+    step: int
+    reward: float
 
 
 class _Summaries(StatsWriter):
-    """Hands each summary's mean return on."""
+    """Hands summaries on."""
 
-    def __init__(self, note: Any) -> None:
+    def __init__(self, note: Callable[[Summary], object]) -> None:
         self.note = note
 
     def write_stats(self, category: str, values: dict[str, StatsSummary], step: int) -> None:
         returns = values.get("Environment/Cumulative Reward")
         if returns is not None and len(returns.full_dist):
-            self.note(category, step, float(returns.mean), len(returns.full_dist))
+            self.note(Summary(category, step, float(returns.mean)))
+
+
+class Enough(Exception):
+    """Ends a training."""
 
 
 def train(
-    scene: str, behaviors: Mapping[str, Any], folder: Path, seed: int, note: Any, num_areas: int = 1
-) -> TrainerController:
-    """Trains as `mlagents-learn` does, without its exports, and gives back the controller with its trainers.
+    scene: str,
+    behaviors: Mapping[str, Any],
+    folder: Path,
+    seed: int,
+    note: Callable[[Summary], object],
+    num_areas: int = 1,
+) -> dict[str, Trainer]:
+    """Trains as `mlagents-learn` does, but for the model at the end.
 
     Args:
         scene: of the player.
         behaviors: what stands under `behaviors:` in a YAML.
         folder: where checkpoints go.
         seed: of trainer and scene.
-        note: called for each summary with behaviour, step, mean return and number of episodes; true ends the run.
+        note: called with each summary; it may raise `Enough`.
         num_areas: copies of the scene.
+
+    Returns:
+        The trainers by behaviour.
     """
-
-    def note_or_stop(*summary: Any) -> None:
-        if note(*summary):
-            raise _Stop
-
+    torch.set_num_threads(1)
+    register_trainer_plugins()
     options = RunOptions.from_dict({"behaviors": dict(behaviors)})
     parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=False)
     factory = TrainerFactory(options.behaviors, str(folder), True, False, seed, parameters)
     controller = TrainerController(factory, str(folder), scene, parameters, True, seed)
-    controller._save_models = lambda: None
-    writer = _Summaries(note_or_stop)
-    StatsReporter.writers[:] = [writer]
-    try:
-        controller.start_learning(
-            SimpleEnvManager(SceneEnvironment(scene, seed, num_areas), EnvironmentParametersChannel())
-        )
-    except _Stop:
-        pass
-    return controller
+    controller._save_models = lambda: None  # whoever wants one saves it; ML-Agents' own export fails with PyTorch 2.9
+    StatsReporter.writers[:] = [_Summaries(note)]
+    environment = SceneEnvironment(scene, seed, num_areas)
+    with contextlib.suppress(Enough):
+        controller.start_learning(SimpleEnvManager(environment, EnvironmentParametersChannel()))
+    return controller.trainers
+
+
+def play(scene: str, folder: Path, episodes: int) -> dict[str, Any]:
+    """What `mlagents-player watch` says of the models in a folder, by behaviour."""
+    command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--episodes", episodes, "--seed", 2**20, "--json"]
+    played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    return json.loads(played.stdout)["behaviors"]
