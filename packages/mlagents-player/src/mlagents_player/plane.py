@@ -213,6 +213,15 @@ class Bodies:
         bodies.position[:], bodies.half[:] = (x, z), np.array(sizes) / 2
         return bodies
 
+    @classmethod
+    def joined(cls, *several: Bodies) -> Bodies:
+        """Copies of them, one after the other, to ask where all of them are at once; what they weigh is lost."""
+
+        def join(name: str) -> Floats:
+            return np.concatenate([getattr(bodies, name) for bodies in several])
+
+        return cls(join("position"), join("velocity"), join("yaw"), join("half"), IMMOVABLE, 0.0)
+
     @property
     def boxes(self) -> Boxes:
         """As shapes to cast at: one box in each area."""

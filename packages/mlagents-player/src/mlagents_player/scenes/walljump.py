@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -241,10 +240,14 @@ class WallJump(Scene):
 
     def _is_over(self, around: float, least: Floats, most: Floats) -> NDArray[np.bool_]:
         """[n] whether there is a top between two heights below the agent's middle, or `around` m from it."""
-        feet = replace(self.agent, half=np.full((self.num_agents, 2), around))
+        solids = Bodies.joined(self.ground, self.wall, self.block)
+        feet = Bodies.joined(self.agent, self.agent, self.agent)
+        feet.half[:] = around
+        top = np.repeat([[GROUND_TOP], [0.0], [BLOCK_HEIGHTS[1]]], self.num_agents, axis=1)
+        top[1] = self.wall_top
+        over, _, _ = overlap(feet, solids, ((least <= top) & (top <= most)).ravel())
         found = np.zeros(self.num_agents, bool)
-        for solid, top in ((self.ground, GROUND_TOP), (self.wall, self.wall_top), (self.block, BLOCK_HEIGHTS[1])):
-            found[overlap(feet, solid, (least <= top) & (top <= most))[0]] = True
+        found[over % self.num_agents] = True
         return found
 
 
