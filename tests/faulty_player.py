@@ -4,12 +4,13 @@
 that are changed on their way out.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from mlagents_player import cli, client, wire
 from mlagents_player.academy import AgentInfos
 
 FIRST = 60  # the exchange at which it goes wrong: some episodes have ended and some steps were learnt from
-LAST = 120  # until when agents stay away
 Infos = Mapping[str, list[AgentInfos]]
 Message = Callable[..., bytes]
 
@@ -70,9 +70,9 @@ def strangers(infos: AgentInfos) -> AgentInfos:
 
 
 def hang(*_: Any) -> bytes:
-    """Nothing is ever sent again."""
+    """Nothing is sent for hours."""
     time.sleep(10_000)
-    raise AssertionError
+    return b""
 
 
 def garbage(*_: Any) -> bytes:
@@ -85,27 +85,41 @@ def crash(*_: Any) -> bytes:
     raise MemoryError
 
 
-# How messages go wrong, whether for good, and whether in every player of a run or in the first one only.
-FAULTS: dict[str, tuple[Message, bool, bool]] = {
-    "nan_observation": (changed_infos(nan_observation), True, True),
-    "nan_reward": (changed_infos(nan_reward), True, True),
-    "wider_observations": (wider_observations, True, True),
-    "nobody": (nobody, False, True),
-    "nobody_any_more": (nobody, True, True),
-    "strangers": (changed_infos(strangers), True, True),
-    "hang": (hang, True, False),
-    "garbage": (garbage, True, False),
-    "crash": (crash, True, False),
+class Fault(NamedTuple):
+    """How messages go wrong.
+
+    Attributes:
+        message: What is sent instead.
+        last: The exchange from which all is well again.
+        once: Only in the first player of a run; those that take its place are sound.
+    """
+
+    message: Message
+    last: float = math.inf
+    once: bool = False
+
+
+FAULTS = {
+    "nan_observation": Fault(changed_infos(nan_observation)),
+    "nan_reward": Fault(changed_infos(nan_reward)),
+    "wider_observations": Fault(wider_observations),
+    "nobody": Fault(nobody, last=FIRST + 60),
+    "nobody_any_more": Fault(nobody),
+    "strangers": Fault(changed_infos(strangers)),
+    "hang": Fault(hang, once=True),
+    "garbage": Fault(garbage, once=True),
+    "crash": Fault(crash, once=True),
 }
 
 
 class FaultyWire:
     """Stands in for the module that encodes messages."""
 
-    def __init__(self, fault: str) -> None:
-        self.message, self.for_good, self.always = FAULTS[fault]
+    def __init__(self, name: str) -> None:
+        self.fault = FAULTS[name]
         self.exchanges = 0
-        self.mark = Path(f"{fault}-was-here")
+        self.mark = Path(f"{name}-was-here")
+        self.is_sound = self.fault.once and self.mark.exists()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(wire, name)
@@ -113,13 +127,10 @@ class FaultyWire:
     def encode_output(self, *given: Any) -> bytes:
         """The true message, or the faulty one."""
         self.exchanges += 1
-        due = self.exchanges >= FIRST and (self.for_good or self.exchanges < LAST)
-        if self.exchanges == FIRST:
-            due = due and (self.always or not self.mark.exists())
-            if not due:
-                self.message = wire.encode_output
-            self.mark.touch()
-        return self.message(*given) if due else wire.encode_output(*given)
+        if self.is_sound or not FIRST <= self.exchanges < self.fault.last:
+            return wire.encode_output(*given)
+        self.mark.touch()
+        return self.fault.message(*given)
 
 
 if __name__ == "__main__":

@@ -133,10 +133,7 @@ def test_run_waits_for_play(tmp_path: Path) -> None:
             command("mlagents-player", "play", "Basic"), capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path
         )
         assert process.wait(timeout=SECONDS) == 0
-        forced = (
-            "forcefully terminated" in log.read_text()
-        )  # where a busy machine is slow, ML-Agents cuts its worker off
-    assert play.returncode == 0 or forced, play.stderr
+    assert play.returncode == 0, play.stderr
     assert (tmp_path / "results" / "x" / "Basic.onnx").exists()
 
 

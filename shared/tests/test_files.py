@@ -1,11 +1,13 @@
 """Files that are whole or absent."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mlagents_plugin_shared import files
 from mlagents_plugin_shared.files import FolderInUse, hold_folder, replacing
 
 
@@ -73,3 +75,30 @@ def test_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         hold_folder(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_fatal"),
+    [
+        (OSError(errno.ENOLCK, "No locks available"), False),
+        (NotImplementedError("flock"), False),
+        (OSError(errno.EIO, "Input/output error"), True),
+    ],
+)
+def test_folder_without_locks_is_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Exception, is_fatal: bool
+) -> None:
+    """A run on such a file system goes on; any other failure ends it."""
+
+    def acquire(_: object) -> None:
+        raise answer
+
+    said: list[str] = []
+    monkeypatch.setattr(files.FileLock, "acquire", acquire)
+    monkeypatch.setattr(files.logger, "warning", said.append)
+    if is_fatal:
+        with pytest.raises(OSError, match="Input/output error"):
+            hold_folder(tmp_path)
+    else:
+        hold_folder(tmp_path)
+        assert str(tmp_path) in said[0]

@@ -1,15 +1,22 @@
 """Files that are whole or absent, written beside their place and then moved there, in folders of one writer."""
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
+from mlagents_envs.logging_util import get_logger
+
+logger = get_logger(__name__)
 
 # A run that writes to a folder holds this file's lock; the file itself stays, and says nothing.
 _LOCK = ".lock"
+
+# What a file system answers that knows no locks, as some network drives.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 # How the names of files begin that are being written.
 _UNFINISHED = ".unfinished-"
@@ -63,7 +70,7 @@ def hold_folder(folder: str | Path) -> BaseFileLock:
     Returns:
         What holds the folder for as long as it is referred to, and never longer than the process lives, however that
         ends. Within a process a folder can be held more than once. Where the file system knows no locks it holds
-        nothing.
+        nothing, and a warning is logged.
 
     Raises:
         FolderInUse: another process holds it.
@@ -77,8 +84,10 @@ def hold_folder(folder: str | Path) -> BaseFileLock:
         lock.acquire()
     except Timeout as error:
         raise FolderInUse(f"another process writes to {folder}") from error
-    except (NotImplementedError, OSError):  # this file system has no locks
-        pass
+    except (NotImplementedError, OSError) as error:  # which of them depends on the release of filelock
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        logger.warning(f"{folder} lies on a file system without locks: do not start a second run of the same name.")
     return lock
 
 
