@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sysconfig
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -192,8 +193,40 @@ def train(
     return controller.trainers
 
 
-def play(scene: str, folder: Path, episodes: int) -> dict[str, Any]:
-    """What `mlagents-player watch` says of the models in a folder, by behaviour."""
-    command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--episodes", episodes, "--seed", 2**20, "--json"]
-    played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-    return json.loads(played.stdout)["behaviors"]
+class Learned(NamedTuple):
+    """What came of a behaviour.
+
+    Attributes:
+        mean: return of the exported model's episodes.
+        std: their standard deviation.
+        curve: (agent step, mean return of the training episodes since the last summary).
+    """
+
+    mean: float
+    std: float
+    curve: list[tuple[int, float]]
+
+
+def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
+    """Trains, exports the models, and lets `mlagents-player watch` play them.
+
+    Args:
+        scene: of the player.
+        behaviors: what stands under `behaviors:` in a YAML.
+        seed: of trainer and scene.
+        num_areas: copies of the scene to train on.
+        episodes: episodes of the models together.
+    """
+    curves: dict[str, list[tuple[int, float]]] = {}
+
+    def note(summary: Summary) -> None:
+        name = summary.behavior.partition("?")[0]  # both teams of a scene for self-play are one behaviour
+        curves.setdefault(name, []).append((summary.step, summary.reward))
+
+    with tempfile.TemporaryDirectory() as folder:
+        for trainer in train(scene, behaviors, Path(folder), seed, note, num_areas).values():
+            trainer.save_model()
+        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--episodes", episodes, "--json"]
+        played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    returns = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
+    return {name: Learned(numbers["mean"], numbers["std"], curves[name]) for name, numbers in returns.items()}

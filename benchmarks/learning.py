@@ -1,8 +1,8 @@
 """What a configuration learns, seed by seed: `nox -s bench -- learning configs/dqn/CartPole-v1.yaml`.
 
-Trains in process on the Gymnasium environment that the file is named after, then plays 100 episodes with the final
-policy, greedily. Every seed is reported, and the spread is that of the seeds. `--set` changes keys of the file:
-`--set hyperparameters.n_step=1 max_steps=20000`.
+Trains in process on the player's scene or the Gymnasium environment that the file is named after, then plays 100
+episodes with the final policy, greedily: in a scene with the exported models. Every seed is reported, and the spread is
+that of the seeds. `--set` changes keys of the file: `--set hyperparameters.n_step=1 max_steps=20000`.
 """
 
 import argparse
@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _gym
+import _scene
 import numpy as np
 import yaml
-from _gym import learn
+
+from mlagents_player import scenes
 
 
 def changed(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
@@ -29,35 +32,45 @@ def changed(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     return result
 
 
+def learn(name: str, behaviors: dict[str, Any], seed: int, areas: int, episodes: int) -> dict[str, _scene.Learned]:
+    """What came of each behaviour."""
+    if name in scenes.names():
+        return _scene.learn(name, behaviors, seed, num_areas=areas, episodes=episodes)
+    (config,) = behaviors.values()
+    learned = _gym.learn(name, config, seed, num_agents=areas, episodes=episodes)
+    return {name: _scene.Learned(learned.returns.mean(), learned.returns.std(), learned.curve)}
+
+
 def main() -> None:
-    """Prints a line a seed."""
-    parser = argparse.ArgumentParser(description="Trains configurations on Gymnasium environments, seed by seed.")
-    parser.add_argument("configs", type=Path, nargs="+", help="files named after an environment")
+    """Prints a line a seed and behaviour."""
+    parser = argparse.ArgumentParser(description="Trains configurations on scenes and environments, seed by seed.")
+    parser.add_argument("configs", type=Path, nargs="+", help="files named after a scene or an environment")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--agents", type=int, help="copies to train on; default: num_areas of the file")
+    parser.add_argument("--areas", type=int, help="copies to train on; default: num_areas of the file")
     parser.add_argument("--episodes", type=int, default=100, help="episodes of the final policy")
     parser.add_argument("--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="keys to change")
     parser.add_argument("--curve", action="store_true", help="also print the training returns along the run")
     arguments = parser.parse_args()
     for file in arguments.configs:
         content = yaml.safe_load(file.read_text("utf-8"))
-        (config,) = content["behaviors"].values()
-        config = changed(config, arguments.changes)
-        agents = arguments.agents or content.get("env_settings", {}).get("num_areas", 1)
-        means = []
+        behaviors = {name: changed(config, arguments.changes) for name, config in content["behaviors"].items()}
+        areas = arguments.areas or content.get("env_settings", {}).get("num_areas", 1)
+        means: dict[str, list[float]] = {name: [] for name in behaviors}
         for seed in arguments.seeds:
             start = time.perf_counter()
-            result = learn(file.stem, config, seed, num_agents=agents, episodes=arguments.episodes)
-            means.append(result.returns.mean())
+            learned = learn(file.stem, behaviors, seed, areas, arguments.episodes)
             taken = time.perf_counter() - start
-            print(f"{file.stem} seed {seed}: {means[-1]:.1f} ± {result.returns.std():.1f}  ({taken:.0f} s)", flush=True)
-            if arguments.curve:
-                print("  " + " ".join(f"{step}:{value:.0f}" for step, value in result.curve), flush=True)
-        print(
-            f"{file.stem}: mean {np.mean(means):.1f}, spread {np.std(means):.1f}, least {min(means):.1f} "
-            f"of {len(means)} seeds at {config['max_steps']:,} steps",
-            flush=True,
-        )
+            for name, result in learned.items():
+                means[name].append(result.mean)
+                print(f"{name} seed {seed}: {result.mean:.3f} ± {result.std:.3f}  ({taken:.0f} s)", flush=True)
+                if arguments.curve:
+                    print("  " + " ".join(f"{step}:{value:.4g}" for step, value in result.curve), flush=True)
+        for name, values in means.items():
+            print(
+                f"{name}: mean {np.mean(values):.3f}, spread {np.std(values):.3f}, least {min(values):.3f} "
+                f"of {len(values)} seeds at {behaviors[name]['max_steps']:,} steps",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
