@@ -123,9 +123,10 @@ def _observations(batches: list[AgentInfos]) -> list[np.ndarray]:
 
 
 def _masks(batch: AgentInfos, spec: Any) -> list[np.ndarray] | None:
-    if batch.masks is None:
-        return None
-    return np.split(batch.masks, np.cumsum(spec.action_spec.discrete_branches)[:-1], axis=1)
+    """One for each branch; UnityEnvironment makes them where the scene has none."""
+    branches = spec.action_spec.discrete_branches
+    masks = np.zeros((len(batch.ids), sum(branches)), bool) if batch.masks is None else batch.masks
+    return np.split(masks, np.cumsum(branches)[:-1], axis=1) if branches else None
 
 
 def _groups(batches: list[AgentInfos]) -> tuple[np.ndarray, np.ndarray]:
