@@ -58,6 +58,7 @@ def exported(a2c: A2CTrainer, folder: Path) -> ExportedModel:
         *[("hybrid", sensors, {}) for sensors in SENSORS if sensors != "vector"],
         ("hybrid", "vector", {"tanh_squash": True}),
         ("continuous", "several", {"conditional_sigma": True}),
+        ("hybrid", "several", {"use_sde": True}),
         ("hybrid", "goal", {"shared_critic": True}),
     ],
 )
@@ -115,6 +116,7 @@ def distances(found: dict[str, np.ndarray], taken) -> list[float]:
         *[(actions, "vector", {}) for actions in ACTIONS],
         ("hybrid", "everything", {}),
         ("continuous", "vector", {"tanh_squash": True, "conditional_sigma": True}),
+        ("hybrid", "vector", {"use_sde": True}),
     ],
 )
 def test_exported_model_draws_from_the_distribution_of_the_policy(

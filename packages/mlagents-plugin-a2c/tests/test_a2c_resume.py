@@ -12,6 +12,7 @@ MEMORY = {"memory_size": 8, "sequence_length": 2}
 VARIANTS: dict[str, tuple[type, dict[str, Any], Any]] = {
     "discrete": (Match, {"learning_rate_schedule": "linear", "beta": 0.01}, None),
     "continuous": (Target, {"normalize_returns": True, "optimizer": "rmsprop_tf"}, None),
+    "state-dependent": (Target, {"use_sde": True, "sde_sample_freq": 30}, None),
     "memory": (Recall, {"optimizer": "adam"}, MEMORY),
     "memory, shared": (Recall, {"shared_critic": True, "normalize_returns": True}, MEMORY),
 }

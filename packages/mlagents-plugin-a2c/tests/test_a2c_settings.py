@@ -48,6 +48,9 @@ def test_several_epochs_are_refused() -> None:
         {"value_loss": "mae"},
         {"off_policy_correction": "retrace"},
         {"learning_rte": 1e-3},
+        {"sde_sample_freq": 0},
+        {"use_sde": True, "tanh_squash": True},
+        {"use_sde": True, "conditional_sigma": True},
     ],
 )
 def test_faulty_settings_are_refused_by_name(options: dict) -> None:

@@ -7,7 +7,7 @@ import attr
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType
 
-from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative
+from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive, refuse
 
 
 class OptimizerType(Enum):
@@ -96,8 +96,22 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     conditional_sigma: bool = False
     """The deviation of continuous actions depends on the state instead of being one free number an action."""
 
+    use_sde: bool = False
+    """State-dependent exploration (gSDE): noise that lasts, where jitter moves nothing: motors, swing-ups."""
+
+    sde_sample_freq: int = attr.ib(default=8, validator=positive)
+    """Decisions for which a noise function of `use_sde` is kept. Default: about a rollout, as in its paper for A2C."""
+
+    log_std_init: float = -1.0
+    """Log of the deviation that each feature adds to the noise of `use_sde` at first."""
+
     def __attrs_post_init__(self) -> None:
         check_sizes(self)
+        for other in ("tanh_squash", "conditional_sigma"):
+            if self.use_sde and getattr(self, other):
+                refuse(
+                    self, other, "use_sde clips its noise, whose deviation depends on the state anyway: leave it out"
+                )
         if self.num_epoch != 1:
             raise TrainerConfigError(
                 f"A2CSettings: hyperparameters: num_epoch: {self.num_epoch} is not valid; A2C takes one step a "

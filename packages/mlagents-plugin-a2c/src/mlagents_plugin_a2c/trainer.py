@@ -8,6 +8,7 @@ from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleActor
 from mlagents_envs.base_env import BehaviorSpec
 
+from mlagents_plugin_a2c.exploration import explore_by_state, state_dependent
 from mlagents_plugin_a2c.initialization import initialize_actor
 from mlagents_plugin_a2c.optimizer import A2COptimizer
 from mlagents_plugin_a2c.settings import A2CSettings, OffPolicyCorrection
@@ -47,9 +48,22 @@ class A2CTrainer(RolloutTrainer):
         )
         if hyperparameters.tanh_squash:
             squash(policy.actor, conditional_sigma=hyperparameters.conditional_sigma)
+        if hyperparameters.use_sde:
+            explore_by_state(
+                policy.actor, sample_freq=hyperparameters.sde_sample_freq, log_std_init=hyperparameters.log_std_init
+            )
         if hyperparameters.orthogonal_init:
             initialize_actor(policy.actor)
         return policy
+
+    def _acting_state(self) -> dict[str, Any]:
+        noise = state_dependent(self.policy.actor)
+        return {**super()._acting_state(), "noise": noise and noise.noise_state()}
+
+    def _restore_acting(self, acting: dict[str, Any]) -> None:
+        super()._restore_acting(acting)
+        if noise := state_dependent(self.policy.actor):
+            noise.restore_noise(acting["noise"])
 
     def create_optimizer(self) -> A2COptimizer:
         """Creates the learner of this trainer's policy."""
