@@ -209,7 +209,7 @@ class Learned(NamedTuple):
 
 
 def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
-    """Trains, exports the models, and lets `mlagents-player watch` play them.
+    """Trains, exports the models, and lets `mlagents-player watch` play them as Unity does by default: by chance.
 
     Args:
         scene: of the player.
@@ -227,7 +227,16 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
     with tempfile.TemporaryDirectory() as folder:
         for trainer in train(scene, behaviors, Path(folder), seed, note, num_areas).values():
             trainer.save_model()
-        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--episodes", episodes, "--json"]
+        command = [
+            SCRIPTS / "mlagents-player",
+            "watch",
+            folder,
+            scene,
+            "--episodes",
+            episodes,
+            "--stochastic",
+            "--json",
+        ]
         played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     returns = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
     return {name: Learned(numbers["mean"], numbers["std"], curves[name]) for name, numbers in returns.items()}

@@ -1,8 +1,9 @@
 """What a configuration learns, seed by seed: `nox -s bench -- learning configs/dqn/CartPole-v1.yaml`.
 
 Trains in process on the player's scene or the Gymnasium environment that the file is named after, then plays 100
-episodes with the final policy, greedily: in a scene with the exported models. Every seed is reported, and the spread is
-that of the seeds. `--set` changes keys of the file: `--set hyperparameters.n_step=1 max_steps=20000`.
+episodes with the final policy: in Gymnasium greedily, in a scene with the exported models and the outputs that Unity
+takes by default, the stochastic ones. Every seed is reported, and the spread is that of the seeds. `--set` changes keys
+of the file: `--set hyperparameters.n_step=1 max_steps=20000`.
 """
 
 import argparse
