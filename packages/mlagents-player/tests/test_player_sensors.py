@@ -38,6 +38,15 @@ def test_rays_end_at_their_length_and_the_nearest_hit_counts() -> None:
     assert SENSOR.read(np.zeros((1, 2)), np.zeros(1), [(1, hidden), (0, near)])[0, :4] == pytest.approx([1, 0, 0, 0.3])
 
 
+def test_shapes_of_one_target_have_tags_of_their_own() -> None:
+    """Boxes that are cast at together are told apart, also where some are the same in all areas and others are not."""
+    moved = Boxes(np.array([[[0.0, 6.0]], [[0.0, 8.0]]]), np.full((2, 1, 2), 0.5), np.zeros((2, 1)))
+    there = Boxes.joined(moved, Boxes.fixed((3, 0, 1, 1)))
+    seen = SENSOR.read(np.zeros((2, 2)), np.zeros(2), [((1, 0), there)])
+    assert seen[0, :8] == pytest.approx([0, 1, 0, 0.5, 1, 0, 0, 0.2])
+    assert seen[1, :8] == pytest.approx([0, 1, 0, 0.7, 1, 0, 0, 0.2])
+
+
 def test_stack_is_oldest_first() -> None:
     """Zeros before the first, each agent for itself, and nothing after a clear."""
     stack = Stack(2, 2, 3)
