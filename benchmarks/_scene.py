@@ -92,8 +92,8 @@ class SceneEnvironment(BaseEnv):
             self._reply.actions[behavior_name] = Actions(action.continuous, action.discrete)
 
     def set_action_for_agent(self, behavior_name: str, agent_id: int, action: ActionTuple) -> None:
-        """Nobody asks for it here."""
-        raise NotImplementedError
+        """Of one of them, which ML-Agents' trainers never do: they set those of all at once."""
+        raise TypeError("set the actions of all agents of a behaviour at once, with set_actions")
 
     def get_steps(self, behavior_name: str) -> tuple[DecisionSteps, TerminalSteps]:
         """What the scene says of a behaviour."""
