@@ -9,12 +9,14 @@ summary first reached the benchmark, or the best one with its step.
 """
 
 import argparse
+import functools
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from _scene import Enough, Summary, train
+from mlagents.torch_utils import torch
 
 PPO = {
     "learning_rate": 3.0e-4,
@@ -117,6 +119,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15, help="of training for each scene")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    torch.optim.Adam = functools.partial(
+        torch.optim.Adam, fused=True
+    )  # the same rule; GridWorld is half as fast without
     for scene in options.scenes:
         with tempfile.TemporaryDirectory() as folder:
             report(learn(scene, Path(folder), options.seed, options.minutes))

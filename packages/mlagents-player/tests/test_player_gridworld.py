@@ -51,16 +51,17 @@ def test_gridworld_masks_moves_off_the_grid(position: tuple[int, int], masked: s
 
 
 def test_gridworld_picture_shows_cells() -> None:
-    """Pixels in the middle of cells have the colours of what is there; up is z, and the margins are outside."""
+    """A plus and an ex are seen in the middle of their cells, the agent on the edge of its own; up is z."""
     run = grid(STAY)
     image, goal = run.scene.observe("GridWorld", np.array([0]))
     assert image.shape == (1, 3, 64, 84)
     assert image.dtype == np.uint8
 
-    def pixel(x: int, z: int) -> list[int]:
+    def pixel(x: float, z: float) -> list[int]:
         return image[0, :, int(64 - 12.8 * (z + 0.5)), int(10 + 12.8 * (x + 0.5))].tolist()
 
-    expected = {(2, 2): BLUE, (2, 4): GREEN, (2, 0): RED, (0, 0): FLOOR, (4, 3): FLOOR}
+    expected = {(2, 2): FLOOR, (2.4, 2): BLUE, (2, 4): GREEN, (2.4, 4): GREEN, (2.4, 4.4): FLOOR}
+    expected |= {(2, 0): RED, (2.25, 0.25): RED, (2.4, 0): FLOOR, (0, 0): FLOOR, (4, 3): FLOOR}
     assert {place: pixel(*place) for place in expected} == {p: COLORS[c].tolist() for p, c in expected.items()}
     assert image[0, :, 30, 5].tolist() == COLORS[OUTSIDE].tolist()
     assert goal.tolist() == [[1, 0]]

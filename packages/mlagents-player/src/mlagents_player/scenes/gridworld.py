@@ -18,7 +18,8 @@ HEIGHT, WIDTH = 64, 84
 MOVES = np.array([[0, 0], [0, 1], [0, -1], [-1, 0], [1, 0]])  # none, up, down, left, right in x and z
 PLUS, EX = 0, 1  # the goals, as the goal signal numbers them
 FLOOR, GREEN, RED, BLUE, OUTSIDE = range(5)
-COLORS = np.array([(233, 236, 239), (47, 158, 68), (224, 49, 49), (28, 126, 214), (73, 80, 87)], np.uint8)
+COLORS = np.array([(30, 30, 30), (96, 212, 0), (224, 49, 49), (33, 150, 243), (100, 100, 100)], np.uint8)
+BAR = 0.2  # thickness of what is seen, of a cell
 MIN_SIZE, MAX_SIZE = 2, 32  # of a grid whose cells are still seen
 
 
@@ -130,6 +131,8 @@ class GridWorld(Scene):
 def camera(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
     """What the camera above a grid has in each of its pixels; the grid is as high as the picture.
 
+    The shapes are those of Unity's prefabs: two bars as long as a cell, upright or at 45 degrees, and a hollow square.
+
     Returns:
         [height, width] x and z of the cell, and [colours, height, width] whether the shape of each colour in its
         cell covers the pixel; `OUTSIDE` covers what is beyond the grid.
@@ -139,10 +142,14 @@ def camera(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bo
     up = (HEIGHT - np.arange(HEIGHT) - 0.5) / cell
     x, z = np.meshgrid(across, up)
     u, v = x % 1 - 0.5, z % 1 - 0.5  # -0.5 to 0.5 within the cell
-    bar, near = 0.13, np.maximum(np.abs(u), np.abs(v)) < 0.4
     shapes = np.zeros((len(COLORS), HEIGHT, WIDTH), bool)
-    shapes[GREEN] = near & ((np.abs(u) < bar) | (np.abs(v) < bar))
-    shapes[RED] = near & (np.minimum(np.abs(u - v), np.abs(u + v)) < bar * np.sqrt(2))
-    shapes[BLUE] = np.maximum(np.abs(u), np.abs(v)) < 0.35
+    shapes[GREEN] = _cross(u, v)
+    shapes[RED] = _cross((u + v) / np.sqrt(2), (u - v) / np.sqrt(2))
+    shapes[BLUE] = np.maximum(np.abs(u), np.abs(v)) > 0.5 - BAR
     shapes[OUTSIDE] = (x < 0) | (x >= size)
     return np.clip(x, 0, size - 1).astype(np.intp), z.astype(np.intp), shapes
+
+
+def _cross(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:
+    u, v = np.abs(u), np.abs(v)
+    return (np.minimum(u, v) < BAR / 2) & (np.maximum(u, v) < 0.5)
