@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
+from _scene import Learned
 from mlagents.torch_utils import torch
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents_envs.base_env import ActionSpec, ActionTuple
@@ -62,20 +63,8 @@ class GymTask(ToyEnv):
         return reward.astype(np.float64), terminated, truncated & ~terminated
 
 
-class Learned(NamedTuple):
-    """What came of a run.
-
-    Attributes:
-        returns: of the episodes of the final policy, greedy.
-        curve: (agent step, mean return of the training episodes of the last twentieth) along the run.
-    """
-
-    returns: np.ndarray
-    curve: list[tuple[int, float]]
-
-
 def learn(environment: str, config: Mapping[str, Any], seed: int, *, num_agents: int, episodes: int) -> Learned:
-    """Trains on an environment and plays it with the final policy.
+    """Trains on an environment and plays it greedily with the final policy.
 
     Args:
         environment: its id.
@@ -88,7 +77,8 @@ def learn(environment: str, config: Mapping[str, Any], seed: int, *, num_agents:
     task = Recorded(environment, num_agents, seed=seed)
     with TemporaryDirectory() as folder:
         trainer = train(task, config, Path(folder), seed=seed)
-    return Learned(evaluate(environment, trainer.policy, episodes), task.curve(config["max_steps"] // 20))
+    returns = evaluate(environment, trainer.policy, episodes)
+    return Learned(returns.mean(), returns.std(), task.curve(config["max_steps"] // 20))
 
 
 class Recorded(GymTask):

@@ -198,9 +198,9 @@ class Learned(NamedTuple):
     """What came of a behaviour.
 
     Attributes:
-        mean: return of the exported model's episodes.
+        mean: return of the final policy's episodes.
         std: their standard deviation.
-        curve: (agent step, mean return of the training episodes since the last summary).
+        curve: (agent step, mean return of the training episodes since the step before).
     """
 
     mean: float

@@ -13,7 +13,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from _gym import Learned, learn
+from _gym import learn
+from _scene import Learned
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

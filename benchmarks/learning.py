@@ -38,8 +38,7 @@ def learn(name: str, behaviors: dict[str, Any], seed: int, areas: int, episodes:
     if name in scenes.names():
         return _scene.learn(name, behaviors, seed, num_areas=areas, episodes=episodes)
     (config,) = behaviors.values()
-    learned = _gym.learn(name, config, seed, num_agents=areas, episodes=episodes)
-    return {name: _scene.Learned(learned.returns.mean(), learned.returns.std(), learned.curve)}
+    return {name: _gym.learn(name, config, seed, num_agents=areas, episodes=episodes)}
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ def settings(behavior: str) -> dict:
     }
 
 
-def learn(scene: str, folder: Path, seed: int, minutes: float) -> list[Summary]:
+def learn(scene: str, folder: Path, seed: int, minutes: float, num_areas: int) -> list[Summary]:
     """Train for some minutes; the summaries, printed as they come."""
     behaviors = {behavior: settings(behavior) for behavior in BEHAVIORS.get(scene, (scene,))}
     found = []
@@ -97,7 +97,7 @@ def learn(scene: str, folder: Path, seed: int, minutes: float) -> list[Summary]:
         if seconds > 60 * minutes:
             raise Enough
 
-    train(scene, behaviors, folder, seed, note)
+    train(scene, behaviors, folder, seed, note, num_areas)
     return found
 
 
@@ -118,13 +118,14 @@ def main() -> None:
     parser.add_argument("scenes", nargs="+", choices=[*SETTINGS, *BEHAVIORS], metavar="SCENE")
     parser.add_argument("--minutes", type=float, default=15, help="of training for each scene")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--areas", type=int, default=1, help="copies of Unity's scene, as its --num-envs")
     options = parser.parse_args()
     torch.optim.Adam = functools.partial(
         torch.optim.Adam, fused=True
     )  # the same rule; GridWorld is half as fast without
     for scene in options.scenes:
         with tempfile.TemporaryDirectory() as folder:
-            report(learn(scene, Path(folder), options.seed, options.minutes))
+            report(learn(scene, Path(folder), options.seed, options.minutes, options.areas))
 
 
 if __name__ == "__main__":
