@@ -183,6 +183,20 @@ def test_folder_of_another_run_is_left_alone(tmp_path: Path, monkeypatch: pytest
     assert {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
 
 
+def test_resume_that_fails_leaves_the_checkpoint_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ML-Agents saves on its way out of an error, and what is half resumed would take the checkpoint's place."""
+    train(Paying([1.0]), settings(), tmp_path)
+    before = {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()}
+
+    def fail(self: saving.SavingTrainer, acting: dict) -> None:
+        raise KeyError("of another version")
+
+    monkeypatch.setattr(saving.SavingTrainer, "_restore_acting", fail)
+    with pytest.raises(KeyError, match="of another version"):
+        train(Paying([1.0]), settings(max_steps=800), tmp_path, resume=True)
+    assert {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
+
+
 def test_folder_that_cannot_be_written_to_is_named_at_the_start(tmp_path: Path) -> None:
     """Before the first step, with the reason."""
     task = Paying([1.0])

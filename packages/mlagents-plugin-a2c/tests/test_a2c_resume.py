@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from mlagents_plugin_a2c.exploration import state_dependent
 from mlagents_plugin_a2c.trainer import A2CTrainer
-from mlagents_plugin_shared.testing import Match, Recall, Target, differences, killed_and_resumed
+from mlagents_plugin_shared.testing import Match, Recall, Target, differences, killed_and_resumed, train
 
 MEMORY = {"memory_size": 8, "sequence_length": 2}
 VARIANTS: dict[str, tuple[type, dict[str, Any], Any]] = {
@@ -37,6 +38,19 @@ def test_a2c_resumes_bit_for_bit(tmp_path: Path, variant: str) -> None:
     whole, resumed = killed_and_resumed(task, settings(hyperparameters, memory), tmp_path)
     assert whole.optimizer.popart.rollouts > 0 or not hyperparameters.get("normalize_returns")
     assert differences(whole, resumed) == []
+
+
+@pytest.mark.parametrize("first", [{}, {"use_sde": True}])
+def test_a2c_resumes_with_other_noise(tmp_path: Path, first: dict[str, Any]) -> None:
+    """State-dependent noise that the checkpoint does not hold, or holds for a smaller network, begins anew."""
+    train(Target(4), settings(first), tmp_path)
+    larger = settings({"use_sde": True})
+    larger["network_settings"]["hidden_units"], larger["max_steps"] = 24, 300
+    resumed = train(Target(4), larger, tmp_path, resume=True)
+    assert resumed.get_step >= 300
+    noise = state_dependent(resumed.policy.actor)
+    assert noise is not None
+    assert len(noise.noise_state()["theta"]) == 4
 
 
 def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,7 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
         return False
     try:
         if not isinstance(module, torch.nn.Module):
+            _check_shapes(module, saved[name])
             module.load_state_dict(saved[name])
             return True
         missing, unexpected = module.load_state_dict(saved[name], strict=False)
@@ -157,3 +158,13 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
     if missing or unexpected:
         logger.warning(f"{name} of the checkpoint lacks {missing} and has {unexpected} too many.")
     return not (missing or unexpected)
+
+
+def _check_shapes(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Raises ValueError for the state of other parameters, which PyTorch would notice at the first step only."""
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    kept = (index for group in saved["param_groups"] for index in group["params"])
+    for parameter, index in zip(parameters, kept, strict=True):
+        for tensor in _tensors(saved["state"].get(index, {})):
+            if tensor.dim() and tensor.shape != parameter.shape:
+                raise ValueError(f"a state of shape {list(tensor.shape)} for a parameter of {list(parameter.shape)}")

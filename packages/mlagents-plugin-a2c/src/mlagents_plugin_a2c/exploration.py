@@ -69,8 +69,9 @@ class StateDependentGaussian(GaussianDistribution):
         return {"theta": self._theta, "decisions": self._decisions}
 
     def restore_noise(self, state: dict[str, Any]) -> None:
-        """Takes up what `noise_state` gave."""
-        self._theta, self._decisions = state["theta"].to(self.log_sigma.device), state["decisions"]
+        """Takes up what `noise_state` gave, if the network has not changed since."""
+        if state["theta"].shape[1:] == self.log_sigma.shape:
+            self._theta, self._decisions = state["theta"].to(self.log_sigma.device), state["decisions"]
 
     def _noise(self, features: torch.Tensor) -> torch.Tensor:
         if self._decisions % self.sample_freq == 0 or len(self._theta) < len(features):

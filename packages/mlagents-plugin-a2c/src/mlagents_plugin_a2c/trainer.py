@@ -62,7 +62,8 @@ class A2CTrainer(RolloutTrainer):
 
     def _restore_acting(self, acting: dict[str, Any]) -> None:
         super()._restore_acting(acting)
-        if noise := state_dependent(self.policy.actor):
+        noise = state_dependent(self.policy.actor)
+        if noise and acting["noise"]:  # None: the run had no such noise until now
             noise.restore_noise(acting["noise"])
 
     def create_optimizer(self) -> A2COptimizer:

@@ -81,7 +81,11 @@ class SavingTrainer(RLTrainer):
             self._prepare()
             if self.load:
                 remove_unfinished(self.artifact_path)
-                self._resume(self.model_saver.resumed_state)
+                try:
+                    self._resume(self.model_saver.resumed_state)
+                except Exception:
+                    self.policies.clear()  # or ML-Agents would save what is half resumed on its way out
+                    raise
         self._acting = self._acting_state()
 
     def _make_sure_of_saving(self) -> None:
