@@ -27,7 +27,7 @@ from mlagents_player import scenes
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.pictures import to_floats
-from mlagents_player.scenes.base import Actions
+from mlagents_player.scenes.base import Actions, team
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 Infos = dict[str, list[AgentInfos]]
@@ -211,6 +211,8 @@ class Learned(NamedTuple):
 def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
     """Trains, exports the models, and lets `mlagents-player watch` play them as Unity does by default: by chance.
 
+    Where there are two teams, the model plays the first and chance the second.
+
     Args:
         scene: of the player.
         behaviors: what stands under `behaviors:` in a YAML.
@@ -221,22 +223,16 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
     curves: dict[str, list[tuple[int, float]]] = {}
 
     def note(summary: Summary) -> None:
-        name = summary.behavior.partition("?")[0]  # both teams of a scene for self-play are one behaviour
-        curves.setdefault(name, []).append((summary.step, summary.reward))
+        curves.setdefault(summary.behavior.partition("?")[0], []).append((summary.step, summary.reward))
 
     with tempfile.TemporaryDirectory() as folder:
         for trainer in train(scene, behaviors, Path(folder), seed, note, num_areas).values():
             trainer.save_model()
-        command = [
-            SCRIPTS / "mlagents-player",
-            "watch",
-            folder,
-            scene,
-            "--episodes",
-            episodes,
-            "--stochastic",
-            "--json",
-        ]
+        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--stochastic", "--json"]
+        command += ["--episodes", episodes]
+        if any(team(name) for name in scenes.load(scene).behaviors):
+            command += ["--opponent", "random"]
         played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-    returns = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
-    return {name: Learned(numbers["mean"], numbers["std"], curves[name]) for name, numbers in returns.items()}
+    found = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
+    own = {name.partition("?")[0]: numbers for name, numbers in found.items() if team(name) == 0}
+    return {name: Learned(numbers["mean"], numbers["std"], curves[name]) for name, numbers in own.items()}

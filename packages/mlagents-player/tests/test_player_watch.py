@@ -2,18 +2,20 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mlagents_player import Actions, cli, scenes
+from mlagents_player import Actions, BehaviorSpec, cli, policy, scenes
 from mlagents_player.academy import AgentInfos
 from mlagents_player.evaluation import Evaluation, summary
 from mlagents_player.film import Film
 from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.policy import RandomPolicy
 from mlagents_player.scenes.ball3d import Ball3D
 from mlagents_player.scenes.basic import Basic
 from player_testing import continuous, discrete
@@ -100,6 +102,22 @@ def test_watch_is_reproduced_by_its_seed(capsys: pytest.CaptureFixture[str]) -> 
     assert printed[0] == printed[1] != printed[2]
 
 
+def test_watch_with_an_opponent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second team has the other policy, and each team its numbers."""
+    loaded = []
+
+    def load(model: Path, behaviors: Mapping[str, BehaviorSpec], *_: Any) -> dict[str, RandomPolicy]:
+        loaded.append((model.name, *behaviors))
+        return {name: RandomPolicy(spec.action_spec, np.random.default_rng(0)) for name, spec in behaviors.items()}
+
+    monkeypatch.setattr(policy, "load", load)
+    assert cli.main(["watch", "old.onnx", "SoccerTwos", "--opponent", "new.onnx", "--episodes", "4", "--json"]) == 0
+    assert loaded == [("old.onnx", "SoccerTwos?team=0"), ("new.onnx", "SoccerTwos?team=1")]
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["opponent"] == "new.onnx"
+    assert [numbers["behaviors"][f"SoccerTwos?team={team}"]["episodes"] for team in (0, 1)] == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -107,6 +125,8 @@ def test_watch_is_reproduced_by_its_seed(capsys: pytest.CaptureFixture[str]) -> 
         (["none.onnx", "Basic"], "There is no model none.onnx for behaviour Basic"),
         (["random", "Bsic"], "Did you mean Basic?"),
         (["random", "gym:Blackjack-v2"], "cannot be made"),
+        (["random", "Basic", "--opponent", "random"], "--opponent random: Basic has no second team; leave it out."),
+        (["random", "SoccerTwos", "--opponent", "none.onnx"], "no model none.onnx for behaviour SoccerTwos?team=1"),
     ],
 )
 def test_watch_says_what_is_wrong(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

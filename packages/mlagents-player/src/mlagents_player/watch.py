@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mlagents_player.errors import PlayerError
 from mlagents_player.evaluation import Evaluation
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.recording import Recorder
-from mlagents_player.scenes.base import Scene
+from mlagents_player.scenes.base import BehaviorSpec, Scene, team
 
 RANDOM = "random"
 
@@ -29,6 +29,7 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str, count: Call
         help="an .onnx file; or a folder, as results/<run-id>, with one for each behaviour; or random, for chance",
     )
     command.add_argument("scene", metavar="SCENE", help=scene_help)
+    command.add_argument("--opponent", metavar="MODEL", help="what plays the other team (default: MODEL)")
     command.add_argument("--episodes", type=count, default=10, metavar="N", help="how many (default: %(default)s)")
     command.add_argument(
         "--output", type=Path, metavar="FILE", help="write a film, .gif or .mp4, or its last picture, .png"
@@ -65,10 +66,21 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str, policy.Policy]:
-    if options.model == RANDOM:
+    behaviors = scene_type.behaviors
+    others = {name: spec for name, spec in behaviors.items() if team(name) > 0}
+    if options.opponent is None:
+        return _load(options.model, behaviors, options)
+    if not others:
+        raise PlayerError(f"--opponent {options.opponent}: {options.scene} has no second team; leave it out.")
+    own = {name: spec for name, spec in behaviors.items() if name not in others}
+    return _load(options.model, own, options) | _load(options.opponent, others, options)
+
+
+def _load(model: str, behaviors: Mapping[str, BehaviorSpec], options: argparse.Namespace) -> dict[str, policy.Policy]:
+    if model == RANDOM:
         rng = np.random.default_rng(options.seed)
-        return {name: policy.RandomPolicy(spec.action_spec, rng) for name, spec in scene_type.behaviors.items()}
-    return policy.load(Path(options.model), scene_type.behaviors, options.stochastic, options.seed)
+        return {name: policy.RandomPolicy(spec.action_spec, rng) for name, spec in behaviors.items()}
+    return policy.load(Path(model), behaviors, options.stochastic, options.seed)
 
 
 def _scene(scene_type: type[Scene], episodes: int, seed: int) -> Scene:
@@ -95,7 +107,8 @@ def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel) -> film.Fi
 
 def _print(options: argparse.Namespace, behaviors: dict[str, dict[str, Any]]) -> None:
     if options.json:
-        print(json.dumps({"scene": options.scene, "model": options.model, "behaviors": behaviors}, indent=2))
+        names = {"scene": options.scene, "model": options.model, "opponent": options.opponent}
+        print(json.dumps({**names, "behaviors": behaviors}, indent=2))
         return
     for name, numbers in behaviors.items():
         total, decisions = numbers["return"], numbers["decisions"]["mean"]

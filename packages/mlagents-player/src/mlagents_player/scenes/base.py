@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import numpy as np
@@ -27,7 +28,7 @@ from mlagents_player.parameters import EnvironmentParameters
 Rows = NDArray[np.intp]
 """Numbers of agents, i.e. rows of a scene's arrays."""
 
-__all__ = ["ActionSpec", "Actions", "Aggregation", "BehaviorSpec", "Rows", "Scene", "vector_observation"]
+__all__ = ["ActionSpec", "Actions", "Aggregation", "BehaviorSpec", "Rows", "Scene", "team", "vector_observation"]
 
 
 class Aggregation(IntEnum):
@@ -222,3 +223,9 @@ class Scene:
         """
         self.ended[agents] = True
         self.interrupted[agents] = interrupted
+
+
+def team(behavior: str) -> int:
+    """Number of the team in a behaviour's full name, as in `SoccerTwos?team=1`; 0 where none is named."""
+    (number,) = parse_qs(urlsplit(behavior).query).get("team", ["0"])
+    return int(number)
