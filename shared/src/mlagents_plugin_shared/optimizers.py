@@ -28,6 +28,22 @@ MOST_SKIPPED = 20
 """Gradient steps left out one after the other until a run is given up."""
 
 
+def adam(parameters: list[nn.Parameter], learning_rate: float, eps: float = 1e-8) -> torch.optim.Adam:
+    """Adam in one kernel, or in a few where this PyTorch has no such kernel for the parameters' device.
+
+    Source: Kingma & Ba (2015), https://arxiv.org/abs/1412.6980, algorithm 1.
+
+    Args:
+        parameters: what to train.
+        learning_rate: α of the paper.
+        eps: ε of the paper.
+    """
+    try:
+        return torch.optim.Adam(parameters, lr=learning_rate, eps=eps, fused=True)
+    except RuntimeError:  # on a CPU before PyTorch 2.4
+        return torch.optim.Adam(parameters, lr=learning_rate, eps=eps, foreach=True)
+
+
 class StepGuard:
     """Which gradient steps can be taken: those whose loss and gradient are numbers.
 

@@ -19,7 +19,7 @@ from mlagents_plugin_a2c.settings import A2CSettings, OptimizerType, ValueLoss
 from mlagents_plugin_a2c.values import feedforward_values, recurrent_values
 from mlagents_plugin_shared.buffers import RolloutBuffer
 from mlagents_plugin_shared.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
-from mlagents_plugin_shared.optimizers import PluginOptimizer
+from mlagents_plugin_shared.optimizers import PluginOptimizer, adam
 
 # Ratio of probabilities beyond which a step counts as one of an older policy; below are rounding errors.
 STALE = 1e-3
@@ -65,7 +65,7 @@ class A2COptimizer(PluginOptimizer):
         learning_rate = self.hyperparameters.learning_rate
         match self.hyperparameters.optimizer:
             case OptimizerType.ADAM:
-                return torch.optim.Adam(self.parameters, lr=learning_rate, foreach=True)
+                return adam(self.parameters, learning_rate)
             case OptimizerType.RMSPROP_TF:
                 return RMSpropTF(self.parameters, lr=learning_rate)
             case _:

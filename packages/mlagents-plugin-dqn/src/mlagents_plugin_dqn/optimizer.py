@@ -18,7 +18,7 @@ from mlagents_plugin_shared.exploration import chosen_values, soft_policy
 from mlagents_plugin_shared.losses import large_margin_error, masked_mean, max_mean_priority, td_error
 from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, policy_mean
 from mlagents_plugin_shared.networks import resample_noise, update_target_network
-from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics
+from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics, adam
 from mlagents_plugin_shared.reward_streams import discount_key
 from mlagents_plugin_shared.targets import double_q_value, n_step_windows
 
@@ -54,7 +54,7 @@ class DQNOptimizer(PluginOptimizer):
             return torch.optim.RMSprop(
                 self.parameters, lr=learning_rate, alpha=0.95, eps=0.01, centered=True, foreach=True
             )
-        return torch.optim.Adam(self.parameters, lr=learning_rate, eps=1e-5, foreach=True)
+        return adam(self.parameters, learning_rate, eps=1e-5)
 
     @property
     def critic(self) -> QNetwork:
