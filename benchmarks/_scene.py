@@ -200,7 +200,7 @@ class Learned(NamedTuple):
     Attributes:
         mean: return of the final policy's episodes.
         std: their standard deviation.
-        curve: (agent step, mean return of the training episodes since the step before).
+        curve: (agent step, mean return of the training episodes since the step before), without group rewards.
     """
 
     mean: float
@@ -235,4 +235,4 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
         played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     found = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
     own = {name.partition("?")[0]: numbers for name, numbers in found.items() if team(name) == 0}
-    return {name: Learned(numbers["mean"], numbers["std"], curves[name]) for name, numbers in own.items()}
+    return {name: Learned(numbers["mean"], numbers["std"], curves.get(name, [])) for name, numbers in own.items()}
