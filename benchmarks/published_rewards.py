@@ -120,9 +120,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--areas", type=int, default=1, help="copies of Unity's scene, as its --num-envs")
     options = parser.parse_args()
-    torch.optim.Adam = functools.partial(
-        torch.optim.Adam, fused=True
-    )  # the same rule; GridWorld is half as fast without
+    # The same rule in one kernel: with GridWorld's large network nearly twice as fast.
+    torch.optim.Adam = functools.partial(torch.optim.Adam, fused=True)
     for scene in options.scenes:
         with tempfile.TemporaryDirectory() as folder:
             report(learn(scene, Path(folder), options.seed, options.minutes, options.areas))

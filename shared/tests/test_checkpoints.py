@@ -256,3 +256,22 @@ def test_exported_model_acts_as_the_policy(tmp_path: Path, actions: ActionSpec, 
         np.testing.assert_array_equal(values["deterministic_discrete_actions"], expected[4])
     if memory:
         np.testing.assert_allclose(values["recurrent_out"][:, 0], after[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_optimizer_keeps_its_own_kernel(size: int) -> None:
+    """A checkpoint's moments are taken up, its kernel is not; moments of other shapes are refused."""
+
+    def made(length: int, **kernel: bool) -> torch.optim.Adam:
+        parameter = torch.nn.Parameter(torch.ones(length))
+        parameter.grad = torch.ones(length)
+        return torch.optim.Adam([parameter], lr=0.1, **kernel)
+
+    saved, resumed = made(2), made(size, foreach=True)
+    saved.step()
+    state = saved.state_dict()
+    state["param_groups"][0]["fused"] = True
+    assert checkpoints._load_module("Optimizer", resumed, {"Optimizer": state}) == (size == 2)
+    assert resumed.param_groups[0]["foreach"]
+    assert not resumed.param_groups[0]["fused"]
+    assert bool(resumed.state) == (size == 2)

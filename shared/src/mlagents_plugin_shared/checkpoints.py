@@ -148,8 +148,7 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
         return False
     try:
         if not isinstance(module, torch.nn.Module):
-            _check_shapes(module, saved[name])
-            module.load_state_dict(saved[name])
+            _load_optimizer(module, saved[name])
             return True
         missing, unexpected = module.load_state_dict(saved[name], strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
@@ -160,11 +159,19 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
     return not (missing or unexpected)
 
 
-def _check_shapes(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Raises ValueError for the state of other parameters, which PyTorch would notice at the first step only."""
-    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-    kept = (index for group in saved["param_groups"] for index in group["params"])
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Loads moments and options, but for the kernels, which are those of this machine's PyTorch.
+
+    Raises:
+        ValueError: it is the state of other parameters, which PyTorch would notice at the first step only.
+    """
+    own, groups = optimizer.param_groups, saved["param_groups"]
+    parameters = (parameter for group in own for parameter in group["params"])
+    kept = (index for group in groups for index in group["params"])
     for parameter, index in zip(parameters, kept, strict=True):
         for tensor in _tensors(saved["state"].get(index, {})):
             if tensor.dim() and tensor.shape != parameter.shape:
                 raise ValueError(f"a state of shape {list(tensor.shape)} for a parameter of {list(parameter.shape)}")
+    kernels = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in own]
+    merged = [{**group, **kernel} for group, kernel in zip(groups, kernels, strict=True)]
+    optimizer.load_state_dict({**saved, "param_groups": merged})

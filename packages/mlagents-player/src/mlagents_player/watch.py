@@ -67,9 +67,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str, policy.Policy]:
     behaviors = scene_type.behaviors
-    others = {name: spec for name, spec in behaviors.items() if team(name) > 0}
     if options.opponent is None:
         return _load(options.model, behaviors, options)
+    others = {name: spec for name, spec in behaviors.items() if team(name) > 0}
     if not others:
         raise PlayerError(f"--opponent {options.opponent}: {options.scene} has no second team; leave it out.")
     own = {name: spec for name, spec in behaviors.items() if name not in others}
