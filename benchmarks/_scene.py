@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import threading
@@ -211,7 +212,7 @@ class Learned(NamedTuple):
 def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
     """Trains, exports the models, and lets `mlagents-player watch` play them as Unity does by default: by chance.
 
-    Where there are two teams, the model plays the first and chance the second.
+    Says on stderr how training goes. Where there are two teams, the model plays the first and chance the second.
 
     Args:
         scene: of the player.
@@ -223,6 +224,7 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
     curves: dict[str, list[tuple[int, float]]] = {}
 
     def note(summary: Summary) -> None:
+        print(f"{summary.behavior} {summary.step:,}: {summary.reward:.3f}", file=sys.stderr, flush=True)
         curves.setdefault(summary.behavior.partition("?")[0], []).append((summary.step, summary.reward))
 
     with tempfile.TemporaryDirectory() as folder:

@@ -66,6 +66,9 @@ def main() -> None:
                 if arguments.curve:
                     print("  " + " ".join(f"{step}:{value:.4g}" for step, value in result.curve), flush=True)
         for name, values in means.items():
+            if not values:
+                print(f"{name}: none of its episodes in {arguments.episodes}; play more with --episodes", flush=True)
+                continue
             print(
                 f"{name}: mean {np.mean(values):.3f}, spread {np.std(values):.3f}, least {min(values):.3f} "
                 f"of {len(values)} seeds at {behaviors[name]['max_steps']:,} steps",
