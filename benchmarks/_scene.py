@@ -28,7 +28,7 @@ from mlagents_player import scenes
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.pictures import to_floats
-from mlagents_player.scenes.base import Actions, team
+from mlagents_player.scenes.base import Actions, base_name, team
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 Infos = dict[str, list[AgentInfos]]
@@ -225,7 +225,7 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
 
     def note(summary: Summary) -> None:
         print(f"{summary.behavior} {summary.step:,}: {summary.reward:.3f}", file=sys.stderr, flush=True)
-        curves.setdefault(summary.behavior.partition("?")[0], []).append((summary.step, summary.reward))
+        curves.setdefault(base_name(summary.behavior), []).append((summary.step, summary.reward))
 
     with tempfile.TemporaryDirectory() as folder:
         for trainer in train(scene, behaviors, Path(folder), seed, note, num_areas).values():
@@ -236,5 +236,5 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
             command += ["--opponent", "random"]
         played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     found = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
-    own = {name.partition("?")[0]: numbers for name, numbers in found.items() if team(name) == 0}
+    own = {base_name(name): numbers for name, numbers in found.items() if team(name) == 0}
     return {name: Learned(numbers["mean"], numbers["std"], curves.get(name, [])) for name, numbers in own.items()}

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from mlagents_player import scenes
+from mlagents_player.arguments import count
 
 
 def changed(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
@@ -46,8 +47,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains configurations on scenes and environments, seed by seed.")
     parser.add_argument("configs", type=Path, nargs="+", help="files named after a scene or an environment")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--areas", type=int, help="copies to train on; default: num_areas of the file")
-    parser.add_argument("--episodes", type=int, default=100, help="episodes of the final policy")
+    parser.add_argument("--areas", type=count, help="copies to train on; default: num_areas of the file")
+    parser.add_argument("--episodes", type=count, default=100, help="episodes of the final policy")
     parser.add_argument("--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="keys to change")
     parser.add_argument("--curve", action="store_true", help="also print the training returns along the run")
     arguments = parser.parse_args()

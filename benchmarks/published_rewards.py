@@ -18,6 +18,8 @@ from pathlib import Path
 from _scene import Enough, Summary, train
 from mlagents.torch_utils import torch
 
+from mlagents_player.arguments import count
+
 PPO = {
     "learning_rate": 3.0e-4,
     "learning_rate_schedule": "linear",
@@ -118,7 +120,7 @@ def main() -> None:
     parser.add_argument("scenes", nargs="+", choices=[*SETTINGS, *BEHAVIORS], metavar="SCENE")
     parser.add_argument("--minutes", type=float, default=15, help="of training for each scene")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--areas", type=int, default=1, help="copies of Unity's scene, as its --num-envs")
+    parser.add_argument("--areas", type=count, default=1, help="copies of Unity's scene, as its --num-envs")
     options = parser.parse_args()
     # The same rule in one kernel: with GridWorld's large network nearly twice as fast.
     torch.optim.Adam = functools.partial(torch.optim.Adam, fused=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlagents_player import Actions, BehaviorSpec, cli, policy, scenes
+from mlagents_player import Actions, ActionSpec, BehaviorSpec, cli, policy, scenes
 from mlagents_player.academy import AgentInfos
 from mlagents_player.evaluation import Evaluation, summary
 from mlagents_player.film import Film
@@ -116,6 +116,21 @@ def test_watch_with_an_opponent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["opponent"] == "new.onnx"
     assert [numbers["behaviors"][f"SoccerTwos?team={team}"]["episodes"] for team in (0, 1)] == [2, 2]
+
+
+@pytest.mark.parametrize("opponent", [[], ["--opponent", "random"]])
+def test_chance_plays_each_team_differently(opponent: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two teams that draw the same numbers would mirror each other."""
+    drawn = []
+
+    class Noted(RandomPolicy):
+        def __init__(self, spec: ActionSpec, rng: np.random.Generator) -> None:
+            super().__init__(spec, rng)
+            drawn.append(rng.random())
+
+    monkeypatch.setattr(policy, "RandomPolicy", Noted)
+    assert cli.main(["watch", "random", "SoccerTwos", *opponent, "--episodes", "4"]) == 0
+    assert len(set(drawn)) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,17 @@ def parse_port(text: str) -> int:
     """
     if not _is_number(text) or not 1 <= int(text) <= 65535:
         raise PlayerError(f"{text!r} is not a port; a port is a number from 1 to 65535.")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of things, as a `type` for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not a whole number of at least 1.
+    """
+    if not _is_number(text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 

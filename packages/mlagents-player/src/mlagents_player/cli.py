@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlagents_player import demonstrations, fidelity, launcher, scenes, watch
-from mlagents_player.arguments import PlayerArguments, parse_port, player_arguments
+from mlagents_player.arguments import PlayerArguments, count, parse_port, player_arguments
 from mlagents_player.client import Connection, Options, play
 from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.base import BehaviorSpec, Scene
@@ -95,7 +95,7 @@ def _add_play(commands: Commands) -> None:
         help="how long to wait for a trainer (default: %(default)s)",
     )
     command.add_argument(
-        "--num-areas", type=_count, metavar="N", help="copies of the scene (default: as the trainer says)"
+        "--num-areas", type=count, metavar="N", help="copies of the scene (default: as the trainer says)"
     )
     command.add_argument(
         "--record",
@@ -114,7 +114,7 @@ def _add_watch(commands: Commands) -> None:
         description="Let an exported model play a scene without a trainer; print the mean and spread of its return, "
         "and write or show a film of it.",
     )
-    watch.add_arguments(command, SCENE_HELP, _count)
+    watch.add_arguments(command, SCENE_HELP)
     command.set_defaults(run=watch.run)
 
 
@@ -153,12 +153,6 @@ def _port(text: str) -> int:
         return parse_port(text)
     except PlayerError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _list(options: argparse.Namespace) -> None:

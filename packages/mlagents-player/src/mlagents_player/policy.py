@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlagents_player import pictures
 from mlagents_player.academy import AgentInfos
 from mlagents_player.errors import PlayerError
-from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec
+from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, base_name
 
 OBSERVATION, MASKS, MEMORY_IN, MEMORY_OUT = "obs_{}", "action_masks", "recurrent_in", "recurrent_out"
 
@@ -136,7 +136,7 @@ def load(
 
     Args:
         model: One model for all of them; or a folder, such as a run's results, with `<behaviour>.onnx` for each, whose
-            name is that before a `?team=`.
+            name is without its team.
         behaviors: Their specifications.
         stochastic: See `OnnxPolicy`.
         seed: See `OnnxPolicy`.
@@ -153,7 +153,7 @@ def model_file(model: Path, behavior: str) -> Path:
     Raises:
         PlayerError: there is none.
     """
-    file = model / f"{behavior.split('?')[0]}.onnx" if model.is_dir() else model
+    file = model / f"{base_name(behavior)}.onnx" if model.is_dir() else model
     if not file.is_file():
         raise PlayerError(f"There is no model {file} for behaviour {behavior}.")
     return file

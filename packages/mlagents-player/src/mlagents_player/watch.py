@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlagents_player import evaluation, film, policy, scenes
+from mlagents_player.arguments import count
 from mlagents_player.errors import PlayerError
 from mlagents_player.evaluation import Evaluation
 from mlagents_player.parameters import EnvironmentParameters
@@ -21,7 +22,7 @@ from mlagents_player.scenes.base import BehaviorSpec, Scene, team
 RANDOM = "random"
 
 
-def add_arguments(command: argparse.ArgumentParser, scene_help: str, count: Callable[[str], int]) -> None:
+def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
     """The command line of `watch`."""
     command.add_argument(
         "model",
@@ -78,8 +79,10 @@ def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str,
 
 def _load(model: str, behaviors: Mapping[str, BehaviorSpec], options: argparse.Namespace) -> dict[str, policy.Policy]:
     if model == RANDOM:
-        rng = np.random.default_rng(options.seed)
-        return {name: policy.RandomPolicy(spec.action_spec, rng) for name, spec in behaviors.items()}
+        return {
+            name: policy.RandomPolicy(spec.action_spec, np.random.default_rng([options.seed, *name.encode()]))
+            for name, spec in behaviors.items()
+        }
     return policy.load(Path(model), behaviors, options.stochastic, options.seed)
 
 

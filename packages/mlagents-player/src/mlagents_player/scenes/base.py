@@ -28,7 +28,17 @@ from mlagents_player.parameters import EnvironmentParameters
 Rows = NDArray[np.intp]
 """Numbers of agents, i.e. rows of a scene's arrays."""
 
-__all__ = ["ActionSpec", "Actions", "Aggregation", "BehaviorSpec", "Rows", "Scene", "team", "vector_observation"]
+__all__ = [
+    "ActionSpec",
+    "Actions",
+    "Aggregation",
+    "BehaviorSpec",
+    "Rows",
+    "Scene",
+    "base_name",
+    "team",
+    "vector_observation",
+]
 
 
 class Aggregation(IntEnum):
@@ -223,6 +233,11 @@ class Scene:
         """
         self.ended[agents] = True
         self.interrupted[agents] = interrupted
+
+
+def base_name(behavior: str) -> str:
+    """A behaviour's name without its team: `SoccerTwos` of `SoccerTwos?team=1`, as the YAML and the models have it."""
+    return behavior.partition("?")[0]
 
 
 def team(behavior: str) -> int:
