@@ -103,6 +103,14 @@ def test_box_actions_are_rescaled() -> None:
     assert space.contains(acted.decode(np.float32([9, -9, 9, -9]), np.zeros(0, np.int32)))
 
 
+def test_whole_box_actions_are_the_nearest() -> None:
+    """Cut off instead of rounded, the ends would hardly ever be reached and 0 too often."""
+    acted = actuator(spaces.Box(-5, 5, (4,), np.int64))
+    action = acted.decode(np.float32([-0.99, -0.19, 0.09, 0.95]), np.zeros(0, np.int32))
+    assert action.dtype == np.int64
+    assert action.tolist() == [-5, -1, 0, 5]
+
+
 def test_masks_are_inverted() -> None:
     """Gymnasium marks what is allowed, ML-Agents what is forbidden; one array or one a branch."""
     spec = actuator(spaces.MultiDiscrete([2, 3])).spec

@@ -162,11 +162,15 @@ def _branched(sizes: NDArray[Any], start: NDArray[Any]) -> Actuator:
 
 
 def rescaled(numbers: NDArray[np.float32], box: spaces.Box) -> NDArray[Any]:
-    """Actions from [-1, 1], which they are clipped to, to the box; where it has no bounds, as they are."""
+    """Actions from [-1, 1], which they are clipped to, to the box; where it has no bounds, as they are.
+
+    Whole numbers, in a box that has those only, are the nearest.
+    """
     bounded = np.isfinite(box.low) & np.isfinite(box.high)
     low, high = np.where(bounded, box.low, -1.0), np.where(bounded, box.high, 1.0)
     inside = low + (np.clip(numbers, -1, 1) + 1) / 2 * (high - low)
-    return np.where(bounded, inside, np.clip(numbers, box.low, box.high)).astype(box.dtype)
+    found = np.where(bounded, inside, np.clip(numbers, box.low, box.high))
+    return (np.rint(found) if np.issubdtype(box.dtype, np.integer) else found).astype(box.dtype)
 
 
 def forbidden(allowed: Any, spec: ActionSpec) -> NDArray[np.bool_]:
