@@ -40,7 +40,8 @@ def right(yaw: Floats) -> Floats:
 
 def to_local(vectors: Floats, yaw: Floats) -> Floats:
     """Vectors [..., 2] as seen by something that is turned by `yaw` [...]: to its right, to its front."""
-    sine, cosine = np.moveaxis(forward(yaw), -1, 0)
+    angle = np.radians(yaw)
+    sine, cosine = np.sin(angle), np.cos(angle)
     x, z = vectors[..., 0], vectors[..., 1]
     seen = np.empty((*np.broadcast_shapes(x.shape, sine.shape), 2))
     seen[..., 0], seen[..., 1] = x * cosine - z * sine, x * sine + z * cosine
