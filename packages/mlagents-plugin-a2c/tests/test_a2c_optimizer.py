@@ -11,7 +11,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from a2c_testing import ACTIONS, MEMORY, batch, fill, segment, trainer
 from mlagents_plugin_a2c.optimizer import normalize
 from mlagents_plugin_a2c.rmsprop import RMSpropTF
-from mlagents_plugin_a2c.rollout import Steps
+from mlagents_plugin_a2c.rollout import Rollout, Steps, even_parts
 from mlagents_plugin_shared.targets import gae
 
 ADVANTAGES = BufferKey.ADVANTAGES
@@ -41,6 +41,31 @@ def test_accumulated_parts_equal_one_step(actions: str, memory, shared_critic: b
         results.append(step(a2c))
     for whole, parts in zip(*results, strict=True):
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_parts_are_even() -> None:
+    """Nothing is left out, and no small rest takes a pass of its own."""
+    for count in range(1, 60):
+        parts = list(even_parts(count, 10))
+        assert [i for start, stop in parts for i in range(start, stop)] == list(range(count))
+        assert all(min(count, 10) <= stop - start < 20 for start, stop in parts)
+
+
+@pytest.mark.parametrize("memory", [None, MEMORY])
+def test_a_rollout_beyond_buffer_size_takes_one_pass(memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """44 steps, more with padding, where `buffer_size` is 40."""
+    a2c = trainer(memory=memory)
+    fill(a2c)
+    losses, sizes = a2c.optimizer._losses, []
+
+    def noted(part: Rollout, total: float):
+        sizes.append(len(part.advantage))
+        return losses(part, total)
+
+    monkeypatch.setattr(a2c.optimizer, "_losses", noted)
+    step(a2c)
+    assert len(sizes) == 1
+    assert sizes[0] > a2c.hyperparameters.buffer_size
 
 
 def test_a_rollout_takes_one_optimizer_step() -> None:

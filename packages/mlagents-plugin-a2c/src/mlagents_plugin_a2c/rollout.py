@@ -1,5 +1,6 @@
 """A rollout as the tensors that the optimizer computes with."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -87,15 +88,23 @@ class Rollout(NamedTuple):
 
     def parts(self, batch_size: int, length: int) -> Iterator["Rollout"]:
         """Parts of about `batch_size` steps, of whole sequences of `length`."""
-        per_part = max(batch_size // length, 1)
-        for start in range(0, len(self.advantage) // length, per_part):
-            stop = start + per_part
+        for start, stop in even_parts(len(self.advantage) // length, max(batch_size // length, 1)):
             yield Rollout(
                 self.steps.part(start, stop, length),
                 _columns(self.critic_memories, start, stop),
                 self.advantage[start * length : stop * length],
                 self.returns[start * length : stop * length],
             )
+
+
+def even_parts(count: int, least: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of parts that are alike in length: at least `least`, if there are so many, and less than twice.
+
+    A rollout is seldom as long as `buffer_size` says: cut into parts of one length it would leave a small rest, which
+    takes nearly as much time as the others.
+    """
+    bounds = np.linspace(0, count, max(count // least, 1) + 1).astype(int).tolist()
+    return itertools.pairwise(bounds)
 
 
 def starting_memories(memories: np.ndarray, policy: TorchPolicy) -> torch.Tensor | None:

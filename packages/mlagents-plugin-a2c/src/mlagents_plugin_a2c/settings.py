@@ -45,7 +45,8 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Agent steps of a rollout; each rollout gives one gradient step."""
 
     batch_size: int = attr.ib(default=attr.Factory(lambda self: self.buffer_size, takes_self=True))
-    """Steps whose gradient is computed at a time; memory and speed depend on it, the result does not."""
+    """Steps whose gradient is computed at a time, or up to twice as many, where they leave a rest; memory and speed
+    depend on it, the result does not."""
 
     learning_rate: float = 7e-4
 

@@ -8,6 +8,7 @@ import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.utils import ModelUtils
 
+from mlagents_plugin_a2c.rollout import even_parts
 from mlagents_plugin_shared.buffers import RolloutBuffer
 
 Critic = Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -41,8 +42,9 @@ def feedforward_values(critic: Critic, rollout: RolloutBuffer, batch_size: int) 
     """
 
     def values(observations: list[np.ndarray]) -> np.ndarray:
-        parts = zip(*(ModelUtils.list_to_tensor(rows).split(batch_size) for rows in observations), strict=True)
-        return ModelUtils.to_numpy(torch.cat([critic(list(part), None, 1)[0] for part in parts]))
+        sensors = [ModelUtils.list_to_tensor(rows) for rows in observations]
+        parts = even_parts(len(sensors[0]), batch_size)
+        return ModelUtils.to_numpy(torch.cat([critic([rows[i:j] for rows in sensors], None, 1)[0] for i, j in parts]))
 
     return RolloutValues(values(rollout.observations()), values(rollout.last_observations()))
 
