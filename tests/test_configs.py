@@ -33,10 +33,11 @@ def test_config_parses_with_the_plugins_registered(config):
 def test_config_is_named_after_its_trainer_and_environment(config):
     """configs/<trainer_type>/<Environment>.yaml holds that trainer for every behaviour of the environment."""
     from mlagents_player import scenes
+    from mlagents_player.scenes.base import base_name
 
     scene = scenes.load(config.stem).behaviors if config.stem in scenes.names() else [config.stem]
     behaviors = yaml.safe_load(config.read_text(encoding="utf-8"))["behaviors"]
-    assert set(behaviors) == {behavior.partition("?")[0] for behavior in scene}
+    assert set(behaviors) == set(map(base_name, scene))
     assert {behavior["trainer_type"] for behavior in behaviors.values()} == {config.parent.name}
 
 
