@@ -14,7 +14,7 @@ from mlagents_envs.communicator_objects.unity_rl_output_pb2 import UnityRLOutput
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityObservationException
 
-from mlagents_plugin_shared import host
+from mlagents_plugin_shared.host import messages
 
 SENSORS = [
     ObservationSpec((size,), (DimensionProperty.NONE,), ObservationType.DEFAULT, name)
@@ -79,8 +79,8 @@ def test_sound_message_passes() -> None:
 
 
 def test_workers_import_what_is_mended() -> None:
-    """Where a new process starts empty, the name of its function brings this module with it."""
-    assert f"{host.__name__}\n".encode() in pickle.dumps(subprocess_env_manager.worker, protocol=0)
+    """Where a new process starts empty, the name of its function brings what is mended with it."""
+    assert f"{messages.__name__}\n".encode() in pickle.dumps(subprocess_env_manager.worker, protocol=0)
 
 
 def test_queue_of_answers_is_emptied_and_then_waited_for() -> None:

@@ -23,7 +23,7 @@ from mlagents_plugin_shared.checkpoint_files import CheckpointError
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.export import ExportError
 from mlagents_plugin_shared.files import FolderInUse, hold_folder, remove_unfinished
-from mlagents_plugin_shared.host import write_training_status
+from mlagents_plugin_shared.host.training_status import write_training_status
 from mlagents_plugin_shared.random_state import numpy_state, restore_numpy, restore_torch, torch_state
 from mlagents_plugin_shared.settings import CheckedSettings
 
