@@ -39,6 +39,12 @@ def test_licence_is_stated_and_shipped(package, root):
     assert package.text("LICENSE") == (root / "LICENSE").read_text(encoding="utf-8")
 
 
+def test_copies_are_equal(root):
+    """The player stands alone, and has its own copy of what `shared` has for the same question."""
+    copies = root.glob("**/src/*/file_kinds.py")
+    assert len({file.read_bytes() for file in copies}) == 1
+
+
 def test_python_range_is_what_the_host_can_run_on(package):
     """ML-Agents needs at least 3.10.1 and cannot start on 3.12."""
     assert package.project["requires-python"] == ">=3.10.1,<3.12"

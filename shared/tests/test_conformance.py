@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from mlagents_plugin_shared.conformance import Behavior, ModelFileError, check_model
@@ -159,6 +160,39 @@ def test_command_exits_2_for_what_is_no_model(good: Path, tmp_path: Path, capsys
     assert printed.out.startswith(f"{good}: accepted")
     with pytest.raises(ModelFileError):
         check_model(path)
+
+
+def with_side_file(good: Path, folder: Path) -> Path:
+    """The model with all weights in a file beside it."""
+    model = folder / "model.onnx"
+    options = {"save_as_external_data": True, "location": "model.onnx.data", "size_threshold": 0}
+    onnx.save(onnx.load(good), model, **options)
+    return model
+
+
+def test_model_is_read_with_the_file_beside_it(good: Path, tmp_path: Path) -> None:
+    """A control of the next test."""
+    assert check_model(with_side_file(good, tmp_path), BEHAVIOR).accepted
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "{model} is without its weights: they lie in model.onnx.data, which is missing. Put model.onnx.data"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "{model} is without its weights: {model}.data is a Git LFS"),
+        (b"\x00\x01", "{model} is without its weights: {model}.data is cut short: export or copy it again"),
+        (b"", "{model} is without its weights: {model}.data is empty"),
+    ],
+)
+def test_command_names_weights_that_are_missing(good: Path, tmp_path: Path, capsys, content, line: str) -> None:
+    """It is not the model that is missing, and the remedy is to put its other file beside it."""
+    model = with_side_file(good, tmp_path)
+    side = tmp_path / "model.onnx.data"
+    side.unlink()
+    if content is not None:
+        side.write_bytes(content)
+    assert main([str(model)]) == 2
+    assert capsys.readouterr().err.startswith(f"mlagents-onnx-check: {line.format(model=model)}")
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,28 @@ def test_fidelity_needs_a_recording(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "--demo FILE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer, not the file itself"),
+        (b"\x08\x06\x12\x07pytorch\x1a\x032.0", r"is no \.demo file but a model \(\.onnx\)"),
+        (b"<html>", "is an HTML page, not the file itself"),
+    ],
+)
+def test_recording_that_is_something_else_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    """The file, what it is and what to do."""
+    file = tmp_path / "a.demo"
+    file.write_bytes(content)
+    with pytest.raises(PlayerError, match=rf"a\.demo {says}"):
+        demonstrations.read(file)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a recording at all, but long enough to be read", b"\xff" * 99])
 def test_read_refuses_garbage(content: bytes, tmp_path: Path) -> None:
     """What is no recording is one clear error."""
     path = tmp_path / "x.demo"
     path.write_bytes(content)
-    with pytest.raises(PlayerError, match="no"):
+    with pytest.raises(PlayerError, match=r"x\.demo is (no|empty)"):
         demonstrations.read(path)
 
 

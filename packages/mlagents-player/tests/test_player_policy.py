@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mlagents_player import policy, scenes, vector_observation
 from mlagents_player.academy import AgentInfos
@@ -82,11 +82,56 @@ def test_model_that_does_not_fit_is_refused(spec: BehaviorSpec, says: str, tmp_p
 
 def test_model_that_is_none_is_refused(tmp_path: Path) -> None:
     """Garbage and a missing file are one line."""
-    (tmp_path / "bad.onnx").write_bytes(b"garbage")
+    (tmp_path / "bad.onnx").write_bytes(b"\xff\x00garbage")
     with pytest.raises(PlayerError, match="cannot be loaded"):
         OnnxPolicy(tmp_path / "bad.onnx", "B", SPEC)
     with pytest.raises(PlayerError, match=r"no model .*none\.onnx for behaviour B"):
         policy.load(tmp_path / "none.onnx", {"B": SPEC})
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (POINTER, "is a Git LFS pointer, not the file itself: run `git lfs pull`"),
+        (b"<!DOCTYPE html><html>", "is an HTML page, not the file itself: download it"),
+        (b"PK\x03\x04 and more", r"is no \.onnx file but a zip archive"),
+    ],
+)
+def test_model_that_is_something_else_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    """The file, what it is and what to do."""
+    (tmp_path / "B.onnx").write_bytes(content)
+    with pytest.raises(PlayerError, match=rf"B\.onnx {says}"):
+        OnnxPolicy(tmp_path / "B.onnx", "B", SPEC)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            None,
+            r"B\.onnx is without its weights: they lie in B\.onnx\.data, which is missing\. Put B\.onnx\.data beside",
+        ),
+        (POINTER, r"B\.onnx is without its weights: .*B\.onnx\.data is a Git LFS pointer"),
+        (b"\x00\x01", r"B\.onnx cannot be loaded with its weights in B\.onnx\.data: copy both again"),
+    ],
+)
+def test_weights_that_are_not_beside_their_model_are_named(tmp_path: Path, content: bytes | None, says: str) -> None:
+    """It is not the model that is missing. With its weights beside it, it is loaded."""
+    model = onnx.load(counting_model(tmp_path / "B.onnx"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(1000, np.float32), "ones"))
+    model.graph.node[0].input[1] = "largest"
+    model.graph.node.insert(0, helper.make_node("ReduceMax", ["ones"], ["largest"], keepdims=0))
+    onnx.save(model, tmp_path / "B.onnx", save_as_external_data=True, location="B.onnx.data", size_threshold=1000)
+    assert OnnxPolicy(tmp_path / "B.onnx", "B", SPEC).act(infos(1)).discrete.tolist() == [[0]]
+    (tmp_path / "B.onnx.data").unlink()
+    if content is not None:
+        (tmp_path / "B.onnx.data").write_bytes(content)
+    with pytest.raises(PlayerError, match=says):
+        OnnxPolicy(tmp_path / "B.onnx", "B", SPEC)
 
 
 def test_folder_has_a_model_for_each_behavior(tmp_path: Path) -> None:

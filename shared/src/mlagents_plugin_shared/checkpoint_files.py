@@ -11,6 +11,8 @@ from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
 from mlagents_envs.logging_util import get_logger
 
+from mlagents_plugin_shared.file_kinds import describe_stranger
+
 logger = get_logger(__name__)
 
 
@@ -40,7 +42,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 raise CheckpointError(f"{path.name} is damaged at {damaged}")
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path.name} is damaged: {error}") from None
+        what = describe_stranger(path, ".pt") or f"is damaged: {error}"
+        raise CheckpointError(f"{path.name} {what}") from None
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path.name} holds objects other than numbers, which may be code") from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:

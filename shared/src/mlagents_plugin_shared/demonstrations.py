@@ -17,6 +17,7 @@ from mlagents_envs.communicator_objects.demonstration_meta_pb2 import Demonstrat
 from mlagents_envs.exception import UnityObservationException
 from mlagents_envs.rpc_utils import behavior_spec_from_proto, steps_from_proto
 
+from mlagents_plugin_shared.file_kinds import describe_stranger
 from mlagents_plugin_shared.trajectories import Segment, blank_segment
 
 # What decoding raises on bytes that no recorder wrote; unreadable pictures are an OSError.
@@ -158,8 +159,9 @@ def _load(path: Path, behavior_spec: BehaviorSpec) -> list[Demonstration]:
         brain, pairs = _read(path.read_bytes())
         found = behavior_spec_from_proto(brain, pairs[0].agent_info) if pairs else behavior_spec
     except _DAMAGE as error:
-        raise DemonstrationError(f"{path} is damaged, or no recording: {error}") from error
-    _check_match(path, found, behavior_spec)
+        what = describe_stranger(path, ".demo") or f"is damaged, or no recording: {error}"
+        raise DemonstrationError(f"{path} {what}") from error
+    check_match(path, found, behavior_spec)
     # Without its end known, the last decision of an episode cannot be learned from, see `ReplayBuffer`.
     episodes = [each for each in _episodes(path, pairs) if len(each) > (0 if each.has_ended else 1)]
     if not episodes:
@@ -191,7 +193,17 @@ def _delimited(data: bytes) -> Iterator[bytes]:
         end = start + length if end else INITIAL_POS
 
 
-def _check_match(path: Path, found: BehaviorSpec, expected: BehaviorSpec) -> None:
+def check_match(path: Path, found: BehaviorSpec, expected: BehaviorSpec) -> None:
+    """Checks that a recording is of a behaviour.
+
+    Args:
+        path: the file, for the message.
+        found: what it was recorded with.
+        expected: what the behaviour has.
+
+    Raises:
+        DemonstrationError: actions or observations differ.
+    """
     if found.action_spec != expected.action_spec:
         actions = [_describe_actions(spec.action_spec) for spec in (found, expected)]
         raise DemonstrationError(f"{path} was recorded with {actions[0]}, but the behavior has {actions[1]}")

@@ -14,6 +14,7 @@ from mlagents_envs.communicator_objects.demonstration_meta_pb2 import Demonstrat
 from numpy.typing import NDArray
 
 from mlagents_player.errors import PlayerError
+from mlagents_player.file_kinds import describe_stranger
 from mlagents_player.trainer_message import varint
 
 META_BYTES = 33  # the meta data has a fixed place of its own, whatever its length
@@ -49,7 +50,8 @@ def read(path: Path) -> Demonstration:
     except OSError as error:
         raise PlayerError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (DecodeError, IndexError, ValueError) as error:
-        raise PlayerError(f"{path} is not a recording of vector observations: {error}.") from error
+        what = describe_stranger(path, ".demo") or f"is not a recording of vector observations: {error}"
+        raise PlayerError(f"{path} {what}.") from error
 
 
 def _parse(data: bytes) -> Demonstration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from mlagents_player import pictures
 from mlagents_player.academy import AgentInfos
 from mlagents_player.errors import PlayerError
+from mlagents_player.file_kinds import describe_stranger
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, base_name
 
+# How a tensor in a model says that its numbers lie in another file; onnx itself is not needed to play a model.
+SIDE_FILE = re.compile(rb"\x0a\x08location\x12(.)", re.DOTALL)
 OBSERVATION, MASKS, MEMORY_IN, MEMORY_OUT = "obs_{}", "action_masks", "recurrent_in", "recurrent_out"
 
 
@@ -79,7 +83,8 @@ class OnnxPolicy:
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own kinds have no common base
-            raise PlayerError(f"{file} cannot be loaded: {str(error).splitlines()[0]}") from error
+            known = describe_stranger(file, ".onnx") or _describe_side_files(file)
+            raise PlayerError(f"{file} {known or f'cannot be loaded: {str(error).splitlines()[0]}'}") from error
         self._inputs = {given.name: given.shape for given in self._session.get_inputs()}
         self._outputs = {given.name for given in self._session.get_outputs()}
         self._spec = spec.action_spec
@@ -165,6 +170,20 @@ def _onnxruntime() -> Any:
     except ModuleNotFoundError as error:
         raise PlayerError("Models need onnxruntime; install it with: pip install 'mlagents-player[watch]'.") from error
     return onnxruntime
+
+
+def _describe_side_files(file: Path) -> str | None:
+    """What is wrong with the files beside a model that hold its weights; None where it has none."""
+    model = file.read_bytes()
+    places = [(found.end(), found[1][0]) for found in SIDE_FILE.finditer(model)]
+    names = {model[start : start + length].decode(errors="replace") for start, length in places}
+    for name in sorted(names):
+        side = file.parent / name
+        if not side.is_file():
+            return f"is without its weights: they lie in {side.name}, which is missing. Put {side.name} beside it."
+        if stranger := describe_stranger(side, ".data"):
+            return f"is without its weights: {side} {stranger}."
+    return f"cannot be loaded with its weights in {', '.join(sorted(names))}: copy both again." if names else None
 
 
 def _check(

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+from mlagents_plugin_shared.file_kinds import describe_stranger
 
 VERSION, MEMORY_SIZE = "version_number", "memory_size"
 CONTINUOUS_SHAPE, DISCRETE_SHAPE = "continuous_action_output_shape", "discrete_action_output_shape"
@@ -156,14 +159,43 @@ def _run(model: Any) -> np.ndarray | None:
 
 def _load(path: Path) -> Any:
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # the kinds of protobuf and onnx have no common base
-        raise ModelFileError(f"{path} is not an ONNX file: {error}") from None
+        stranger = describe_stranger(path, ".onnx")
+        raise ModelFileError(f"{path} {stranger}" if stranger else f"{path}: {error.strerror or error}") from None
+    except Exception:  # the kinds of protobuf and onnx have no common base
+        raise ModelFileError(_describe_unreadable(path)) from None
     if not model.graph.output:  # so reads what is no ONNX, an empty file for one
-        raise ModelFileError(f"{path} is not an ONNX file: it holds no graph with outputs")
+        raise ModelFileError(_describe_unreadable(path))
+    _load_side_files(path, model)
     return model
+
+
+def _describe_unreadable(path: Path) -> str:
+    stranger = describe_stranger(path, ".onnx")
+    return f"{path} {stranger or 'is not an ONNX file, or cut short: export or copy it again'}"
+
+
+def _load_side_files(path: Path, model: Any) -> None:
+    """Reads the weights that lie in other files, beside the model.
+
+    Raises:
+        ModelFileError: such a file is missing, or does not hold them.
+    """
+    for tensor in filter(uses_external_data, model.graph.initializer):
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        side = path.parent / place.get("location", "")
+        if not side.is_file():
+            raise ModelFileError(
+                f"{path} is without its weights: they lie in {side.name}, which is missing. Put {side.name} beside it"
+            )
+        if int(place.get("offset", 0)) + int(place.get("length", 0)) > side.stat().st_size:
+            stranger = describe_stranger(side, ".data") or "is cut short: export or copy it again"
+            raise ModelFileError(f"{path} is without its weights: {side} {stranger}")
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path}: the weights beside it cannot be read: {error}") from None
 
 
 def _tensor(value: Any) -> Tensor:
