@@ -181,11 +181,19 @@ def build_wheels(session: nox.Session) -> None:
     """Fill dist/, unless it was built from exactly these sources."""
     stamp = DIST / ".sources"
     digest = sources_digest()
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+    if not installs(session) or (stamp.is_file() and stamp.read_text(encoding="utf-8") == digest):
         return
     shutil.rmtree(DIST, ignore_errors=True)
     session.run_install("uv", "build", "--all-packages", "--out-dir", str(DIST), external=True, silent=True)
     stamp.write_text(digest, encoding="utf-8")
+
+
+def installs(session: nox.Session) -> bool:
+    """Whether steps that install do so: with -R nox leaves them out where the environment is there.
+
+    What such a step makes must not be marked as made, or the next run without -R would believe it.
+    """
+    return session.run_install("python", "-c", "", silent=True, log=False) is not None
 
 
 def sources_digest() -> str:
@@ -219,7 +227,7 @@ def install_all(session: nox.Session, *requirements: str) -> None:
     build_wheels(session)
     stamp = Path(session.virtualenv.location) / "installed.txt"
     wanted = "\n".join([sources_digest(), *requirements, *constraints(session)])
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+    if not installs(session) or (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
         return
     install(session, *PACKAGES, *requirements)
     stamp.write_text(wanted, encoding="utf-8")
