@@ -85,16 +85,28 @@ def crash(*_: Any) -> bytes:
     raise MemoryError
 
 
+def come_off(*_: Any) -> bytes:
+    """The scene has an error, the same in every player."""
+    raise ValueError("the wheel came off,\nand rolled away")
+
+
+def shut(*_: Any) -> bytes:
+    """The window was closed: the player says goodbye and ends with code 0."""
+    raise SystemExit(0)
+
+
 class Fault(NamedTuple):
     """How messages go wrong.
 
     Attributes:
         message: What is sent instead.
+        first: The exchange from which all goes wrong.
         last: The exchange from which all is well again.
         once: Only in the first player of a run; those that take its place are sound.
     """
 
     message: Message
+    first: int = FIRST
     last: float = math.inf
     once: bool = False
 
@@ -109,6 +121,9 @@ FAULTS = {
     "hang": Fault(hang, once=True),
     "garbage": Fault(garbage, once=True),
     "crash": Fault(crash, once=True),
+    "come_off": Fault(come_off),
+    "come_off_at_once": Fault(come_off, first=2),
+    "shut": Fault(shut),
 }
 
 
@@ -127,7 +142,7 @@ class FaultyWire:
     def encode_output(self, *given: Any) -> bytes:
         """The true message, or the faulty one."""
         self.exchanges += 1
-        if self.is_sound or not FIRST <= self.exchanges < self.fault.last:
+        if self.is_sound or not self.fault.first <= self.exchanges < self.fault.last:
             return wire.encode_output(*given)
         self.mark.touch()
         return self.fault.message(*given)

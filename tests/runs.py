@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Callable
@@ -71,6 +73,15 @@ def trained(folder: Path, file: Path, *arguments: object) -> str:
 def last_step(run: Path, behavior: str) -> int:
     """Step of the newest numbered checkpoint."""
     return max(int(file.stem.rpartition("-")[2]) for file in (run / behavior).glob(f"{behavior}-*.onnx"))
+
+
+def faulty_player(folder: Path, fault: str, behavior: str) -> Path:
+    """A launcher of `faulty_player.py`."""
+    launcher = folder / "player"
+    script = Path(__file__).parent / "faulty_player.py"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(script), fault, behavior])} "$@"\n')
+    launcher.chmod(0o755)
+    return launcher
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,20 @@ from pathlib import Path
 import onnx
 import psutil
 import pytest
-from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, learn, started, trained, wait_for, wait_until
+from runs import (
+    ENVIRONMENT,
+    SCENES,
+    SECONDS,
+    command,
+    config,
+    faulty_player,
+    free_port,
+    learn,
+    started,
+    trained,
+    wait_for,
+    wait_until,
+)
 
 from mlagents_plugin_shared.checkpoint_files import read_checkpoint
 
@@ -135,15 +147,6 @@ def test_port_that_is_taken_is_named(tmp_path: Path, players: Path) -> None:
         assert re.search("worker number 0 is still in use", second.stdout + second.stderr)
         before = max(steps_of(log))
         wait_until(lambda: max(steps_of(log)) > before, log, process)
-
-
-def faulty_player(folder: Path, fault: str, behavior: str) -> Path:
-    """A launcher of `faulty_player.py`."""
-    launcher = folder / "player"
-    script = Path(__file__).parent / "faulty_player.py"
-    launcher.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(script), fault, behavior])} "$@"\n')
-    launcher.chmod(0o755)
-    return launcher
 
 
 def run_with(folder: Path, fault: str, behavior: str, **changes: object) -> subprocess.CompletedProcess:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.demo_loader import demo_to_buffer, write_demo
+from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 from mlagents_envs.communicator_objects.agent_info_action_pair_pb2 import AgentInfoActionPairProto
@@ -19,6 +20,7 @@ from PIL import Image
 
 from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
 from mlagents_plugin_shared.demonstrations import DemonstrationError, load_demonstrations
+from mlagents_plugin_shared.testing import Corridor, train
 from mlagents_plugin_shared.trajectories import Segment, blank_segment
 
 BRANCHES = (3, 2)
@@ -274,13 +276,39 @@ def test_other_observations_are_refused_by_name(tmp_path: Path) -> None:
             load_demonstrations(path, behavior_spec(shapes=shapes))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"behaviors:\n  Basic:\n    trainer_type: dqn\n"])
-def test_files_of_other_kinds_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"is empty"),
+        (b"\xff" * 100, r"is damaged, or no recording"),
+        (b"behaviors:\n  Basic:\n    trainer_type: dqn\n", r"is no \.demo file but a text file"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
     """Nothing, no message, and text."""
     path = tmp_path / "bad.demo"
     path.write_bytes(content)
-    with pytest.raises(DemonstrationError, match=r"bad\.demo is (damaged, or no recording|empty)"):
+    with pytest.raises(DemonstrationError, match=rf"bad\.demo {said}"):
         load_demonstrations(path, behavior_spec())
+
+
+@pytest.mark.parametrize("key", ["gail", "behavioral_cloning"])
+@pytest.mark.parametrize(
+    ("branches", "line"),
+    [
+        ((3,), r"observations of shape \[\(2,\)\], but the behavior has \[\(\d+,\)\]\. Record it with"),
+        ((4, 4), r"discrete branches of 4, 4, but the behavior has discrete branches of 3\. Record it with"),
+    ],
+)
+def test_recording_of_another_behavior_is_named_where_ml_agents_reads_it(
+    tmp_path: Path, key: str, branches: tuple[int, ...], line: str
+) -> None:
+    """GAIL and behavioural cloning: both actions or both observations, and the key."""
+    demo = {"demo_path": str(write(tmp_path / "a.demo", [pair(i, branches) for i in range(9)], branches=branches))}
+    config = {"trainer_type": "ppo", "max_steps": 100, "hyperparameters": {"batch_size": 16, "buffer_size": 64}}
+    added = {"reward_signals": {"extrinsic": {}, "gail": demo}} if key == "gail" else {"behavioral_cloning": demo}
+    with pytest.raises(TrainerConfigError, match=rf"^Toy: .*{key}: demo_path: \S+a\.demo was recorded with {line}"):
+        train(Corridor(), {**config, **added}, tmp_path / "results")
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])

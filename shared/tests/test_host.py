@@ -8,13 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 from mlagents.trainers import subprocess_env_manager
+from mlagents.trainers.env_manager import EnvManager
+from mlagents.trainers.subprocess_env_manager import EnvironmentCommand, EnvironmentResponse, SubprocessEnvManager
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 from mlagents_envs.communicator_objects.agent_info_pb2 import AgentInfoProto
 from mlagents_envs.communicator_objects.unity_rl_output_pb2 import UnityRLOutputProto
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityObservationException
 
-from mlagents_plugin_shared.host import messages
+from mlagents_plugin_shared.host import restarts, worker
 
 SENSORS = [
     ObservationSpec((size,), (DimensionProperty.NONE,), ObservationType.DEFAULT, name)
@@ -60,7 +62,7 @@ NAN, INFINITY = float("nan"), float("inf")
 )
 def test_number_that_is_none_is_named(output: UnityRLOutputProto, line: str) -> None:
     """ML-Agents would say that the observations provided had NaN values."""
-    with pytest.raises(RuntimeError, match=line):
+    with pytest.raises(UnityObservationException, match=line):
         receive(output)
 
 
@@ -68,6 +70,62 @@ def test_observation_of_another_size_is_named() -> None:
     """With the sensor's name, and both sizes."""
     with pytest.raises(UnityObservationException, match=r"Hound: sensor Speed of agent 1 has the shape \(2,\).*\(3,\)"):
         receive(message(AgentInfoProto(), (0.0, 0.0)))
+
+
+def with_sensors(count: int, speed: tuple[float, ...]) -> UnityRLOutputProto:
+    """A message whose last agent has so many sensors, and these numbers of the second one."""
+    output = message(AgentInfoProto(), speed)
+    info = output.agentInfos["Hound"].value[1]
+    while len(info.observations) > count:
+        del info.observations[-1]
+    while len(info.observations) < count:
+        info.observations.add(shape=(1,)).float_data.data.extend([0.0])
+    return output
+
+
+@pytest.mark.parametrize(
+    ("count", "speed"), [(0, (0.0, 0.0, 0.0)), (1, (0.0, 0.0, 0.0)), (3, (0.0, NAN, 0.0)), (3, ())]
+)
+def test_sensors_too_many_or_too_few_are_named(count: int, speed: tuple[float, ...]) -> None:
+    """The numbers of them, and which there were, whatever else is wrong: no index and no zip of ours."""
+    line = rf"Hound: agent 1 sends {count} observations, where it had 2 when the run began \(Rays, Speed\)"
+    with pytest.raises(UnityObservationException, match=line):
+        receive(with_sensors(count, speed))
+
+
+def spec(*sizes: int, actions: ActionSpec | None = None) -> BehaviorSpec:
+    """A behaviour with vectors of these sizes."""
+    sensors = [ObservationSpec((size,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "v") for size in sizes]
+    return BehaviorSpec(sensors, actions or ActionSpec.create_discrete((2, 3)))
+
+
+class Restarted(SubprocessEnvManager):
+    """A manager whose one worker has just been started again, with other specifications perhaps."""
+
+    def __init__(self, found: dict[str, BehaviorSpec]) -> None:
+        EnvManager.__init__(self)
+        answer = EnvironmentResponse(EnvironmentCommand.BEHAVIOR_SPECS, 0, found)
+        self.env_workers = [SimpleNamespace(send=lambda command: None, recv=lambda: answer)]
+        self.policies = {"Hare": SimpleNamespace(behavior_spec=spec(2, 4))}
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (spec(2), r"with sensors of shape \(2,\), where the run began with sensors of shape \(2,\), \(4,\)\."),
+        (spec(2, 4, 1), r"with sensors of shape \(2,\), \(4,\), \(1,\), where"),
+        (spec(2, 5), r"with sensors of shape \(2,\), \(5,\), where"),
+        (spec(), r"with sensors of shape none, where"),
+        (spec(2, 4, actions=ActionSpec.create_continuous(1)), r"with 1 continuous actions and discrete branches \[\]"),
+        (spec(2, 4, actions=ActionSpec.create_discrete((2, 4))), r"with .* branches \[2, 4\], where .* \[2, 3\]\."),
+    ],
+)
+def test_player_that_comes_back_as_another_is_refused(monkeypatch: pytest.MonkeyPatch, found, line: str) -> None:
+    """Behaviour, what it has now and what it had are named before a network is given it."""
+    monkeypatch.setattr(restarts, "_restart_failed_workers", lambda manager, failure: None)
+    with pytest.raises(UnityObservationException, match=rf"^Hare: the environment was started again {line}"):
+        Restarted({"Hare": found})._restart_failed_workers(None)
+    Restarted({"Hare": spec(2, 4), "Hound": found})._restart_failed_workers(None)  # a behaviour that is new may come
 
 
 def test_sound_message_passes() -> None:
@@ -80,7 +138,7 @@ def test_sound_message_passes() -> None:
 
 def test_workers_import_what_is_mended() -> None:
     """Where a new process starts empty, the name of its function brings what is mended with it."""
-    assert f"{messages.__name__}\n".encode() in pickle.dumps(subprocess_env_manager.worker, protocol=0)
+    assert f"{worker.__name__}\n".encode() in pickle.dumps(subprocess_env_manager.worker, protocol=0)
 
 
 def test_queue_of_answers_is_emptied_and_then_waited_for() -> None:
@@ -99,7 +157,7 @@ def test_queue_of_answers_reaches_workers(monkeypatch: pytest.MonkeyPatch) -> No
     context = multiprocessing.get_context("spawn")
     monkeypatch.setattr(multiprocessing, "get_context", lambda: context)
     answers = subprocess_env_manager.Queue()
-    worker = context.Process(target=answers.put, args=("hello",))
-    worker.start()
+    process = context.Process(target=answers.put, args=("hello",))
+    process.start()
     assert answers.get(timeout=60) == "hello"
-    worker.join()
+    process.join()

@@ -3,11 +3,42 @@
 Importing the package does it, for every trainer of the process. Each module mends one thing:
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
-* `saving`: at the end of a run every behaviour is saved, even if one of them cannot be.
+* `saving`: at the end of a run every behaviour is saved, even if one cannot be, and no failure there hides the reason.
+* `reasons`: the reason of a run's end is the last line, without a traceback.
+* `threads`: a trainer with `threaded: true` that fails ends the run.
+* `starting`: what cannot be done is refused before a run begins; `--base-port` holds without `--env` too.
+* `players`: a player that ends with an error ends the run with its last words.
+* `restarts`: a player that was started again has the sensors and actions that the run began with.
+* `worker`: trainer, worker and player end together, also where one of them is killed.
+* `demonstrations`: GAIL and behavioural cloning name a demonstration that they cannot use.
 * `messages`: a player's message that cannot be used is an error which names the behaviour and the sensor.
 * `waiting`: the trainer sleeps until a player has answered.
 """
 
-from mlagents_plugin_shared.host import messages, saving, training_status, waiting
+from mlagents_plugin_shared.host import (
+    demonstrations,
+    messages,
+    players,
+    reasons,
+    restarts,
+    saving,
+    starting,
+    threads,
+    training_status,
+    waiting,
+    worker,
+)
 
-__all__ = ["messages", "saving", "training_status", "waiting"]
+__all__ = [
+    "demonstrations",
+    "messages",
+    "players",
+    "reasons",
+    "restarts",
+    "saving",
+    "starting",
+    "threads",
+    "training_status",
+    "waiting",
+    "worker",
+]

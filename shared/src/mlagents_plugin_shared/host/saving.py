@@ -1,7 +1,15 @@
-"""The end of a run: every behaviour is saved, even if one of them cannot be."""
+"""The end of a run: every behaviour is saved, even if one of them cannot be, and no failure there replaces the reason.
 
+ML-Agents saves on its way out of an error too. What cannot be saved then would be the error that the user sees, and
+what had not begun to learn would become a model.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
 from typing import Any
 
+from mlagents.trainers import learn
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.logging_util import get_logger
 
@@ -9,15 +17,37 @@ logger = get_logger(__name__)
 
 
 def _save_all_models(controller: Any) -> None:
+    reason = sys.exc_info()[1]  # why the run ends, where it ends with an error
     failures: list[Exception] = []
     for trainer in controller.trainers.values():
+        if reason is not None and trainer.get_step == 0:
+            continue  # it has taken no step, and may not even be complete
         try:
             trainer.save_model()
         except Exception as failure:
             failures.append(failure)
             logger.error(failure)
-    if failures:
+    if failures and reason is None:
         raise failures[0]
 
 
+def _keeping_reason(write: Callable[..., None]) -> Callable[..., None]:
+    """The function, but that its own failure is only logged where the run ends with an error."""
+
+    @functools.wraps(write)
+    def wrapped(*arguments: Any) -> None:
+        reason = sys.exc_info()[1]
+        try:
+            write(*arguments)
+        except Exception as failure:
+            if reason is None:
+                raise
+            logger.error(failure)
+
+    return wrapped
+
+
 TrainerController._save_models = _save_all_models
+learn.write_run_options = _keeping_reason(learn.write_run_options)
+learn.write_timing_tree = _keeping_reason(learn.write_timing_tree)
+learn.write_training_status = _keeping_reason(learn.write_training_status)

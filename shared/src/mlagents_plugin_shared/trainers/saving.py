@@ -57,7 +57,6 @@ class SavingTrainer(RLTrainer):
         self._writes_summary = False
         self._checkpoint_due = False
         self._last_checkpoint: ModelCheckpoint | None = None
-        self._failure: Exception | None = None
         self._in_learning_round = False
         self._acting: dict[str, Any] = {}
         self._round = threading.RLock()
@@ -112,37 +111,20 @@ class SavingTrainer(RLTrainer):
     # Rounds
 
     def advance(self) -> None:
-        """One round: takes in what has arrived, updates when it is time, and saves when it is time.
-
-        With `threaded: true` this runs in a thread of its own, whose exceptions nobody else would notice.
-        """
+        """One round: takes in what has arrived, updates when it is time, and saves when it is time."""
         with self._round:
             try:
                 self._in_learning_round = self.should_still_train
                 super().advance()
                 if self.is_training:
                     self._end_round()
-            except Exception as failure:
-                self._failure = failure if self.threaded else None
-                raise
             finally:
                 self._in_learning_round = False
 
     @property
     def should_still_train(self) -> bool:
         """Whether there are steps left to train, or a round to finish."""
-        self._raise_failure()
         return self._in_learning_round or (super().should_still_train and not self._reached_goal)
-
-    @property
-    def get_step(self) -> int:
-        """Steps so far; the loop of ML-Agents asks in every round, and hears of a failed thread here."""
-        self._raise_failure()
-        return self._step
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
 
     def _end_round(self) -> None:
         guard = self.optimizer.guard
