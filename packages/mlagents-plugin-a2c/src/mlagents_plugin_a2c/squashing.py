@@ -1,5 +1,8 @@
 """Continuous actions squashed by tanh, the greedy ones too."""
 
+import math
+
+import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.distributions import (
     GaussianDistInstance,
@@ -9,13 +12,16 @@ from mlagents.trainers.torch_entities.distributions import (
 from mlagents.trainers.torch_entities.networks import SimpleActor
 
 MARGIN = 1e-6
+# Gauss-Hermite quadrature: with so many nodes, entropies of deviations up to 3 are off by less than 0.01.
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 
 
 class SquashedGaussianInstance(TanhGaussianDistInstance):
     """tanh of a normal distribution.
 
     Differences from ML-Agents' (1.1.0): the greedy action is the tanh of the mean, not the mean itself, which may lie
-    far outside of [-1, 1]; and an action of ±1, which tanh reaches in float32, has a probability.
+    far outside of [-1, 1]; an action of ±1, which tanh reaches in float32, has a probability; and the entropy is that
+    of the action, not of what is squashed.
     """
 
     def deterministic_sample(self) -> torch.Tensor:
@@ -25,6 +31,25 @@ class SquashedGaussianInstance(TanhGaussianDistInstance):
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """[B, C] log-probabilities of actions; those of ±1 are taken next to it."""
         return super().log_prob(value.clamp(-1.0 + MARGIN, 1.0 - MARGIN))
+
+    def entropy(self) -> torch.Tensor:
+        """[B, 1] entropy of the squashed action, the mean over its numbers as in ML-Agents.
+
+        H(tanh u) = H(u) + E[log(1 - tanh² u)],   u ~ N(μ, σ²)
+
+        It is at most log 2, that of a uniform action: a bonus for it spreads actions over [-1, 1]. The entropy of u
+        grows with σ for ever, and a bonus for that drives actions to the ends, where tanh is flat.
+
+        Source: change of variables, as in Haarnoja et al. (2018), appendix C, https://arxiv.org/abs/1801.01290, whose
+        sampled estimate this is the mean of: by quadrature, which draws no random numbers.
+        """
+        return super().entropy() + self._mean_log_slope().mean(dim=1, keepdim=True)
+
+    def _mean_log_slope(self) -> torch.Tensor:
+        """[B, C] E[log(1 - tanh² u)], in a form that does not round to log 0 where tanh is flat."""
+        u = self.mean.unsqueeze(-1) + self.std.unsqueeze(-1) * self.mean.new_tensor(NODES)
+        log_slope = 2.0 * (math.log(2.0) - u - torch.nn.functional.softplus(-2.0 * u))
+        return log_slope @ self.mean.new_tensor(WEIGHTS / WEIGHTS.sum())
 
 
 class SquashedGaussian(GaussianDistribution):
