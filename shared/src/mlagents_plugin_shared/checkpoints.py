@@ -1,7 +1,7 @@
 """Checkpoints: atomic .pt files, and .onnx files beside them."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class CheckpointSaver(TorchModelSaver):
     Attributes:
         trainer_state: gives what a checkpoint holds beside the modules: plain numbers, strings and tensors.
         resumed_state: what it gave when the checkpoint was written from which this run resumed; else empty.
+        on_loaded: is told the names of the modules that took up all that was saved of them, once they have.
         fits: whether every module took up all that was saved of it.
     """
 
@@ -36,6 +37,7 @@ class CheckpointSaver(TorchModelSaver):
         self.trainer_state: Callable[[], dict[str, Any]] = dict
         self.resumed_state: dict[str, Any] = {}
         self.fits = True
+        self.on_loaded: Callable[[Collection[str]], None] = lambda whole: None
 
     def register(self, module: TorchPolicy | TorchOptimizer) -> None:
         """Adds the modules of a policy or optimizer to what is saved."""
@@ -122,8 +124,11 @@ class CheckpointSaver(TorchModelSaver):
                 "Check --run-id, --initialize-from and the behaviour's name, or begin anew with --force."
             ) from None
         target = policy if policy is not None else self.policy
-        for name, module in (policy.get_modules() if policy is not None else self.modules).items():
-            self.fits &= _load_module(name, module, saved)
+        modules = policy.get_modules() if policy is not None else self.modules
+        whole = {name for name, module in modules.items() if _load_module(name, module, saved)}
+        self.fits &= whole == modules.keys()
+        if policy is None:
+            self.on_loaded(whole)
         if reset_global_steps:
             target.set_step(0)
             logger.info(f"Starting training from step 0 and saving to {self.model_path}.")

@@ -61,6 +61,7 @@ class SavingTrainer(RLTrainer):
         self._acting: dict[str, Any] = {}
         self._round = threading.RLock()
         self.model_saver.trainer_state = self._state
+        self.model_saver.on_loaded = lambda whole: self.optimizer.on_loaded(whole)
 
     @staticmethod
     def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
