@@ -38,7 +38,7 @@ def test_popart_golden() -> None:
     for returns in ([1.0, 3.0, 100.0], [5.0, 5.0, 100.0]):
         statistics.update(torch.tensor(returns)[:, None], torch.tensor([1.0, 1.0, 0.0]))
     assert statistics.mean.item() == 3.5
-    assert statistics.variance.item() == pytest.approx(np.var([1, 3, 5, 5]))
+    assert statistics.streams["0"].variance.item() == pytest.approx(np.var([1, 3, 5, 5]))
     assert statistics.normalize(torch.tensor([[3.5]])).item() == 0.0
 
 
@@ -94,4 +94,5 @@ def test_statistics_are_in_the_checkpoint() -> None:
     """A resumed critic without them would say something else."""
     a2c = trainer(normalize_returns=True)
     modules = a2c.optimizer.get_modules()
-    assert {"mean", "variance", "rollouts"} == set(modules["Optimizer:popart"].state_dict())
+    names = {f"streams.extrinsic.{name}" for name in ("mean", "variance", "rollouts")}
+    assert names == set(modules["Optimizer:popart"].state_dict())

@@ -1,5 +1,6 @@
 """The learner of A2C: one synchronous policy-gradient step a rollout."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.torch_entities.networks import NetworkBody, ValueNetwork
 from mlagents.trainers.torch_entities.utils import ModelUtils
+from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_a2c.initialization import initialize_critic
@@ -21,6 +23,10 @@ from mlagents_plugin_shared.buffers import RolloutBuffer
 from mlagents_plugin_shared.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
 from mlagents_plugin_shared.optimizers import PluginOptimizer, adam
 
+logger = get_logger(__name__)
+
+# Name of PopArt's statistics in a checkpoint.
+POPART = "Optimizer:popart"
 # Ratio of probabilities beyond which a step counts as one of an older policy; below are rounding errors.
 STALE = 1e-3
 
@@ -49,7 +55,9 @@ class A2COptimizer(PluginOptimizer):
         super().__init__(policy, trainer_settings)
         self._critic = policy.actor if self.hyperparameters.shared_critic else self._create_critic()
         modules = [policy.actor] if self._critic is policy.actor else [policy.actor, self._critic]
-        self.parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+        # By name, so that the moments in a checkpoint find their heads where reward streams have changed places.
+        named = [sorted(module.named_parameters()) for module in modules]
+        self.parameters = [parameter for part in named for _, parameter in part if parameter.requires_grad]
         self.optimizer = self._create_optimizer()
         self.beta = self.schedule(self.hyperparameters.beta_schedule, self.hyperparameters.beta, 1e-5)
         self.popart = PopArt(self._critic.value_heads.value_heads).to(default_device())
@@ -208,9 +216,28 @@ class A2COptimizer(PluginOptimizer):
         ratio = (log_probs - steps.log_probs).sum(dim=1).exp()
         return ModelUtils.to_numpy(ratio[steps.mask.bool()])
 
+    def on_loaded(self, whole: Collection[str]) -> None:
+        """Values stay what they were where `normalize_returns` is not as it was, or the reward streams are not.
+
+        Switched off, its units are folded into the value heads; switched on, statistics begin with the next rollout and
+        keep the values. Either way the loss, and so every gradient, is in other units from then on: moments begin anew.
+        """
+        normalizes = self.hyperparameters.normalize_returns
+        in_other_units = not self.popart.rollouts.all() if normalizes else self.popart.fold()
+        if (in_other_units or POPART not in whole) and self.optimizer.state:
+            self.optimizer.state.clear()
+            logger.warning(
+                "The checkpoint's returns were in other units (normalize_returns or the reward_signals were different): "
+                "values stay what they were, and the moments of the optimizer begin anew."
+            )
+
     def get_modules(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the policy."""
-        return {**super().get_modules(), "Optimizer:critic": self._critic, "Optimizer:popart": self.popart}
+        """What a checkpoint holds besides the policy, which has the critic where it is shared.
+
+        Listed a second time, a critic of its own in the checkpoint would be loaded over the policy's body.
+        """
+        critic = {} if self._critic is self.policy.actor else {"Optimizer:critic": self._critic}
+        return {**super().get_modules(), **critic, POPART: self.popart}
 
 
 def normalize(advantage: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

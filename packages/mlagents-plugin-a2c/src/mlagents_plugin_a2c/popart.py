@@ -1,5 +1,8 @@
 """Values in units of the returns' deviation: PopArt."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mlagents.torch_utils import torch
 from torch import nn
 
@@ -9,6 +12,43 @@ from mlagents_plugin_shared.losses import masked_mean
 STEP_SIZE = 0.01
 # The least deviation: returns that are all equal must not be divided by 0.
 MIN_SIGMA = 0.01
+
+
+class ReturnStatistics(nn.Module):
+    """Mean and variance of the returns of one reward stream, over the mixture of all its rollouts."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    rollouts: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("rollouts", torch.zeros(()))
+
+    @property
+    def sigma(self) -> torch.Tensor:
+        """[] deviation of the returns."""
+        return self.variance.clamp(min=MIN_SIGMA**2).sqrt()
+
+    def take_in(self, return_t: torch.Tensor, mask: torch.Tensor) -> None:
+        """Takes in the [B] returns of a rollout, unless the statistics would then be no numbers."""
+        mean = masked_mean(return_t, mask)
+        variance = masked_mean((return_t - mean).square(), mask)
+        share = max(1.0 / (self.rollouts.item() + 1), STEP_SIZE)
+        variance = self.variance.lerp(variance, share).add((mean - self.mean).square(), alpha=share * (1.0 - share))
+        mean = self.mean.lerp(mean, share)
+        if mean.isfinite() and variance.isfinite():
+            self.rollouts += 1
+            self.mean.copy_(mean)
+            self.variance.copy_(variance)
+
+    def forget(self) -> None:
+        """Back to units of the rewards: mean 0 and deviation 1."""
+        self.mean.zero_()
+        self.variance.fill_(1.0)
+        self.rollouts.zero_()
 
 
 class PopArt(nn.Module):
@@ -23,57 +63,63 @@ class PopArt(nn.Module):
     (2019), section 3, https://arxiv.org/abs/1809.04474. Here the statistics are the mean over all rollouts until
     1 / rollouts falls below 0.01, and follow the last 100 or so from then on.
 
-    Args:
-        heads: one linear layer a reward stream, in the order of the streams.
-    """
+    A checkpoint holds them by the names of the streams, so that one that is new in a resumed run begins with its own.
 
-    mean: torch.Tensor
-    variance: torch.Tensor
-    rollouts: torch.Tensor
+    Args:
+        heads: one linear layer a reward stream, by name, in the order of the streams.
+    """
 
     def __init__(self, heads: nn.ModuleDict) -> None:
         super().__init__()
         # In a list, so that a checkpoint does not hold them twice.
         self._heads = [head for head in heads.values() if isinstance(head, nn.Linear)]
-        self.register_buffer("mean", torch.zeros(len(heads)))
-        self.register_buffer("variance", torch.ones(len(heads)))
-        self.register_buffer("rollouts", torch.zeros(()))
+        self.streams = nn.ModuleDict({name: ReturnStatistics() for name in heads})
+
+    @property
+    def _statistics(self) -> list[ReturnStatistics]:
+        return [part for part in self.streams.values() if isinstance(part, ReturnStatistics)]
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """[S] mean of the returns."""
+        return torch.stack([statistics.mean for statistics in self._statistics])
 
     @property
     def sigma(self) -> torch.Tensor:
         """[S] deviation of the returns."""
-        return self.variance.clamp(min=MIN_SIGMA**2).sqrt()
+        return torch.stack([statistics.sigma for statistics in self._statistics])
+
+    @property
+    def rollouts(self) -> torch.Tensor:
+        """[S] rollouts taken in; values of a stream with none are in units of its rewards."""
+        return torch.stack([statistics.rollouts for statistics in self._statistics])
 
     @torch.no_grad()
     def update(self, return_t: torch.Tensor, mask: torch.Tensor) -> None:
         """Takes in the returns of a rollout; values stay what they were.
 
-        Returns that would make the statistics something else than numbers are left out.
+        Returns that would make the statistics of their stream something else than numbers are left out.
 
         Args:
             return_t: [B, S] returns.
             mask: [B] 1 for real steps, 0 for padding.
         """
-        before, scale = self.mean.clone(), self.sigma
-        if not self._take_in(return_t, mask):
-            return
-        for i, head in enumerate(self._heads):
-            head.weight *= scale[i] / self.sigma[i]
-            head.bias.copy_((scale[i] * head.bias + before[i] - self.mean[i]) / self.sigma[i])
+        for head, statistics, column in zip(self._heads, self._statistics, return_t.unbind(dim=1), strict=True):
+            with _values_kept(head, statistics):
+                statistics.take_in(column, mask)
 
-    def _take_in(self, return_t: torch.Tensor, mask: torch.Tensor) -> bool:
-        """Mean and variance of the mixture of all rollouts before and this one, [S]; False if they are no numbers."""
-        mean = _means(return_t, mask)
-        variance = _means((return_t - mean).square(), mask)
-        share = max(1.0 / (self.rollouts.item() + 1), STEP_SIZE)
-        variance = self.variance.lerp(variance, share).add((mean - self.mean).square(), alpha=share * (1.0 - share))
-        mean = self.mean.lerp(mean, share)
-        if not (mean.isfinite() & variance.isfinite()).all():
-            return False
-        self.rollouts += 1
-        self.mean.copy_(mean)
-        self.variance.copy_(variance)
-        return True
+    @torch.no_grad()
+    def fold(self) -> bool:
+        """Puts the units into the heads, which from then on put out values themselves; these stay what they were.
+
+        Returns:
+            Whether there were units other than those of the rewards.
+        """
+        had_units = bool(self.rollouts.any())
+        for head, statistics in zip(self._heads, self._statistics, strict=True):
+            with _values_kept(head, statistics):
+                statistics.forget()
+        return had_units
 
     def normalize(self, return_t: torch.Tensor) -> torch.Tensor:
         """[B, S] returns → what the heads should put out."""
@@ -84,6 +130,11 @@ class PopArt(nn.Module):
         return self.sigma * outputs + self.mean
 
 
-def _means(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """[B, S] → [S] means over the real steps."""
-    return torch.stack([masked_mean(column, mask) for column in values.unbind(dim=1)])
+@contextmanager
+def _values_kept(head: nn.Linear, statistics: ReturnStatistics) -> Iterator[None]:
+    """Rescales a head where its statistics change inside."""
+    mean, sigma = statistics.mean.clone(), statistics.sigma
+    yield
+    if sigma != statistics.sigma or mean != statistics.mean:
+        head.weight *= sigma / statistics.sigma
+        head.bias.copy_((sigma * head.bias + mean - statistics.mean) / statistics.sigma)
