@@ -25,7 +25,7 @@ MEMORY = {"memory_size": 16, "sequence_length": 4}
 SELF_PLAY = {"save_steps": 200, "swap_steps": 100, "team_change": 1000}
 SWITCHES: list[dict[str, Any]] = [
     {"normalize_returns": True, "value_loss": "huber", "orthogonal_init": True, "conditional_sigma": True},
-    {"normalize_advantage": True, "tanh_squash": True, "shared_critic": True, "optimizer": "adam"},
+    {"normalize_advantage": True, "tanh_squash": True, "shared_critic": True, "optimizer": "rmsprop"},
 ]
 
 
@@ -83,8 +83,25 @@ def test_a2c_without_learning_fails(tmp_path: Path, env: ToyEnv, enough: float) 
 def test_a2c_sees(tmp_path: Path, task: type[ToyEnv], max_steps: int, blind: bool) -> None:
     """Pictures, entities of any number, goal signals: nearly always right, and chance where there is nothing to see."""
     env = (blinded(task) if blind else task)(16)
-    train(env, config(max_steps, optimizer="adam"), tmp_path)
+    train(env, config(max_steps), tmp_path)
     assert (final_return(env) >= 0.8) == (not blind)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("keys", "learns"),
+    [({}, True), ({"learning_rate": 5e-3}, True), ({"learning_rate": 5e-3, "optimizer": "rmsprop"}, False)],
+    ids=["defaults", "learning rate of PPO files", "RMSprop"],
+)
+def test_a2c_learns_with_the_keys_of_unitys_example(tmp_path: Path, keys: dict, learns: bool, seed: int) -> None:
+    """Nearly always right by default; the control: RMSprop's first step, ten times as long, breaks the hypernetwork."""
+    example = {"beta": 1e-3, "lambd": 0.99, "learning_rate_schedule": "linear", "num_epoch": 1}
+    settings = config(4000)
+    settings["hyperparameters"] = {"buffer_size": 64, **example, **keys}
+    settings["network_settings"] = {"hidden_units": 64, "num_layers": 2}
+    env = Goal(16, seed=seed)
+    train(env, settings, tmp_path, seed=seed)
+    assert (final_return(env) >= 0.9) == learns
 
 
 def blinded(task: type[ToyEnv]) -> type[ToyEnv]:

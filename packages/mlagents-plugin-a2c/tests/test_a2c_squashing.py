@@ -49,7 +49,7 @@ def test_entropy_is_never_above_that_of_a_uniform_action() -> None:
 
 @pytest.mark.parametrize("mean", [-30.0, -3.0, -0.5, 0.5, 3.0, 30.0])
 def test_gradient_of_the_entropy_leads_back_from_the_ends(mean: float) -> None:
-    """It points from the mean to 0, with a number where tanh is flat too, and to a smaller deviation from a large one."""
+    """It points from the mean to 0, where tanh is flat too, and from a large deviation to a smaller one."""
     mu, sigma = torch.tensor([[mean]], requires_grad=True), torch.tensor([[2.5]], requires_grad=True)
     SquashedGaussianInstance(mu, sigma).entropy().sum().backward()
     assert mu.grad is not None
@@ -61,7 +61,7 @@ def test_gradient_of_the_entropy_leads_back_from_the_ends(mean: float) -> None:
 @pytest.mark.parametrize("conditional_sigma", [False, True])
 @pytest.mark.parametrize("actions", ["continuous", "hybrid"])
 def test_bonus_alone_spreads_squashed_actions_evenly(actions: str, conditional_sigma: bool) -> None:
-    """Trained for nothing but entropy, from means near an end: a tenth of the actions in each tenth, not all outside."""
+    """Trained for nothing but entropy, from means near an end: a tenth of the actions is beyond 0.9, not most."""
     a2c = trainer(actions, tanh_squash=True, conditional_sigma=conditional_sigma)
     a2c.policy.actor.action_model._continuous_distribution.mu.bias.data += 2.0
     fill_squashed(a2c)
@@ -99,7 +99,7 @@ def test_entropy_of_clipped_actions_is_that_of_the_normal_distribution(use_sde: 
 
 
 def test_hybrid_entropy_adds_the_branches_to_the_mean_of_the_numbers() -> None:
-    """ML-Agents' own sum, with the squashed entropy in the place of the other; a branch of one legal action has none."""
+    """ML-Agents' own sum, with the squashed entropy in place of the other; a branch of one legal action has none."""
     a2c = trainer("hybrid", tanh_squash=True)
     observations, masks = [torch.randn(6, 4)], torch.ones(6, 5)
     masks[:, 1:3] = 0.0  # the first branch has its first action only

@@ -13,11 +13,12 @@ from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
+from mlagents_plugin_a2c.activation import use_tanh
 from mlagents_plugin_a2c.initialization import initialize_critic
 from mlagents_plugin_a2c.popart import PopArt
 from mlagents_plugin_a2c.rmsprop import RMSpropTF
 from mlagents_plugin_a2c.rollout import Rollout, Steps
-from mlagents_plugin_a2c.settings import A2CSettings, OptimizerType, ValueLoss
+from mlagents_plugin_a2c.settings import A2CSettings, Activation, OptimizerType, ValueLoss
 from mlagents_plugin_a2c.values import feedforward_values, recurrent_values
 from mlagents_plugin_shared.buffers import RolloutBuffer
 from mlagents_plugin_shared.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
@@ -65,6 +66,8 @@ class A2COptimizer(PluginOptimizer):
     def _create_critic(self) -> ValueNetwork:
         specs = self.policy.behavior_spec.observation_specs
         critic = ValueNetwork(self.streams, specs, self.trainer_settings.network_settings)
+        if self.hyperparameters.activation is Activation.TANH:
+            use_tanh(critic.network_body)
         if self.hyperparameters.orthogonal_init:
             initialize_critic(critic)
         return critic.to(default_device())
@@ -227,8 +230,8 @@ class A2COptimizer(PluginOptimizer):
         if (in_other_units or POPART not in whole) and self.optimizer.state:
             self.optimizer.state.clear()
             logger.warning(
-                "The checkpoint's returns were in other units (normalize_returns or the reward_signals were different): "
-                "values stay what they were, and the moments of the optimizer begin anew."
+                "The checkpoint's gradients were in other units (another normalize_returns, reward_signals or "
+                "trainer_type): values stay what they were, and the moments of the optimizer begin anew."
             )
 
     def get_modules(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
+from typing import Any, Dict, Optional
 
 import attr
 from mlagents.trainers.exception import TrainerConfigError
@@ -13,9 +14,16 @@ from mlagents_plugin_shared.settings import CheckedSettings, between, check_size
 class OptimizerType(Enum):
     """Gradient method."""
 
+    ADAM = "adam"
     RMSPROP = "rmsprop"
     RMSPROP_TF = "rmsprop_tf"
-    ADAM = "adam"
+
+
+class Activation(Enum):
+    """What the fully connected hidden layers put out."""
+
+    SWISH = "swish"
+    TANH = "tanh"
 
 
 class ValueLoss(Enum):
@@ -32,14 +40,57 @@ class OffPolicyCorrection(Enum):
     VTRACE = "vtrace"
 
 
+class Preset(Enum):
+    """A published set of hyperparameters."""
+
+    BASELINES = "baselines"
+
+
+PRESETS: Dict[Preset, Dict[str, Any]] = {
+    # OpenAI Baselines' a2c.py and its network for vectors; its learning rate, 7e-4, is the default of its optimizer
+    Preset.BASELINES: {
+        "optimizer": OptimizerType.RMSPROP_TF,
+        "learning_rate_schedule": ScheduleType.LINEAR,
+        "beta": 0.01,
+        "beta_schedule": ScheduleType.CONSTANT,
+        "lambd": 1.0,
+        "shared_critic": True,
+        "orthogonal_init": True,
+        "activation": Activation.TANH,
+    },
+}
+"""What each preset sets. A key that stands in the YAML wins."""
+
+
+ADAM_LEARNING_RATE = 1e-3
+"""The default where `optimizer` is adam: see docs/a2c.md for how it was found."""
+
+
+def _preset_or(key: str, default: Any) -> Any:
+    """attrs default of a key: what the preset says, else `default`."""
+    return attr.Factory(lambda settings: PRESETS.get(settings.preset, {}).get(key, default), takes_self=True)
+
+
+def _learning_rate(settings: Any) -> float:
+    return ADAM_LEARNING_RATE if settings.optimizer is OptimizerType.ADAM else 7e-4
+
+
+def _beta_schedule(settings: Any) -> ScheduleType:
+    schedule: ScheduleType = PRESETS.get(settings.preset, {}).get("beta_schedule", settings.learning_rate_schedule)
+    return schedule
+
+
 @attr.s(auto_attribs=True)
 class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Hyperparameters of A2C.
 
     `learning_rate`, `learning_rate_schedule`, `beta`, `beta_schedule`, `lambd` and `shared_critic` mean what they
-    mean in ML-Agents' PPO. Defaults without a source of their own are those of OpenAI Baselines' A2C, which
-    Stable-Baselines3 and Tianshou kept.
+    mean in ML-Agents' PPO, and so does the default optimizer: a file of PPO is a start. `preset: baselines` is the A2C
+    of OpenAI Baselines.
     """
+
+    preset: Optional[Preset] = None
+    """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
 
     buffer_size: int = 1024
     """Agent steps of a rollout; each rollout gives one gradient step."""
@@ -48,23 +99,26 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Steps whose gradient is computed at a time, or up to twice as many, where they leave a rest; memory and speed
     depend on it, the result does not."""
 
-    learning_rate: float = 7e-4
+    optimizer: OptimizerType = attr.ib(default=_preset_or("optimizer", OptimizerType.ADAM))
+    """adam; rmsprop (smoothing 0.99, epsilon 1e-5), whose first step is ten times as long; rmsprop_tf, with epsilon
+    inside the root, which begins gently."""
+
+    learning_rate: float = attr.ib(default=attr.Factory(_learning_rate, takes_self=True))
+    """Step size. Default: 1e-3 for adam, 7e-4, as in OpenAI Baselines, for the others."""
+
+    learning_rate_schedule: ScheduleType = attr.ib(default=_preset_or("learning_rate_schedule", ScheduleType.CONSTANT))
+    """linear: it falls to 0 at max_steps."""
 
     num_epoch: int = 1
     """Always 1; accepted because Unity's example file has it."""
 
-    optimizer: OptimizerType = OptimizerType.RMSPROP
-    """rmsprop (smoothing 0.99, epsilon 1e-5); rmsprop_tf, with epsilon inside the root, if that is unstable; adam."""
-
-    beta: float = attr.ib(default=0.0, validator=not_negative)
+    beta: float = attr.ib(default=_preset_or("beta", 0.0), validator=not_negative)
     """Weight of the entropy bonus; more keeps the policy random for longer. Default: Stable-Baselines3."""
 
-    beta_schedule: ScheduleType = attr.ib(
-        default=attr.Factory(lambda self: self.learning_rate_schedule, takes_self=True)
-    )
+    beta_schedule: ScheduleType = attr.ib(default=attr.Factory(_beta_schedule, takes_self=True))
     """linear: beta falls to 1e-5 at max_steps; default: as learning_rate_schedule."""
 
-    lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0))
+    lambd: float = attr.ib(default=_preset_or("lambd", 0.95), validator=between(0.0, 1.0))
     """λ of GAE; low trusts the critic, high trusts the rewards. Default: Tianshou's ablation over 800 agents."""
 
     value_coefficient: float = attr.ib(default=0.5, validator=not_negative)
@@ -85,11 +139,15 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     off_policy_correction: OffPolicyCorrection = OffPolicyCorrection.NONE
     """vtrace corrects for steps of an older policy: `threaded: true`, a time_horizon longer than a rollout."""
 
-    shared_critic: bool = False
+    shared_critic: bool = attr.ib(default=_preset_or("shared_critic", False))
     """One network body for policy and value."""
 
-    orthogonal_init: bool = False
+    orthogonal_init: bool = attr.ib(default=_preset_or("orthogonal_init", False))
     """Orthogonal weights, and a last policy layer near 0 (Andrychowicz et al., 2021) instead of ML-Agents' own."""
+
+    activation: Activation = attr.ib(default=_preset_or("activation", Activation.SWISH))
+    """Of the hidden layers: ML-Agents' swish, or tanh, whose features are bounded, so that
+    states unlike those seen keep the value of the first critic: where rewards are costs, the policy looks for them."""
 
     tanh_squash: bool = False
     """Continuous actions squashed by tanh instead of clipped at 3 deviations of the first policy."""

@@ -8,10 +8,11 @@ from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleActor
 from mlagents_envs.base_env import BehaviorSpec
 
+from mlagents_plugin_a2c.activation import use_tanh
 from mlagents_plugin_a2c.exploration import explore_by_state, state_dependent
 from mlagents_plugin_a2c.initialization import initialize_actor
 from mlagents_plugin_a2c.optimizer import A2COptimizer
-from mlagents_plugin_a2c.settings import A2CSettings, OffPolicyCorrection
+from mlagents_plugin_a2c.settings import A2CSettings, Activation, OffPolicyCorrection
 from mlagents_plugin_a2c.squashing import squash
 from mlagents_plugin_shared.buffers import RolloutBuffer, StreamSteps
 from mlagents_plugin_shared.targets import vtrace
@@ -46,6 +47,8 @@ class A2CTrainer(RolloutTrainer):
             SharedActorCritic if hyperparameters.shared_critic else SimpleActor,
             actor_kwargs,
         )
+        if hyperparameters.activation is Activation.TANH:
+            use_tanh(policy.actor.network_body)
         if hyperparameters.tanh_squash:
             squash(policy.actor, conditional_sigma=hyperparameters.conditional_sigma)
         if hyperparameters.use_sde:
