@@ -96,3 +96,14 @@ def test_statistics_are_in_the_checkpoint() -> None:
     modules = a2c.optimizer.get_modules()
     names = {f"streams.extrinsic.{name}" for name in ("mean", "variance", "rollouts")}
     assert names == set(modules["Optimizer:popart"].state_dict())
+
+
+def test_popart_reads_a_checkpoint_of_0_1() -> None:
+    """There the statistics of all streams were one vector, and their rollouts one number."""
+    statistics, _ = popart()
+    former = {"mean": torch.tensor([1.0, 2.0]), "variance": torch.tensor([4.0, 9.0]), "rollouts": torch.tensor(5.0)}
+    missing, unexpected = statistics.load_state_dict(former, strict=False)
+    assert (missing, unexpected) == ([], [])
+    assert statistics.mean.tolist() == [1.0, 2.0]
+    assert statistics.sigma.tolist() == [2.0, 3.0]
+    assert statistics.rollouts.tolist() == [5.0, 5.0]

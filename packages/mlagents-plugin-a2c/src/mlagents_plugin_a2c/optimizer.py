@@ -12,6 +12,7 @@ from mlagents.trainers.torch_entities.networks import NetworkBody, ValueNetwork
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
+from torch import nn
 
 from mlagents_plugin_a2c.activation import use_tanh
 from mlagents_plugin_a2c.initialization import initialize_critic
@@ -56,8 +57,8 @@ class A2COptimizer(PluginOptimizer):
         super().__init__(policy, trainer_settings)
         self._critic = policy.actor if self.hyperparameters.shared_critic else self._create_critic()
         modules = [policy.actor] if self._critic is policy.actor else [policy.actor, self._critic]
-        # By name, so that the moments in a checkpoint find their heads where reward streams have changed places.
-        named = [sorted(module.named_parameters()) for module in modules]
+        # Heads by name, so that the moments in a checkpoint find theirs where reward streams have changed places.
+        named = [sorted(module.named_parameters(), key=_head_of) for module in modules]
         self.parameters = [parameter for part in named for _, parameter in part if parameter.requires_grad]
         self.optimizer = self._create_optimizer()
         self.beta = self.schedule(self.hyperparameters.beta_schedule, self.hyperparameters.beta, 1e-5)
@@ -241,6 +242,12 @@ class A2COptimizer(PluginOptimizer):
         """
         critic = {} if self._critic is self.policy.actor else {"Optimizer:critic": self._critic}
         return {**super().get_modules(), **critic, POPART: self.popart}
+
+
+def _head_of(named: tuple[str, nn.Parameter]) -> str:
+    """Path of the value head that a parameter belongs to; empty for all that comes before the heads."""
+    path = named[0].rpartition(".")[0]
+    return path if "value_heads" in path else ""
 
 
 def normalize(advantage: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mlagents.torch_utils import torch
 from torch import nn
@@ -74,6 +75,15 @@ class PopArt(nn.Module):
         # In a list, so that a checkpoint does not hold them twice.
         self._heads = [head for head in heads.values() if isinstance(head, nn.Linear)]
         self.streams = nn.ModuleDict({name: ReturnStatistics() for name in heads})
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *arguments: Any) -> None:
+        """Reads checkpoints of 0.1 too, which hold one vector for all streams, in their order."""
+        former = {name: state_dict.pop(prefix + name, None) for name in ("mean", "variance", "rollouts")}
+        if former["mean"] is not None and former["mean"].numel() == len(self.streams):
+            for name, values in former.items():
+                for stream, value in zip(self.streams, values.expand(len(self.streams)), strict=True):
+                    state_dict[f"{prefix}streams.{stream}.{name}"] = value
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     @property
     def _statistics(self) -> list[ReturnStatistics]:
