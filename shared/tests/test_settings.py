@@ -17,9 +17,6 @@ class FakeSettings(CheckedSettings, OffPolicyHyperparamSettings):
     epsilon: float = attr.ib(default=0.1, validator=between(0.0, 1.0))
     beta: float = attr.ib(default=0.0, validator=not_negative)
 
-    def __attrs_post_init__(self) -> None:
-        check_sizes(self)
-
 
 def fault(**options) -> str:
     """The message for a faulty file."""

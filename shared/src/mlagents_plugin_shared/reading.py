@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 import attr
+from mlagents.plugins import all_trainer_settings
 from mlagents.trainers import settings as host
 from mlagents.trainers.exception import TrainerConfigError
 
@@ -169,19 +170,16 @@ def _under(place: str) -> str:
     return f"under {place}:" if place else "beside trainer_type:"
 
 
-def host_hyperparameters() -> dict[str, list[str]]:
-    """Hyperparameters that ML-Agents' own trainers have, with the names of these trainers."""
-    from mlagents.plugins import all_trainer_settings
-    from mlagents.plugins.trainer_type import get_default_trainer_types
+def trainers_with(key: Any) -> list[str]:
+    """Trainers, ML-Agents' own and those of plugins, that have a hyperparameter."""
+    return [name for name, settings in all_trainer_settings.items() if key in attr.fields_dict(settings)]
 
-    if not all_trainer_settings:
-        get_default_trainer_types()
-    keys: dict[str, list[str]] = {}
-    for trainer, settings in all_trainer_settings.items():
-        if settings.__module__.partition(".")[0] == "mlagents":
-            for field in attr.fields(settings):
-                keys.setdefault(field.name, []).append(trainer)
-    return keys
+
+def host_trainers_with(key: Any) -> list[str]:
+    """ML-Agents' own trainers that have a hyperparameter."""
+    return [
+        name for name in trainers_with(key) if all_trainer_settings[name].__module__.partition(".")[0] == "mlagents"
+    ]
 
 
 class _Reader:
@@ -224,8 +222,8 @@ class _Reader:
                 read = self._value(place, value, fields[key])
                 if read is not _NOTHING and self._is_within(place, value, read, fields[key], ranges.get(key)):
                     values[key] = read
-            elif path == HYPERPARAMETERS and key in host_hyperparameters():
-                self.foreign[place] = f"a key of {', '.join(host_hyperparameters()[key])}"
+            elif path == HYPERPARAMETERS and (trainers := host_trainers_with(key)):
+                self.foreign[place] = f"a key of {', '.join(trainers)}"
             else:
                 self._fault(place, value, self._unknown(path, key, list(fields)))
         for key, field in fields.items():
@@ -299,6 +297,8 @@ class _Reader:
             return f"{key} is not a known key here; it belongs {_under(homes[0])}"
         if meant := did_you_mean(key, names):
             return f"{key} is not a known key{meant}"
+        if path == HYPERPARAMETERS and (others := trainers_with(key)):
+            return f"{key} is not a known key; it is one of trainer_type: {', '.join(others)}"
         for place, keys in self._places().items():
             if meant := did_you_mean(key, keys):
                 return f"{key} is not a known key; it may belong {_under(place)}{meant}"

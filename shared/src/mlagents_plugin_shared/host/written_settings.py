@@ -124,7 +124,7 @@ class _File:
         reading = self._read(name, written)
         if reading is None:
             if not isinstance(own, Mapping):
-                self.faults.append(f"{name}: {show(own)} is not valid; keys are expected under a behavior's name.")
+                self.faults.append(f"behaviors: {name}: {show(own)} is not valid; keys are expected under a behavior's name.")
             return None
         said = self._of_defaults.faults if self._of_defaults else {}
         self.faults += [line for path, line in reading.faults.items() if path not in said or _holds(own, path)]
