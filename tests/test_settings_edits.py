@@ -12,13 +12,14 @@ from typing import Any
 import attr
 import pytest
 import yaml
-from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.cli_utils import parser
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import RunOptions, TrainerSettings
+
+from conftest import ROOT
 
 FILES = {
     name: (ROOT / "configs" / name).read_text(encoding="utf-8")
@@ -156,7 +157,7 @@ def not_honoured(written: Any, settings: Any, path: str = "") -> Iterator[str]:
 def all_not_honoured(whole: dict, options: RunOptions, remarks: str) -> list[str]:
     """What a file says and its run does not do, without a word; default settings count where a behaviour has no own."""
     missing = list(not_honoured({key: whole[key] for key in whole if key != "default_settings"}, options))
-    for behavior, settings in options.behaviors.items():
+    for behavior, became in options.behaviors.items():
         own = whole["behaviors"][behavior]
         for path in keys(whole.get("default_settings") or {}):
             default = at(whole["default_settings"], path)
@@ -165,7 +166,7 @@ def all_not_honoured(whole: dict, options: RunOptions, remarks: str) -> list[str
             nested: Any = default
             for key in reversed(path):
                 nested = {key: nested}
-            missing += not_honoured(nested, settings, f"{behavior}: ") if not isinstance(default, dict) else []
+            missing += not_honoured(nested, became, f"{behavior}: ") if not isinstance(default, dict) else []
     return [path for path in missing if path.split(": ")[-1] not in remarks]
 
 
@@ -203,11 +204,14 @@ def check(text: str, names: list[str], what: str, folder: Path, caplog: pytest.L
     TrainerSettings.default_override = None
     file = folder / "edited.yaml"
     file.write_text(text, encoding="utf-8")
-    try:
-        with caplog.at_level(logging.WARNING):
+    refusal = ""
+    with caplog.at_level(logging.WARNING):
+        try:
             options = RunOptions.from_argparse(parser.parse_args([str(file)]))
-    except TrainerConfigError as error:
-        assert any(str(name) in str(error) for name in names), f"{what}: refused without its name: {error}"
-        return
-    missing = all_not_honoured(yaml.safe_load(text), options, caplog.text)
-    assert not missing, f"{what}: neither refused nor honoured: {missing}"
+        except TrainerConfigError as error:
+            refusal = str(error)
+    if refusal:
+        assert any(str(name) in refusal for name in names), f"{what}: refused without its name: {refusal}"
+    else:
+        missing = all_not_honoured(yaml.safe_load(text), options, caplog.text)
+        assert not missing, f"{what}: neither refused nor honoured: {missing}"

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 import attr
@@ -56,6 +57,13 @@ class Reading(NamedTuple):
         """All faults and conflicts."""
         return [*self.faults.values(), *self.conflicts.values()]
 
+    def of(self, written: Mapping[str, Any]) -> "Reading":
+        """The same with what there is to say about keys that stand in one mapping only."""
+        return self._replace(
+            idle={path: why for path, why in self.idle.items() if holds(written, path)},
+            far={path: text for path, text in self.far.items() if holds(written, path)},
+        )
+
 
 def read_behavior(name: str, written: Mapping[str, Any], class_type: type[CheckedSettings]) -> Reading:
     """Reads everything that a user wrote under a behaviour's name, and in the default settings.
@@ -76,6 +84,15 @@ def read_behavior(name: str, written: Mapping[str, Any], class_type: type[Checke
         return Reading(draft, reader.faults, conflicts, {}, {})
     idle = {**reader.foreign, **dict(_idle(draft, written))}
     return Reading(host.TrainerSettings(**values), {}, {}, idle, dict(_far(draft, written)))
+
+
+def holds(written: Any, path: str) -> bool:
+    """Whether a path of keys stands in a mapping."""
+    for key in path.split(": "):
+        if not isinstance(written, Mapping) or key not in written:
+            return False
+        written = written[key]
+    return True
 
 
 def read_hyperparameter(key: str, value: Any, class_type: type[CheckedSettings]) -> Any:
@@ -99,7 +116,7 @@ def read_value(value: Any, kind: Any) -> Any:
     Raises:
         Unreadable: it is of another type.
     """
-    if get_origin(kind) is Union:
+    if get_origin(kind) in (Union, UnionType):
         if value is None:
             return None
         return read_value(value, next(choice for choice in get_args(kind) if choice is not type(None)))
@@ -228,7 +245,9 @@ class _Reader:
                 self._fault(place, value, self._unknown(path, key, list(fields)))
         for key, field in fields.items():
             if field.default is attr.NOTHING and key not in written:
-                self.faults[_join(path, key)] = f"{self.name}: {_join(path, key)} is missing; it is needed under {path}:."
+                self.faults[_join(path, key)] = (
+                    f"{self.name}: {_join(path, key)} is missing; it is needed under {path}:."
+                )
         return values
 
     def _value(self, path: str, value: Any, field: Any) -> Any:
@@ -237,7 +256,7 @@ class _Reader:
         if path == "reward_signals":
             return self._reward_signals(path, value)
         kind = field.type
-        if get_origin(kind) is Union and any(attr.has(choice) for choice in get_args(kind)):
+        if get_origin(kind) in (Union, UnionType) and any(attr.has(choice) for choice in get_args(kind)):
             if value is None:
                 return None
             kind = next(choice for choice in get_args(kind) if attr.has(choice))

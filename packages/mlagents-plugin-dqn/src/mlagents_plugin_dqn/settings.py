@@ -153,9 +153,7 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
             lambda own, _: own.distribution not in (Distribution.QUANTILE, Distribution.IMPLICIT_QUANTILE),
             "distribution has no quantiles",
         ),
-        Idle(
-            ("munchausen_alpha", "munchausen_temperature"), lambda own, _: not own.munchausen, "munchausen is false"
-        ),
+        Idle(("munchausen_alpha", "munchausen_temperature"), lambda own, _: not own.munchausen, "munchausen is false"),
         Idle(("burn_in",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
         Idle(("loss",), lambda own, _: own.distribution is not Distribution.NONE, "the distribution has its own"),
         Idle(_DEMONSTRATIONS, lambda own, _: own.demo_path is None, "there is no demo_path"),

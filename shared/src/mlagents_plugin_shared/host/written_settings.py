@@ -6,7 +6,6 @@ this project's trainers are read from the raw mappings. The settings of ML-Agent
 """
 
 import copy
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO, get_args
 
@@ -25,6 +24,7 @@ from mlagents_plugin_shared.reading import (
     Reading,
     Unreadable,
     did_you_mean,
+    holds,
     read_behavior,
     read_hyperparameter,
     read_value,
@@ -38,7 +38,6 @@ DEFAULTS = "default_settings"
 _host_check_and_structure = host.check_and_structure
 _host_structure = TrainerSettings.structure
 _host_from_dict = RunOptions.from_dict
-_host_load_config = cli_utils._load_config
 _host_missing = TrainerSettings.DefaultTrainerDict.__missing__
 
 
@@ -106,8 +105,8 @@ class _File:
         readings = [reading for name, own in behaviors.items() if (reading := self._read_behavior(str(name), own))]
         if self._of_defaults and not behaviors:  # every behaviour gets them as they are
             self.faults += self._of_defaults.conflicts.values()
-        elif self._of_defaults:
-            self._remark(DEFAULTS, self._defaults, _without_use(self._of_defaults, readings))
+        elif self._of_defaults and readings:
+            self._remark(DEFAULTS, self._defaults, _of_all(readings, self._defaults))
 
     def _read(self, name: str, written: Any) -> Reading | None:
         if fault := _trainer_fault(name, written):
@@ -124,12 +123,14 @@ class _File:
         reading = self._read(name, written)
         if reading is None:
             if not isinstance(own, Mapping):
-                self.faults.append(f"behaviors: {name}: {show(own)} is not valid; keys are expected under a behavior's name.")
+                self.faults.append(
+                    f"behaviors: {name}: {show(own)} is not valid; keys are expected under a behavior's name."
+                )
             return None
         said = self._of_defaults.faults if self._of_defaults else {}
-        self.faults += [line for path, line in reading.faults.items() if path not in said or _holds(own, path)]
+        self.faults += [line for path, line in reading.faults.items() if path not in said or holds(own, path)]
         self.faults += reading.conflicts.values()
-        self._remark(name, written, _only(reading, own))
+        self._remark(name, written, reading.of(own))
         return reading
 
     def _remark(self, name: str, written: Any, reading: Reading) -> None:
@@ -137,26 +138,13 @@ class _File:
             self.remarks.append(text)
 
 
-def _without_use(of_defaults: Reading, readings: list[Reading]) -> Reading:
-    """The default settings without the remarks on keys that at least one behaviour has a use for."""
-    idle = of_defaults.idle.items()
-    return of_defaults._replace(idle={path: why for path, why in idle if all(path in one.idle for one in readings)})
-
-
-def _only(reading: Reading, own: Mapping[str, Any]) -> Reading:
-    """A reading without the remarks about keys that stand in `default_settings` alone."""
-    return reading._replace(
-        idle={path: why for path, why in reading.idle.items() if _holds(own, path)},
-        far={path: text for path, text in reading.far.items() if _holds(own, path)},
-    )
-
-
-def _holds(written: Any, path: str) -> bool:
-    for key in path.split(": "):
-        if not isinstance(written, Mapping) or key not in written:
-            return False
-        written = written[key]
-    return True
+def _of_all(readings: list[Reading], defaults: Any) -> Reading:
+    """The remarks on keys of the default settings that hold for every behaviour: others may be meant for one alone."""
+    first = readings[0]
+    return first._replace(
+        idle={path: why for path, why in first.idle.items() if all(path in one.idle for one in readings)},
+        far={path: text for path, text in first.far.items() if all(path in one.far for one in readings)},
+    ).of(defaults)
 
 
 def _remark(name: str, trainer_type: Any, reading: Reading) -> str:
@@ -185,7 +173,7 @@ def _trainer_fault(name: str, written: Any) -> str | None:
     return f"{name}: trainer_type: Invalid trainer type {trainer_type} was found{meant}"
 
 
-def _read(name: str, written: Mapping[str, Any]) -> Reading:
+def _read(name: str, written: Any) -> Reading:
     if "framework" in written:  # as ML-Agents does
         logger.warning("Framework option was deprecated but was specified")
         written = {key: value for key, value in written.items() if key != "framework"}
@@ -341,14 +329,16 @@ def _load_config(file: TextIO) -> Any:
     text = file.read()
     name = getattr(file, "name", "the file")
     try:
-        loaded = _host_load_config(io.StringIO(text))
+        loaded = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise TrainerConfigError(f"{name}: line {mark.line + 1 if mark else '?'}: {error.problem}.") from None
+    if not isinstance(loaded, Mapping):
+        raise TrainerConfigError(f"{name}: there are no settings in it; behaviors: is expected, and names under it.")
     root = yaml.compose(text, yaml.SafeLoader)
-    if any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root)):
-        if doubled := list(_doubled(root, "")):
-            raise TrainerConfigError("\n".join(f"{name}: {fault}" for fault in doubled))
+    is_ours = any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root))
+    if is_ours and (doubled := list(_doubled(root, ""))):
+        raise TrainerConfigError("\n".join(f"{name}: {fault}" for fault in doubled))
     return loaded
 
 
