@@ -78,6 +78,16 @@ def test_rehearsal_names_cause_versions_and_remedy(temporary_files: Path, monkey
     assert list(temporary_files.iterdir()) == []
 
 
+def test_rehearsal_of_a_network_that_fails_by_itself_does_not_blame_the_exporter(temporary_files: Path) -> None:
+    """Agents without sensors: no other torch would help."""
+    policy = exporter().policy
+    blind = TorchPolicy(0, BehaviorSpec([], policy.behavior_spec.action_spec), policy.network_settings, SimpleActor, {})
+    with pytest.raises(ExportError, match=r"does not work for these agents.*at least one sensor") as error:
+        OnnxExporter(blind).rehearse()
+    assert "torch" not in str(error.value)
+    assert not list(temporary_files.iterdir())
+
+
 def test_rehearsal_refuses_what_unity_would_refuse() -> None:
     """A model of a later version is named by the rule and Unity's message."""
     with pytest.raises(ExportError, match=r"version-too-new: Model was trained with a newer version .* version: 4 "):

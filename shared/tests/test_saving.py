@@ -285,7 +285,9 @@ def test_run_ends_where_it_is_good_enough(tmp_path: Path, threaded: bool) -> Non
 @pytest.mark.parametrize("key", [{"keep_best": True}, {"stop_at_reward": 0.5}])
 def test_goals_are_refused_in_self_play(tmp_path: Path, key: dict) -> None:
     """There the reward does not say how good a policy is."""
-    with pytest.raises(TrainerConfigError, match=r"^Toy: \w+: \S+ is not valid beside self_play.*ELO\.$"):
+    with pytest.raises(
+        TrainerConfigError, match=r"^Toy: hyperparameters: \w+: \S+ is not valid; beside self_play.*ELO\.$"
+    ):
         train(Paying([0.5]), settings(hyperparameters=key, self_play={"save_steps": 10}), tmp_path)
 
 

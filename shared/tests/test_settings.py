@@ -6,7 +6,7 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.ppo.optimizer_torch import PPOSettings
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, strict_to_cls
 
-from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive
+from mlagents_plugin_shared.settings import CheckedSettings, between, not_negative, positive
 
 
 @attr.s(auto_attribs=True)
@@ -16,9 +16,6 @@ class FakeSettings(CheckedSettings, OffPolicyHyperparamSettings):
     n_step: int = attr.ib(default=3, validator=positive)
     epsilon: float = attr.ib(default=0.1, validator=between(0.0, 1.0))
     beta: float = attr.ib(default=0.0, validator=not_negative)
-
-    def __attrs_post_init__(self) -> None:
-        check_sizes(self)
 
 
 def fault(**options) -> str:

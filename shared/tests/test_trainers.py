@@ -40,6 +40,35 @@ def test_replay_trainer_updates_at_its_ratio(tmp_path: Path) -> None:
     assert len(trainer.optimizer.batches) == pytest.approx(trainer.get_step / 5, abs=16 / 5 + 8)
 
 
+@pytest.mark.parametrize("buffer_size", [16, 17, 64])
+@pytest.mark.parametrize("warm_up", [0, 63, 64, 65, 200])
+@pytest.mark.parametrize("memory", [None, {"memory_size": 4, "sequence_length": 4}], ids=["feed-forward", "memory"])
+def test_replay_trainer_warms_up_by_the_steps_that_were_given(
+    buffer_size: int, warm_up: int, memory: dict | None, tmp_path: Path
+) -> None:
+    """As ML-Agents' SAC: a replay that is smaller than the warm-up, or a batch, and has open segments, learns too."""
+    settings = config("replay", buffer_size=buffer_size, buffer_init_steps=warm_up, steps_per_update=5)
+    settings["network_settings"]["memory"] = memory
+    trainer = train(Corridor(), settings, tmp_path)
+    due = (trainer.get_step - max(warm_up, 16)) / 5
+    assert len(trainer.optimizer.batches) == pytest.approx(due, abs=8)
+
+
+def test_replay_that_holds_nothing_but_open_ends_is_refused(tmp_path: Path) -> None:
+    """64 agents with segments of one step: when an agent's next step comes, the one before is overwritten."""
+    settings = {**config("replay", max_steps=4000, buffer_size=16), "time_horizon": 1}
+    with pytest.raises(TrainerConfigError, match=r"^Toy: hyperparameters: buffer_size: 16 is not valid; the open segm"):
+        train(Corridor(64), settings, tmp_path)
+    settings["hyperparameters"]["buffer_size"] = 640
+    assert len(train(Corridor(64), settings, tmp_path / "larger").optimizer.batches) > 100
+
+
+def test_rollout_that_is_longer_than_the_run_is_learned_from(tmp_path: Path) -> None:
+    """Once, at the end."""
+    trainer = train(Corridor(), config("rollout", buffer_size=5000, max_steps=200), tmp_path)
+    assert len(trainer.optimizer.batches) == 1
+
+
 def test_replay_trainer_gives_n_step_rewards_and_discounts(tmp_path: Path) -> None:
     """Two steps of -0.05 at γ 0.99 or what the episode's end leaves; the discount is 0 after the goal only."""
     trainer = train(Corridor(), config("replay"), tmp_path)

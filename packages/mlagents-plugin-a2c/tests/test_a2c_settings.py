@@ -1,10 +1,14 @@
 """Hyperparameters: defaults that follow from others, and faults."""
 
+import attr
 import pytest
+from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.exception import TrainerConfigError
-from mlagents.trainers.settings import ScheduleType, strict_to_cls
+from mlagents.trainers.ppo.optimizer_torch import PPOSettings
+from mlagents.trainers.settings import RunOptions, ScheduleType, strict_to_cls
 
 from mlagents_plugin_a2c.settings import PRESETS, A2CSettings, Activation, OptimizerType, Preset
+from mlagents_plugin_shared.settings import show
 
 UNITY_3DBALL = {  # the hyperparameters of Unity's a2c_3DBall.yaml
     "batch_size": 1000,
@@ -65,10 +69,49 @@ def test_a_key_beside_a_preset_wins(key: str) -> None:
     assert {name for name, default in PRESETS[Preset.BASELINES].items() if found[name] != default} == {key}
 
 
-def test_several_epochs_are_refused() -> None:
-    """num_epoch 3 would be off-policy without a ratio: the message says what to use instead."""
-    with pytest.raises(TrainerConfigError, match=r"num_epoch: 3.*trainer_type: ppo"):
-        strict_to_cls({"num_epoch": 3}, A2CSettings)
+def remarks(hyperparameters: dict, caplog: pytest.LogCaptureFixture, **others) -> str:
+    """The warning about a file with a behaviour."""
+    register_trainer_plugins()
+    behavior = {"trainer_type": "a2c", "hyperparameters": hyperparameters, **others}
+    RunOptions.from_dict({"behaviors": {"Ball": behavior}})
+    return caplog.text
+
+
+def test_file_of_ppo_is_taken_with_one_warning(caplog) -> None:
+    """Its keys that A2C does not have, those without effect, and the one that makes it slow."""
+    keys = {key: field.default for key, field in attr.fields_dict(PPOSettings).items()}
+    schedules = {key: "linear" for key in keys if key.endswith("schedule")}
+    text = remarks({**keys, **schedules, "buffer_size": 12000, "batch_size": 64}, caplog, max_steps=500000)
+    assert len(caplog.records) == 1
+    assert "Ball: without effect for trainer_type a2c" in text
+    assert all(key in text for key in ("epsilon (a key of ppo", "epsilon_schedule (a key of ppo", "num_epoch (A2C"))
+    assert "buffer_size: 12000 takes one gradient step in 12,000 agent steps, 41 in the whole run" in text
+    assert "lambd" not in text
+
+
+def test_file_of_sac_is_taken_although_its_replay_is_longer_than_the_run(caplog) -> None:
+    """A rollout ends with the run at the latest."""
+    keys = {"buffer_size": 200000, "tau": 0.005, "init_entcoef": 0.5, "steps_per_update": 10.0}
+    text = remarks(keys, caplog, max_steps=100000)
+    assert all(f"{key} (a key of sac)" in text for key in ("tau", "init_entcoef", "steps_per_update"))
+    assert "1 in the whole run" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "silent"),
+    [
+        ({"beta_schedule": "linear"}, {"beta": 0.1}),
+        ({"sde_sample_freq": 4}, {"use_sde": True}),
+        ({"log_std_init": -2.0}, {"use_sde": True}),
+        ({"num_epoch": 3}, {"num_epoch": 1}),
+    ],
+)
+def test_key_without_effect_is_named_unless_it_has_one(options: dict, silent: dict, caplog) -> None:
+    """With the control."""
+    key = next(iter(options))
+    assert f"without effect for trainer_type a2c: {key} (" in remarks(options, caplog)
+    caplog.clear()
+    assert remarks({**options, **silent}, caplog) == ""
 
 
 @pytest.mark.parametrize(
@@ -95,7 +138,7 @@ def test_faulty_settings_are_refused_by_name(options: dict) -> None:
     """One line that names the key and its value."""
     with pytest.raises(TrainerConfigError) as error:
         strict_to_cls(options, A2CSettings)
-    key, value = next(iter(options.items()))
+    key, value = list(options.items())[0 if "use_sde" not in options else 1]
     assert key in str(error.value)
-    assert str(value) in str(error.value) or "did you mean learning_rate?" in str(error.value)
+    assert f"{key}: {show(value)} is not valid" in str(error.value)
     assert "\n" not in str(error.value)

@@ -216,9 +216,10 @@ def test_demonstrations_set_the_normalisation(demo: str) -> None:
 
 def pretrained(env: ToyEnv, folder: Path, memory: dict | None = None, **demonstrations) -> float:
     """The return of an agent that never learns from what it does itself, and never explores."""
-    alone = {"buffer_init_steps": 5000, "exploration_schedule": "constant", "exploration_initial_eps": 0.0}
+    alone = {"exploration_schedule": "constant", "exploration_initial_eps": 0.0}
+    alone |= {"buffer_init_steps": 5000} if demonstrations else NO_LEARNING  # without any update the run is refused
     trained = train(env, config(600, {**alone, **demonstrations}, {"memory": memory}), folder)
-    assert trained.optimizer.updates.count == demonstrations.get("demo_pretraining_steps", 0)
+    assert not demonstrations or trained.optimizer.updates.count == demonstrations["demo_pretraining_steps"]
     return final_return(env)
 
 

@@ -1,8 +1,9 @@
 """Hyperparameters: defaults that follow from others, and faults."""
 
 import pytest
+from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.exception import TrainerConfigError
-from mlagents.trainers.settings import strict_to_cls
+from mlagents.trainers.settings import RunOptions, strict_to_cls
 
 from mlagents_plugin_dqn.settings import DQNSettings
 
@@ -68,3 +69,70 @@ def test_faulty_settings_are_refused_by_name(options: dict) -> None:
     assert key in str(error.value)
     assert str(value) in str(error.value) or "did you mean" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def remarks(hyperparameters: dict, caplog: pytest.LogCaptureFixture, **others) -> str:
+    """The warning about a file with a behaviour."""
+    register_trainer_plugins()
+    behavior = {"trainer_type": "dqn", "hyperparameters": hyperparameters, **others}
+    RunOptions.from_dict({"behaviors": {"Basic": behavior}})
+    return caplog.text
+
+
+RND = {"reward_signals": {"extrinsic": {}, "rnd": {"strength": 0.1}}}
+
+
+@pytest.mark.parametrize(
+    ("options", "silent", "around"),
+    [
+        ({"burn_in": 8}, {}, {"network_settings": {"memory": {"memory_size": 8, "sequence_length": 4}}}),
+        ({"v_min": -1.0}, {"distribution": "categorical"}, {}),
+        ({"v_max": 1.0}, {"distribution": "categorical"}, {}),
+        ({"num_atoms": 21}, {"preset": "rainbow"}, {}),
+        ({"num_quantiles": 21}, {"distribution": "quantile"}, {}),
+        ({"munchausen_alpha": 0.5}, {"munchausen": True}, {}),
+        ({"munchausen_temperature": 0.5}, {"preset": "btr"}, {}),
+        ({"priority_alpha": 0.5}, {"prioritized_replay": True}, {}),
+        ({"priority_initial_beta": 0.5}, {"preset": "rainbow"}, {}),
+        ({"exploration_final_eps": 0.01, "noisy": True}, {"noisy": False}, {}),
+        ({"exploration_steps": 100, "preset": "rainbow"}, {"noisy": False}, {}),
+        ({"exploration_initial_eps": 0.5, "exploration": "ladder"}, {"exploration": "schedule"}, {}),
+        ({"exploration_final_eps": 0.5, "exploration_schedule": "constant"}, {"exploration_schedule": "linear"}, {}),
+        ({"double": True, "munchausen": True}, {"munchausen": False}, {}),
+        ({"loss": "huber", "distribution": "quantile"}, {"distribution": "none"}, {}),
+        ({"demo_ratio": 0.25}, {"demo_path": "a.demo"}, {}),
+        ({"demo_margin": 0.5, "demo_margin_weight": 0.0, "demo_path": "a.demo"}, {"demo_margin_weight": 0.5}, {}),
+        ({"reward_signal_steps_per_update": 8}, {}, RND),
+    ],
+)
+def test_key_without_effect_is_named_unless_it_has_one(options: dict, silent: dict, around: dict, caplog) -> None:
+    """With the control; what a preset sets does not count as written."""
+    assert f"Basic: without effect for trainer_type dqn: {next(iter(options))} (" in remarks(options, caplog)
+    caplog.clear()
+    assert remarks({**options, **silent}, caplog, **around) == ""
+
+
+def test_file_of_ppo_is_taken_with_one_warning(caplog) -> None:
+    """Its keys that DQN does not have, and a buffer and a batch that are right for rollouts only."""
+    ppo = {"batch_size": 1024, "buffer_size": 2048, "epsilon": 0.2, "beta": 0.005, "lambd": 0.95, "num_epoch": 3}
+    text = remarks(ppo, caplog, max_steps=500000)
+    assert len(caplog.records) == 1
+    assert all(f"{key} (a key of ppo, poca)" in text for key in ("epsilon", "beta", "lambd", "num_epoch"))
+    assert "buffer_size: 2048 is a replay that forgets after 2,048 of 500,000 steps" in text
+    assert "batch_size: 1024 transitions" in text
+
+
+def test_signals_are_updated_as_often_as_the_policy() -> None:
+    """As in ML-Agents' SAC, unless the file says otherwise."""
+    assert strict_to_cls({"steps_per_update": 16}, DQNSettings).reward_signal_steps_per_update == 16
+    both = {"steps_per_update": 16, "reward_signal_steps_per_update": 2}
+    assert strict_to_cls(both, DQNSettings).reward_signal_steps_per_update == 2
+
+
+@pytest.mark.parametrize("options", [{"buffer_init_steps": 500}, {"batch_size": 300}, {"steps_per_update": 500}])
+def test_run_without_an_update_is_refused(options: dict) -> None:
+    """It would end before the first one."""
+    behavior = {"trainer_type": "dqn", "max_steps": 301, "hyperparameters": {"batch_size": 16, **options}}
+    register_trainer_plugins()
+    with pytest.raises(TrainerConfigError, match=f"Basic: max_steps: 301 is .* nothing .*{next(iter(options))} "):
+        RunOptions.from_dict({"behaviors": {"Basic": behavior}})

@@ -3,6 +3,7 @@
 import inspect
 import tempfile
 import warnings
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,8 +59,14 @@ class OnnxExporter(ModelSerializer):
         """Exports once to a temporary folder, and checks the model: what cannot be exported should not be trained.
 
         Raises:
-            ExportError: the export fails here, or Unity would not accept the model.
+            ExportError: the network itself fails, the export fails here, or Unity would not accept the model.
         """
+        try:
+            self._run()
+        except Exception as error:  # whatever a network may raise: no other torch would help
+            raise ExportError(
+                f"the policy's network does not work for these agents, so nothing was trained: {_first_line(error)}."
+            ) from error
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rehearsal.onnx"
             try:
@@ -77,10 +84,13 @@ class OnnxExporter(ModelSerializer):
                 "Change the network, or report it to the authors of the trainer."
             )
 
+    def _run(self) -> None:
+        with exporting_to_onnx(), warnings.catch_warnings(), _same_random_numbers(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            self.policy.actor(*self.dummy_input)
+
     def _write(self, path: Path) -> None:
-        gpus = [default_device()] if default_device().type == "cuda" else []
-        unchanged = torch.random.fork_rng(devices=gpus)
-        with exporting_to_onnx(), warnings.catch_warnings(), unchanged:
+        with exporting_to_onnx(), warnings.catch_warnings(), _same_random_numbers():
             warnings.simplefilter("ignore")  # tracing remarks on shapes, meant for authors of networks
             torch.onnx.export(
                 self.policy.actor,
@@ -95,6 +105,11 @@ class OnnxExporter(ModelSerializer):
 
     def _check(self, path: Path) -> Report:
         return check_model(path, Behavior.of(self.policy.behavior_spec), deterministic=True)
+
+
+def _same_random_numbers() -> AbstractContextManager:
+    """What is drawn inside costs the run no random numbers."""
+    return torch.random.fork_rng(devices=[default_device()] if default_device().type == "cuda" else [])
 
 
 def _faults(report: Report) -> str:

@@ -2,13 +2,12 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, Dict, Optional
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 import attr
-from mlagents.trainers.exception import TrainerConfigError
-from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType
+from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
-from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive, refuse
+from mlagents_plugin_shared.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
 
 
 class OptimizerType(Enum):
@@ -80,6 +79,30 @@ def _beta_schedule(settings: Any) -> ScheduleType:
     return schedule
 
 
+LARGEST_ROLLOUT = 4096
+"""Agent steps of a rollout beyond which a run has few gradient steps: PPO makes up for it by many to a rollout."""
+
+
+def _large_rollout(settings: Any, behavior: TrainerSettings) -> str:
+    if settings.buffer_size <= LARGEST_ROLLOUT:
+        return ""
+    rollout = min(settings.buffer_size, behavior.max_steps)
+    return (
+        f"buffer_size: {settings.buffer_size} takes one gradient step in {rollout:,} agent steps, "
+        f"{max(behavior.max_steps // rollout, 1):,} in the whole run; leave it out, or set it to 5 to 20 steps of each "
+        "agent."
+    )
+
+
+def _long_horizon(settings: Any, behavior: TrainerSettings) -> str:
+    if behavior.time_horizon <= settings.buffer_size:
+        return ""
+    return (
+        f"time_horizon: {behavior.time_horizon} is longer than a rollout of {settings.buffer_size} steps, so that most "
+        "steps are of an older policy; 5 to 20 is usual."
+    )
+
+
 @attr.s(auto_attribs=True)
 class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Hyperparameters of A2C.
@@ -88,6 +111,13 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     mean in ML-Agents' PPO, and so does the default optimizer: a file of PPO is a start. `preset: baselines` is the A2C
     of OpenAI Baselines.
     """
+
+    idle: ClassVar[Tuple[Idle, ...]] = (
+        Idle(("num_epoch",), lambda own, _: own.num_epoch != 1, "A2C takes one gradient step a rollout"),
+        Idle(("beta_schedule",), lambda own, _: own.beta == 0.0, "beta is 0"),
+        Idle(("sde_sample_freq", "log_std_init"), lambda own, _: not own.use_sde, "use_sde is false"),
+    )
+    far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _large_rollout), Far("time_horizon", _long_horizon))
 
     preset: Optional[Preset] = None
     """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
@@ -110,7 +140,7 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """linear: it falls to 0 at max_steps."""
 
     num_epoch: int = 1
-    """Always 1; accepted because Unity's example file has it."""
+    """Without effect, as there is one gradient step a rollout; accepted because PPO's files have it."""
 
     beta: float = attr.ib(default=_preset_or("beta", 0.0), validator=not_negative)
     """Weight of the entropy bonus; more keeps the policy random for longer. Default: Stable-Baselines3."""
@@ -164,15 +194,10 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     log_std_init: float = -1.0
     """Log of the deviation that each feature adds to the noise of `use_sde` at first."""
 
-    def __attrs_post_init__(self) -> None:
-        check_sizes(self)
+    def conflicts(self) -> Iterator[Conflict]:
+        """Hyperparameters that are out of range, or wrong beside others."""
+        yield from super().conflicts()
         for other in ("tanh_squash", "conditional_sigma"):
             if self.use_sde and getattr(self, other):
-                refuse(
-                    self, other, "use_sde clips its noise, whose deviation depends on the state anyway: leave it out"
-                )
-        if self.num_epoch != 1:
-            raise TrainerConfigError(
-                f"A2CSettings: hyperparameters: num_epoch: {self.num_epoch} is not valid; A2C takes one step a "
-                "rollout: leave it out, or use trainer_type: ppo for several epochs."
-            )
+                reason = "use_sde clips its noise, whose deviation depends on the state anyway: leave it out"
+                yield Conflict(other, reason, ("use_sde",))

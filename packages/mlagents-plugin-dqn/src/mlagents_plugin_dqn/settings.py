@@ -2,12 +2,12 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, Dict, Optional
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 import attr
-from mlagents.trainers.settings import OffPolicyHyperparamSettings, ScheduleType
+from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, ScheduleType, TrainerSettings
 
-from mlagents_plugin_shared.settings import CheckedSettings, between, check_sizes, not_negative, positive, refuse
+from mlagents_plugin_shared.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
 
 
 class LossType(Enum):
@@ -92,6 +92,35 @@ def _target_update_interval(settings: Any) -> int:
     return int(PRESETS.get(settings.preset, {}).get("target_update_interval", 1000))
 
 
+SMALLEST_REPLAY = 10_000
+"""Transitions of a replay below which it forgets within a small part of a long run."""
+
+LARGEST_BATCH = 1024
+"""Transitions of an update beyond which it costs more than it gives."""
+
+
+def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
+    if settings.buffer_size >= SMALLEST_REPLAY or behavior.max_steps < 20 * settings.buffer_size:
+        return ""
+    return (
+        f"buffer_size: {settings.buffer_size} is a replay that forgets after {settings.buffer_size:,} of "
+        f"{behavior.max_steps:,} steps; leave it out (50,000), or set it to a tenth of the run."
+    )
+
+
+def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
+    if settings.batch_size < LARGEST_BATCH:
+        return ""
+    return (
+        f"batch_size: {settings.batch_size} transitions are learned from every {settings.steps_per_update:g} agent "
+        "steps, which is slow; leave it out (128)."
+    )
+
+
+_DEMONSTRATIONS = ("demo_ratio", "demo_pretraining_steps", "demo_margin", "demo_margin_weight")
+_EPSILON = ("exploration_schedule", "exploration_initial_eps", "exploration_final_eps", "exploration_steps")
+
+
 @attr.s(auto_attribs=True)
 class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     """Hyperparameters of DQN.
@@ -100,11 +129,50 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     `save_replay_buffer` and `reward_signal_steps_per_update` mean what they mean in ML-Agents' SAC.
     """
 
+    idle: ClassVar[Tuple[Idle, ...]] = (
+        Idle(("exploration", *_EPSILON), lambda own, _: own.noisy, "noisy explores by itself"),
+        Idle(_EPSILON, lambda own, _: own.exploration is Exploration.LADDER, "the ladder has epsilons of its own"),
+        Idle(
+            ("exploration_final_eps", "exploration_steps"),
+            lambda own, _: own.exploration_schedule is ScheduleType.CONSTANT,
+            "exploration_schedule is constant",
+        ),
+        Idle(("double",), lambda own, _: own.munchausen, "munchausen takes the mean over actions"),
+        Idle(
+            ("priority_alpha", "priority_initial_beta", "priority_final_beta"),
+            lambda own, _: not own.prioritized_replay,
+            "prioritized_replay is false",
+        ),
+        Idle(
+            ("num_atoms", "v_min", "v_max"),
+            lambda own, _: own.distribution is not Distribution.CATEGORICAL,
+            "distribution is not categorical",
+        ),
+        Idle(
+            ("num_quantiles",),
+            lambda own, _: own.distribution not in (Distribution.QUANTILE, Distribution.IMPLICIT_QUANTILE),
+            "distribution has no quantiles",
+        ),
+        Idle(("munchausen_alpha", "munchausen_temperature"), lambda own, _: not own.munchausen, "munchausen is false"),
+        Idle(("burn_in",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
+        Idle(("loss",), lambda own, _: own.distribution is not Distribution.NONE, "the distribution has its own"),
+        Idle(_DEMONSTRATIONS, lambda own, _: own.demo_path is None, "there is no demo_path"),
+        Idle(("demo_margin",), lambda own, _: own.demo_margin_weight == 0.0, "demo_margin_weight is 0"),
+        Idle(
+            ("reward_signal_steps_per_update",),
+            lambda _, behavior: set(behavior.reward_signals) == {RewardSignalType.EXTRINSIC},
+            "no reward signal learns",
+        ),
+    )
+    far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _small_replay), Far("batch_size", _large_batch))
+
     batch_size: int = 128
     buffer_size: int = 50_000
-    steps_per_update: float = attr.ib(default=4.0, validator=positive)
-    reward_signal_steps_per_update: float = attr.ib(default=4.0, validator=positive)
-    buffer_init_steps: int = attr.ib(default=0, validator=not_negative)
+    steps_per_update: float = 4.0
+    reward_signal_steps_per_update: float = attr.ib(
+        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True)
+    )
+    buffer_init_steps: int = 0
 
     preset: Optional[Preset] = None
     """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
@@ -210,23 +278,23 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     demo_margin_weight: float = attr.ib(default=1.0, validator=not_negative)
     """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out."""
 
-    def __attrs_post_init__(self) -> None:
-        check_sizes(self)
-        self._check_demonstrations()
+    def conflicts(self) -> Iterator[Conflict]:
+        """Hyperparameters that are out of range, or wrong beside others."""
+        yield from super().conflicts()
         if self.distribution is Distribution.CATEGORICAL:
             if not self.v_min < self.v_max:
-                refuse(self, "v_max", f"it must be greater than v_min, which is {self.v_min}")
+                yield Conflict("v_max", f"it must be greater than v_min, which is {self.v_min}", ("v_min",))
             if self.num_atoms < 2:
-                refuse(self, "num_atoms", "a categorical distribution has at least 2 atoms")
+                yield Conflict("num_atoms", "a categorical distribution has at least 2 atoms", ("distribution",))
         if self.distribution is not Distribution.NONE and self.loss is LossType.MSE:
-            refuse(self, "loss", f"distribution: {self.distribution.value} has a loss of its own; leave it out")
+            reason = f"distribution: {self.distribution.value} has a loss of its own; leave it out"
+            yield Conflict("loss", reason, ("distribution",))
         if self.noisy and self.exploration is Exploration.LADDER:
-            refuse(self, "exploration", "noisy: true explores by itself and has no epsilon; leave one of them out")
-
-    def _check_demonstrations(self) -> None:
-        if self.demo_path is None:
-            for key in ("demo_ratio", "demo_pretraining_steps", "demo_margin", "demo_margin_weight"):
-                if getattr(self, key) != getattr(attr.fields(DQNSettings), key).default:
-                    refuse(self, key, "there are no demonstrations; set demo_path, or leave it out")
-        elif self.demo_ratio == 0.0 and self.demo_pretraining_steps == 0:
-            refuse(self, "demo_ratio", "the demonstrations of demo_path are not used; set demo_pretraining_steps")
+            reason = "noisy: true explores by itself and has no epsilon; leave one of them out"
+            yield Conflict("exploration", reason, ("noisy",))
+        for key in _DEMONSTRATIONS:
+            if self.demo_path is None and getattr(self, key) != getattr(attr.fields(DQNSettings), key).default:
+                yield Conflict(key, "there are no demonstrations; set demo_path, or leave it out", ("demo_path",))
+        if self.demo_path is not None and self.demo_ratio == 0.0 and self.demo_pretraining_steps == 0:
+            reason = "the demonstrations of demo_path are not used; set demo_pretraining_steps"
+            yield Conflict("demo_ratio", reason, ("demo_path", "demo_pretraining_steps"))

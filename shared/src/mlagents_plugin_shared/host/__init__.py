@@ -13,6 +13,7 @@ Importing the package does it, for every trainer of the process. Each module men
 * `demonstrations`: GAIL and behavioural cloning name a demonstration that they cannot use.
 * `messages`: a player's message that cannot be used is an error which names the behaviour and the sensor.
 * `waiting`: the trainer sleeps until a player has answered.
+* `written_settings`: settings are what the user wrote, and all faults of a file are named at once.
 """
 
 from mlagents_plugin_shared.host import (
@@ -27,6 +28,7 @@ from mlagents_plugin_shared.host import (
     training_status,
     waiting,
     worker,
+    written_settings,
 )
 
 __all__ = [
@@ -41,4 +43,5 @@ __all__ = [
     "training_status",
     "waiting",
     "worker",
+    "written_settings",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cattr
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.environment_parameter_manager import EnvironmentParameterManager
 from mlagents.trainers.settings import EnvironmentParameterSettings, TrainerSettings
@@ -58,7 +59,7 @@ def train(
         EnvironmentParameterSettings.structure(environment_parameters or {}, dict), run_seed=seed, restore=resume
     )
     factory = TrainerFactory(
-        {BEHAVIOR: TrainerSettings.structure(config, TrainerSettings)},
+        cattr.structure({BEHAVIOR: config}, TrainerSettings.DefaultTrainerDict),
         output_path=str(results),
         train_model=not inference,
         load_model=resume,

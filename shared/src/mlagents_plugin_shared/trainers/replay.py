@@ -32,12 +32,16 @@ logger = get_logger(__name__)
 
 REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
 
+# A replay that was given so many times its size, and held no complete transition when it mattered, never will.
+_OVERWRITTEN = 20
+
 
 class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
     """Off-policy trainer on an array-backed replay buffer.
 
-    Updates fall due at one in `steps_per_update` agent steps, however many agents there are, and only once the replay
-    holds `buffer_init_steps` and a batch: a run that resumes without its replay first fills it again.
+    Updates fall due at one in `steps_per_update` agent steps, however many agents there are, once the replay was given
+    `buffer_init_steps` and a batch: as in ML-Agents' SAC, those count that it has overwritten since or cannot sample
+    yet. A run that resumes without its replay first fills it again.
     A plugin sets `n_step` and `burn_in` from its settings, writes `create_policy` and `create_optimizer`, and overrides
     `create_replay` if its replay is prioritised. Where it sets `demo_path`, a share `demo_ratio` of every batch are
     demonstrations, and the first `demo_pretraining_steps` updates of a run are on demonstrations alone.
@@ -117,13 +121,29 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         self.update_buffer.add(segment)
-        warm = max(self.hyperparameters.batch_size, self.hyperparameters.buffer_init_steps)
-        if self.update_buffer.num_experiences >= warm:
+        if self._is_warm():
             self._updates_due += len(segment) / self.steps_per_update
             self._reward_updates_due += len(segment) / self.reward_signal_steps_per_update
 
+    def _is_warm(self) -> bool:
+        """Whether the replay was given enough to learn from, and holds a transition that is complete.
+
+        Raises:
+            TrainerConfigError: it was overwritten several times without an update.
+        """
+        given, capacity = self.update_buffer.serial, self.update_buffer.capacity
+        if given < max(self.hyperparameters.batch_size, self.hyperparameters.buffer_init_steps):
+            return False
+        if self.update_buffer.num_experiences == 0 and self._rates.total == 0 and given >= _OVERWRITTEN * capacity:
+            raise TrainerConfigError(
+                f"{self.brain_name}: hyperparameters: buffer_size: {capacity} is not valid; the open segments of so "
+                "many agents fill it with transitions whose next one has not come, and nothing can be learned: make it "
+                "many times larger than the number of agents."
+            )
+        return self.update_buffer.num_experiences > 0
+
     def _is_ready_update(self) -> bool:
-        return self._updates_due >= 1.0
+        return self._updates_due >= 1.0 and self.update_buffer.num_experiences > 0
 
     @timed
     def _update_policy(self) -> bool:
@@ -153,7 +173,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         own = serials[serials >= 0]  # those of demonstrations are negative
         if own.size:
             stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(own.mean()))
-        self._rates.updates += 1
+        self._rates.count()
 
     def _update_reward_signals(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates curiosity, RND and GAIL on the transitions that were drawn for the policy."""
@@ -266,12 +286,22 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
 
 class Rates:
-    """Updates and agent steps a second since the last measurement."""
+    """Updates and agent steps a second since the last measurement.
+
+    Attributes:
+        total: updates since the start.
+    """
 
     def __init__(self) -> None:
+        self.total = 0
         self.updates = 0
         self._step = 0
         self._time = time.perf_counter()
+
+    def count(self) -> None:
+        """Counts an update."""
+        self.total += 1
+        self.updates += 1
 
     def measure(self, step: int) -> dict[str, float]:
         """The rates by TensorBoard tag; counting begins anew.

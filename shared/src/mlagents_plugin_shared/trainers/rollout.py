@@ -43,7 +43,8 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         """Waits for the update."""
 
     def _is_ready_update(self) -> bool:
-        return self.update_buffer.num_experiences >= self.hyperparameters.buffer_size
+        # A run that is shorter than a rollout learns from what it has.
+        return self.update_buffer.num_experiences >= min(self.hyperparameters.buffer_size, self.get_max_steps)
 
     @timed
     def _update_policy(self) -> bool:

@@ -50,7 +50,6 @@ class SavingTrainer(RLTrainer):
         super().__init__(*args, **kwargs)
         settings = self.trainer_settings.hyperparameters
         self._goals = settings if isinstance(settings, CheckedSettings) else CheckedSettings()
-        self._check_goals()
         self._returns: deque[float] = deque(maxlen=self._goals.reward_window)
         self._best: float | None = None
         self._reached_goal = False
@@ -142,17 +141,6 @@ class SavingTrainer(RLTrainer):
             self._try_to_write("checkpoint", self._checkpoint)
 
     # Rewards
-
-    def _check_goals(self) -> None:
-        if self.trainer_settings.self_play is None:
-            return
-        for key in ("keep_best", "stop_at_reward"):
-            value = getattr(self._goals, key)
-            if value is not None and value is not False:
-                raise TrainerConfigError(
-                    f"{self.brain_name}: {key}: {value} is not valid beside self_play, where the reward says how a "
-                    "policy fares against its own past; leave it out, and watch Self-play/ELO."
-                )
 
     @property
     def _mean_return(self) -> float | None:

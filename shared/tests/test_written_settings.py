@@ -1,0 +1,407 @@
+"""Settings are what the user wrote: default settings, faults of a whole file, and what is left to ML-Agents."""
+
+import logging
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attr
+import pytest
+import yaml
+from mlagents.plugins import all_trainer_settings, all_trainer_types
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.trainers.cli_utils import load_config
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, RunOptions, TrainerSettings
+
+from mlagents_plugin_shared.host.written_settings import written_settings
+from mlagents_plugin_shared.settings import CheckedSettings, Far, Idle, positive
+
+
+class Kind(Enum):
+    """A choice of words."""
+
+    FAST = "fast"
+    SLOW = "slow"
+
+
+@attr.s(auto_attribs=True)
+class FakeSettings(CheckedSettings, OffPolicyHyperparamSettings):
+    """Settings of an algorithm that does not exist."""
+
+    idle: ClassVar[tuple[Idle, ...]] = (Idle(("depth",), lambda own, _: own.kind is Kind.FAST, "kind is fast"),)
+    far: ClassVar[tuple[Far, ...]] = (
+        Far("time_horizon", lambda _, behavior: "Too long." if behavior.time_horizon > 500 else ""),
+    )
+
+    kind: Kind = Kind.SLOW
+    depth: int = attr.ib(default=attr.Factory(lambda own: 1 if own.kind is Kind.FAST else 9, True), validator=positive)
+    ratio: float | None = None
+    wide: bool = False
+
+
+@attr.s(auto_attribs=True)
+class OtherSettings(CheckedSettings, OffPolicyHyperparamSettings):
+    """Another plugin's."""
+
+    only_here: int = 1
+
+
+@pytest.fixture(autouse=True)
+def trainers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two trainers of ours beside ML-Agents' own."""
+    register_trainer_plugins()
+    for name, settings in {"fake": FakeSettings, "other": OtherSettings}.items():
+        monkeypatch.setitem(all_trainer_settings, name, settings)
+        monkeypatch.setitem(all_trainer_types, name, object)
+    TrainerSettings.default_override = None
+    yield
+    TrainerSettings.default_override = None
+
+
+def read(text: str) -> RunOptions:
+    """The options of a file."""
+    return RunOptions.from_dict(yaml.safe_load(text))
+
+
+def faults(text: str) -> list[str]:
+    """The lines of a refusal."""
+    with pytest.raises(TrainerConfigError) as error:
+        read(text)
+    return str(error.value).splitlines()
+
+
+def one_fault(behavior: str) -> str:
+    """The only line about a behaviour, given without its trainer_type."""
+    (line,) = faults(f"behaviors: {{Car: {{trainer_type: fake, {behavior}}}}}")
+    assert line.startswith("Car: ")
+    return line
+
+
+# Default settings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{default_settings: {trainer_type: fake, max_steps: 9000}, behaviors: {Car: {hyperparameters: {kind: fast}}}}",
+        "{default_settings: {max_steps: 9000}, behaviors: {Car: {trainer_type: fake, hyperparameters: {kind: fast}}}}",
+        "{default_settings: {trainer_type: fake, max_steps: 9000, hyperparameters: {kind: fast}},"
+        " behaviors: {Car: {}}}",
+        "{default_settings: {trainer_type: fake, max_steps: 9000, hyperparameters: {kind: fast}}}",
+        "{default_settings: {trainer_type: fake, max_steps: 9000, hyperparameters: {kind: fast}},"
+        " behaviors: {Car: {trainer_type: fake}}}",
+        "{default_settings: {trainer_type: other, max_steps: 9000, hyperparameters: {only_here: 2}},"
+        " behaviors: {Car: {trainer_type: fake, hyperparameters: {kind: fast}}}}",
+        "{default_settings: {trainer_type: ppo, max_steps: 9000, hyperparameters: {epsilon: 0.1, num_epoch: 2}},"
+        " behaviors: {Car: {trainer_type: fake, hyperparameters: {kind: fast}}}}",
+    ],
+)
+def test_default_depends_on_what_was_written_wherever_it_stands(text: str, caplog) -> None:
+    """The depth of a fast one is 1; written out with the defaults of a slow one it would be 9."""
+    settings = read(text).behaviors["Car"]
+    assert (settings.trainer_type, settings.max_steps, settings.hyperparameters.depth) == ("fake", 9000, 1)
+    assert caplog.text == ""
+
+
+def test_default_settings_count_where_the_behaviour_has_none() -> None:
+    """Section by section, and key by key; a reward signal that nobody wrote is not there."""
+    settings = read("""
+default_settings:
+  trainer_type: fake
+  hyperparameters: {learning_rate: 0.5, batch_size: 32}
+  network_settings: {hidden_units: 7, num_layers: 3}
+behaviors:
+  Car:
+    hyperparameters: {batch_size: 16}
+    network_settings: {hidden_units: 8}
+    reward_signals: {curiosity: {strength: 0.5}}
+""").behaviors["Car"]
+    assert (settings.hyperparameters.learning_rate, settings.hyperparameters.batch_size) == (0.5, 16)
+    assert (settings.network_settings.hidden_units, settings.network_settings.num_layers) == (8, 3)
+    assert list(settings.reward_signals) == [RewardSignalType.CURIOSITY]
+    assert written_settings(settings)["hyperparameters"] == {"learning_rate": 0.5, "batch_size": 16}
+
+
+def test_default_settings_need_not_be_whole_beside_behaviours() -> None:
+    """Alone, 100 steps are fewer than a batch of 128; the behaviour's batch is smaller."""
+    text = "default_settings: {trainer_type: fake, max_steps: 100}\n"
+    options = read(text + "behaviors: {Car: {hyperparameters: {batch_size: 16}}}")
+    assert options.behaviors["Car"].max_steps == 100
+    with pytest.raises(TrainerConfigError, match=r"^Bus: max_steps: 100 is not valid; nothing would be learned"):
+        options.behaviors["Bus"]
+    assert faults(text)[0].startswith("default_settings: max_steps: 100 is not valid; nothing would be learned")
+
+
+def test_defaults_of_ours_do_not_reach_into_trainers_of_ml_agents() -> None:
+    """PPO gets what it has too, and nothing that nobody wrote."""
+    settings = read("""
+default_settings: {trainer_type: fake, max_steps: 777, hyperparameters: {kind: fast, learning_rate: 0.5}}
+behaviors: {Car: {trainer_type: ppo, hyperparameters: {epsilon: 0.1}}, Bus: {trainer_type: sac}}
+""").behaviors
+    assert (settings["Car"].max_steps, settings["Car"].hyperparameters.learning_rate) == (777, 0.5)
+    assert (settings["Car"].hyperparameters.epsilon, settings["Car"].hyperparameters.batch_size) == (0.1, 1024)
+    assert settings["Bus"].hyperparameters.tau == 0.005
+
+
+def test_defaults_do_not_stay_for_the_next_file() -> None:
+    """Two files in one process."""
+    read("{default_settings: {trainer_type: fake, max_steps: 9000}, behaviors: {Car: {}}}")
+    assert read("behaviors: {Car: {trainer_type: fake}}").behaviors["Car"].max_steps == 500000
+
+
+def test_trainers_of_ml_agents_are_left_to_it() -> None:
+    """Its own merging, its own messages and its own conversions."""
+    text = "{default_settings: {trainer_type: ppo, hyperparameters: {beta: 0.5}}, behaviors: {Car: {max_steps: '5.9'}}}"
+    settings = read(text).behaviors["Car"]
+    assert (settings.hyperparameters.beta, settings.max_steps) == (0.5, 5)
+    assert faults("behaviors: {Car: {trainer_type: ppo, max_step: 5}}") == [
+        "The option max_step was specified in your YAML file for TrainerSettings, but is invalid."
+    ]
+
+
+def test_written_out_configuration_is_taken_again() -> None:
+    """What ML-Agents writes beside the results gives the same settings."""
+    first = read("{default_settings: {trainer_type: fake, max_steps: 9000}, behaviors: {Car: {threaded: true}}}")
+    again = RunOptions.from_dict(yaml.safe_load(yaml.dump(first.as_dict())))
+    assert again.behaviors == first.behaviors
+
+
+# Faults
+
+
+def test_all_faults_of_a_file_come_at_once() -> None:
+    """Of two behaviours, the default settings and the run, each with its path and value."""
+    assert faults("""
+default_settings: {trainer_type: fake, summary_freq: often}
+behaviors:
+  Car: {hyperparameters: {wide: "false", depth: 2.9, kind: fest}, network_settings: {hidden_unit: 64}}
+  Bus: {max_steps: -5, reward_signals: {}, trainer_type: other}
+engine_settings: {time_scales: 2}
+""") == [
+        "engine_settings: time_scales: 2 is not valid; time_scales is not a known key; did you mean time_scale?",
+        "default_settings: summary_freq: 'often' is not valid; it must be a whole number.",
+        "Car: hyperparameters: wide: 'false' is not valid; it must be true or false.",
+        "Car: hyperparameters: depth: 2.9 is not valid; it must be a whole number.",
+        "Car: hyperparameters: kind: 'fest' is not valid; it must be one of fast, slow; did you mean fast?",
+        "Car: network_settings: hidden_unit: 64 is not valid; hidden_unit is not a known key; did you mean "
+        "hidden_units?",
+        "Bus: max_steps: -5 is not valid; it must be greater than 0.",
+        "Bus: reward_signals: {} is not valid; name at least one, such as extrinsic, or leave it out.",
+    ]
+
+
+@pytest.mark.parametrize("value", ["'false'", "n", "'yes please'", "1", "0", "1.0", "null", "[]", "''"])
+def test_truth_value_is_a_boolean_of_yaml(value: str) -> None:
+    """No word and no number is."""
+    assert "hyperparameters: wide: " in one_fault(f"hyperparameters: {{wide: {value}}}")
+    assert one_fault(f"threaded: {value}").endswith("it must be true or false.")
+
+
+@pytest.mark.parametrize(
+    "value", ["2.9", "true", "false", ".nan", ".inf", "'many'", "null", "[1]", "'0x10'", "'1e400'"]
+)
+def test_whole_number_is_whole(value: str) -> None:
+    """Nothing is cut off, and no truth value is a number."""
+    assert one_fault(f"hyperparameters: {{depth: {value}}}").endswith("it must be a whole number.")
+
+
+@pytest.mark.parametrize("value", ["1e5", "1.0e5", "100000.0", "1.0e+5", "100_000"])
+def test_whole_number_may_be_written_as_yaml_allows(value: str) -> None:
+    """Of 1e5 and 1.0e5 YAML makes strings."""
+    options = read(
+        f"behaviors: {{Car: {{trainer_type: fake, max_steps: {value}, hyperparameters: {{depth: {value}}}}}}}"
+    )
+    depth = options.behaviors["Car"].hyperparameters.depth
+    assert (depth, type(depth), options.behaviors["Car"].max_steps) == (100000, int, 100000)
+
+
+@pytest.mark.parametrize("value", [".nan", "-.inf", "true", "'1e-3x'", "null", "{}"])
+def test_number_is_finite_and_no_truth_value(value: str) -> None:
+    """Also where none is a value."""
+    assert one_fault(f"hyperparameters: {{learning_rate: {value}}}").endswith("it must be a number.")
+    if value != "null":
+        assert one_fault(f"hyperparameters: {{ratio: {value}}}").endswith("it must be a number.")
+
+
+@pytest.mark.parametrize(
+    ("behavior", "says"),
+    [
+        ("checkpoint_interval: 0", "checkpoint_interval: 0 is not valid; it must be greater than 0"),
+        ("keep_checkpoints: 0", "keep_checkpoints: 0 is not valid; it must be greater than 0"),
+        ("time_horizon: 1.5", "time_horizon: 1.5 is not valid; it must be a whole number"),
+        ("init_path: 5", "init_path: 5 is not valid; it must be some text"),
+        ("network_settings: {num_layers: 0}", "num_layers: 0 is not valid; it must be greater than 0"),
+        ("network_settings: {vis_encode_type: resnt}", "did you mean resnet?"),
+        ("network_settings: {goal_conditioning_type: true}", "it must be one of hyper, none"),
+        (
+            "network_settings: {memory: {memory_size: 7}}",
+            "memory_size: 7 is not valid; it must be greater than 0 and even",
+        ),
+        ("network_settings: {memory: {memory_sise: 8}}", "did you mean memory_size?"),
+        ("network_settings: {memory: 64}", "network_settings: memory: 64 is not valid; keys are expected under it"),
+        (
+            "network_settings: {memory: {sequence_length: 256}}",
+            "sequence_length: 256 is not valid; it must not be larger than batch_size, which is 128",
+        ),
+        (
+            "reward_signals: {extrinsic: {gamma: 1.1}}",
+            "extrinsic: gamma: 1.1 is not valid; it must lie between 0.0 and",
+        ),
+        ("reward_signals: {extrinsic: {strenght: 1}}", "did you mean strength?"),
+        (
+            "reward_signals: {extrinsik: {}}",
+            "it must be one of extrinsic, gail, curiosity, rnd; did you mean extrinsic?",
+        ),
+        ("reward_signals: {gail: {}}", "reward_signals: gail: demo_path is missing"),
+        (
+            "reward_signals: {rnd: {network_settings: {hidden_units: 0}}}",
+            "rnd: network_settings: hidden_units: 0 is not",
+        ),
+        ("behavioral_cloning: {steps: 5}", "behavioral_cloning: demo_path is missing"),
+        ("self_play: {play_against_latest_model_ratio: 2}", "it must lie between 0.0 and 1.0"),
+        ("self_play: {windows: 5}", "did you mean window?"),
+        ("hyperparameters: {gamma: 0.9}", "gamma is not a known key here; it belongs under reward_signals: extrinsic:"),
+        ("hyperparameters: {max_steps: 5}", "it belongs beside trainer_type:"),
+        ("learning_rate: 0.1", "it belongs under hyperparameters:"),
+        ("normalize: true", "it belongs under network_settings:"),
+        ("hyperparameters: {only_here: 5}", "only_here is not a known key; it is one of trainer_type: other"),
+        ("hyperparameters: {keep_best: true}, self_play: {}", "keep_best: true is not valid; beside self_play"),
+        ("hyperparameters: {batch_size: 9, buffer_size: 8}", "batch_size: 9 is not valid; it must not be larger than"),
+        ("even_checkpoints: true, max_steps: 300, keep_checkpoints: 301", "keep_checkpoints: 301 is not valid; beside"),
+        ("hyperparameters:", "hyperparameters: null is not valid; keys are expected under it"),
+    ],
+)
+def test_fault_around_the_hyperparameters_is_named(behavior: str, says: str) -> None:
+    """Every section that our trainers read."""
+    assert says in one_fault(behavior)
+
+
+@pytest.mark.parametrize("signal", ["extrinsic: {}", "curiosity: {encoding_size: 32}", "rnd: {gamma: 1}"])
+def test_signals_without_keys_are_taken(signal: str) -> None:
+    """An empty section is one of defaults."""
+    (settings,) = read(f"behaviors: {{Car: {{trainer_type: fake, reward_signals: {{{signal}}}}}}}").behaviors.values()
+    (found,) = settings.reward_signals.values()
+    assert found.strength == 1.0
+    assert found.network_settings.hidden_units == (32 if "encoding" in signal else 128)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "behaviors: {Car: {trainer_type: fak}}",
+            "Car: trainer_type: Invalid trainer type fak was found; did you mean",
+        ),
+        ("behaviors: {Car: {hyperparameters: {depth: 1}}}", "Car: trainer_type is missing"),
+        ("behaviors: {Car: 5, Bus: {trainer_type: fake}}", "behaviors: Car: 5 is not valid; keys are expected"),
+        ("behaviors: [Car]", "behaviors: ['Car'] is not valid; names of behaviors are expected"),
+        ("{behaviors: {Car: {trainer_type: fake}}, torch_settings: {devic: cpu}}", "did you mean device?"),
+        ("{behaviors: {Car: {trainer_type: fake}}, env_settings: {num_envs: two}}", "env_settings: num_envs: 'two'"),
+        (
+            "{behaviors: {Car: {trainer_type: fake}}, summary_freq: 5}",
+            "summary_freq: 5 is not valid; summary_freq is not",
+        ),
+    ],
+)
+def test_fault_of_a_file_is_named(text: str, says: str) -> None:
+    """What stands around the behaviours, and who reads them."""
+    assert says in faults(text)[0]
+
+
+def write(folder: Path, text: str) -> str:
+    file = folder / "car.yaml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def test_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
+    """YAML would take the last; files of ML-Agents' trainers go on so."""
+    text = "behaviors:\n  Car:\n    trainer_type: {}\n    max_steps: 5\n    summary_freq: 1\n    max_steps: 6\n"
+    with pytest.raises(
+        TrainerConfigError, match=r"car\.yaml: behaviors: Car: max_steps: stands twice, in line 4 and .*6"
+    ):
+        load_config(write(tmp_path, text.format("fake")))
+    assert load_config(write(tmp_path, text.format("ppo")))["behaviors"]["Car"]["max_steps"] == 6
+
+
+def test_behaviour_that_stands_twice_is_refused_although_the_last_is_not_ours(tmp_path: Path) -> None:
+    """Its first mapping is not in what YAML loads."""
+    text = "behaviors:\n  Car: {trainer_type: fake}\n  Car: {trainer_type: ppo}\n"
+    with pytest.raises(TrainerConfigError, match="behaviors: Car: stands twice, in line 2 and in line 3"):
+        load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["behaviors:\n\tCar: 1", "a: 'open", "a: &x [*y]", "a: {b: 1", "a: ]"])
+def test_what_is_no_yaml_is_one_line_with_a_line_number(text: str, tmp_path: Path) -> None:
+    """Whichever part of YAML's reader stumbles."""
+    with pytest.raises(TrainerConfigError, match=r"car\.yaml: line \d+: ") as error:
+        load_config(write(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "word"])
+def test_file_without_settings_is_one_line(text: str, tmp_path: Path) -> None:
+    """It is no mapping."""
+    with pytest.raises(TrainerConfigError, match=r"car\.yaml: .*behaviors"):
+        load_config(write(tmp_path, text))
+
+
+# Remarks
+
+
+def test_what_has_no_effect_is_one_warning_a_behaviour(caplog) -> None:
+    """Keys of ML-Agents' trainers, an own key and a value that is far off; of two behaviours, two."""
+    with caplog.at_level(logging.WARNING):
+        read("""
+behaviors:
+  Car:
+    trainer_type: fake
+    hyperparameters: {kind: fast, depth: 3, epsilon: 0.2, tau: 0.1, num_epoch: 3}
+    time_horizon: 1000
+    even_checkpoints: true
+    checkpoint_interval: 500
+  Bus: {trainer_type: fake, hyperparameters: {beta: 0.1}}
+""")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Car: without effect for trainer_type fake: epsilon (a key of ppo, poca), tau (a key of sac), num_epoch (a key "
+        "of ppo, poca), depth (kind is fast), checkpoint_interval (even_checkpoints sets it). Far from what fake "
+        "needs: Too long.",
+        "Bus: without effect for trainer_type fake: beta (a key of ppo, poca).",
+    ]
+
+
+def test_default_setting_is_named_only_if_no_behaviour_has_a_use_for_it(caplog) -> None:
+    """It may be meant for another behaviour."""
+    defaults = "default_settings: {trainer_type: fake, hyperparameters: {depth: 3}}\n"
+    read(defaults + "behaviors: {Car: {hyperparameters: {kind: fast}}, Bus: {}}")
+    assert caplog.text == ""
+    for behaviors in (
+        "{Car: {hyperparameters: {kind: fast}}}",
+        "{Car: {hyperparameters: {kind: fast}}, Bus: {trainer_type: sac}}",
+    ):
+        caplog.clear()
+        read(f"{defaults}behaviors: {behaviors}")
+        assert [record.getMessage() for record in caplog.records] == [
+            "default_settings: without effect for trainer_type fake: depth (kind is fast)."
+        ]
+
+
+def test_behaviour_with_the_default_settings_is_named(caplog) -> None:
+    """ML-Agents makes its settings when the environment names it."""
+    options = read("default_settings: {trainer_type: fake, hyperparameters: {depth: 3, kind: fast}}")
+    assert options.behaviors["Car"].hyperparameters.depth == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "Car: without effect for trainer_type fake: depth (kind is fast)."
+    ]
+
+
+def test_every_hyperparameter_of_ml_agents_is_taken() -> None:
+    """Found by the fields of its classes: a key of any of its trainers, with its default."""
+    for trainer in ("ppo", "sac", "poca"):
+        settings: Any = {key: value for key, value in RunOptions().as_dict().items() if key == "debug"}
+        own = TrainerSettings(trainer_type=trainer).as_dict()
+        own["trainer_type"] = "fake"
+        settings["behaviors"] = {"Car": own}
+        assert RunOptions.from_dict(settings).behaviors["Car"].trainer_type == "fake"
