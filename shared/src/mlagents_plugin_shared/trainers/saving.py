@@ -17,6 +17,7 @@ from mlagents.trainers.policy.checkpoint_manager import ModelCheckpoint, ModelCh
 from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.trainer.rl_trainer import RLTrainer
 from mlagents_envs.logging_util import get_logger
+from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod
 
 from mlagents_plugin_shared.acting import ExploringPolicy
 from mlagents_plugin_shared.buffers.memory import format_bytes
@@ -59,6 +60,7 @@ class SavingTrainer(RLTrainer):
         settings = self.trainer_settings.hyperparameters
         self._goals = settings if isinstance(settings, CheckedSettings) else CheckedSettings()
         self._check_goals()
+        self._group_rewards: defaultdict[str, float] = defaultdict(float)
         self._returns: deque[float] = deque(maxlen=self._goals.reward_window)
         self._best: float | None = None
         self._reached_goal = False
@@ -198,12 +200,23 @@ class SavingTrainer(RLTrainer):
         return sum(self._returns) / len(self._returns) if self._returns else None
 
     def _update_end_episode_stats(self, agent_id: str, optimizer: Optimizer) -> None:
-        self._returns.append(float(self.collected_rewards["environment"][agent_id]))
+        """Counts an episode: its return is what the agent itself and its group were given, as learning adds them up."""
+        group = self._group_rewards.pop(agent_id, 0.0)
+        episode_return = float(self.collected_rewards["environment"][agent_id]) + group
         super()._update_end_episode_stats(agent_id, optimizer)
+        self._returns.append(episode_return)
+        self.reward_buffer[0] = episode_return  # a curriculum's measure; ML-Agents has noted the agent's own alone
+        if self._has_warned_group_rewards:
+            self._stats_reporter.add_stat(
+                "Environment/Group Cumulative Reward", group, aggregation=StatsAggregationMethod.HISTOGRAM
+            )
+        for rewards in self.collected_rewards.values():
+            rewards.pop(agent_id, None)  # with Unity no other episode has this id
 
     def end_episode(self) -> None:
         """Ends all episodes, because the environment is reset."""
         super().end_episode()
+        self._group_rewards.clear()
         for policies in self._explorers.values():
             for policy in policies:
                 policy.end_episodes()
