@@ -15,6 +15,7 @@ from mlagents_player.errors import PlayerError
 from mlagents_player.policy import OnnxPolicy, RandomPolicy
 
 SPEC = BehaviorSpec([vector_observation(2)], ActionSpec(0, (3,)))
+TEAMS = ("Soccer?team=0", "Soccer?team=1")
 
 
 def infos(agents: int, observations: int = 2, masks: np.ndarray | None = None) -> AgentInfos:
@@ -141,6 +142,34 @@ def test_folder_has_a_model_for_each_behavior(tmp_path: Path) -> None:
     assert set(loaded) == {"Soccer?team=0", "Soccer?team=1"}
     with pytest.raises(PlayerError, match=r"Other\.onnx"):
         policy.load(tmp_path, {"Other": SPEC})
+
+
+def drawing_model(file: Path) -> Path:
+    """A model that draws two normal numbers for an agent."""
+    tensor = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("RandomNormalLike", ["obs_0"], ["continuous_actions"])],
+        "drawer",
+        [tensor("obs_0", TensorProto.FLOAT, ["batch", 2])],
+        [tensor("continuous_actions", TensorProto.FLOAT, ["batch", 2])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), file)
+    return file
+
+
+def test_teams_of_one_model_draw_from_streams_of_their_own(tmp_path: Path) -> None:
+    """Otherwise both act alike; the same seed draws the same again."""
+    file, spec = drawing_model(tmp_path / "B.onnx"), BehaviorSpec([vector_observation(2)], ActionSpec(2, ()))
+    once, again, other = (
+        [
+            loaded.act(infos(50)).continuous
+            for loaded in policy.load(file, dict.fromkeys(TEAMS, spec), seed=seed).values()
+        ]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(once, again)
+    numbers = [*once, *other]
+    assert len(np.unique(np.concatenate(numbers))) == sum(map(np.size, numbers))
 
 
 def test_random_policy_respects_masks() -> None:

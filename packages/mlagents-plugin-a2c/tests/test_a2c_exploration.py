@@ -1,55 +1,124 @@
-"""Noise that is a function of the state: how long it lasts, how large it is, and what learns its size."""
+"""Noise that is a function of the state: whose it is, how long it lasts, how large it is, and what learns its size."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlagents.torch_utils import torch
+from mlagents_envs.base_env import DecisionSteps
 
-from mlagents_plugin_a2c.exploration import StateDependentGaussian
+from a2c_testing import BEHAVIOR, trainer
+from mlagents_plugin_a2c.exploration import StateDependentGaussian, StateDependentPolicy
+from mlagents_plugin_shared.testing import Target, train
 
 FEATURES, NUMBERS, KEPT = 6, 2, 4
 
 
-def layer(sample_freq: int = KEPT) -> StateDependentGaussian:
+def layer() -> StateDependentGaussian:
     """A layer with deviations of its own for every feature."""
     torch.manual_seed(0)
-    made = StateDependentGaussian(FEATURES, NUMBERS, sample_freq=sample_freq, log_std_init=-1.0)
+    made = StateDependentGaussian(FEATURES, NUMBERS, log_std_init=-1.0)
     made.log_sigma.data += torch.randn(FEATURES, NUMBERS) / 4
     return made
 
 
-@torch.no_grad()
-def noise(distribution: StateDependentGaussian, features: torch.Tensor) -> torch.Tensor:
-    """What is added to the greedy actions."""
-    instance = distribution(features)
-    return instance.sample() - instance.deterministic_sample()
+def policy(sample_freq: int = KEPT) -> StateDependentPolicy:
+    """A policy whose agents keep their noise functions for four decisions."""
+    return trainer("continuous", use_sde=True, sde_sample_freq=sample_freq).policy
 
 
-def test_noise_function_is_kept_and_then_drawn_anew() -> None:
-    """In one state the same noise follows for some decisions; twice the features have twice the noise."""
+def decide(acting: StateDependentPolicy, agents: Sequence[int], worker: int = 0) -> np.ndarray:
+    """[B, C] actions of agents that are all in one state, so that their noise functions tell them apart."""
+    count = len(agents)
+    none = np.zeros(count, np.float32)
+    state = np.ones((count, 4), np.float32)
+    steps = DecisionSteps([state], none, np.array(agents), None, none.astype(np.int32), none)
+    return acting.get_action(steps, worker).outputs["action"].continuous
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sets(st.integers(0, 4), min_size=1)), max_size=40),
+    st.integers(1, 5),
+)
+def test_noise_function_is_kept_for_decisions_of_its_agent(asked: list[tuple[int, set[int]]], sample_freq: int) -> None:
+    """However many agents of whichever workers ask at a time: one lasts `sde_sample_freq` of its own decisions."""
+    acting = policy(sample_freq)
+    actions: dict[tuple[int, int], list[np.ndarray]] = {}
+    for worker, agents in asked:
+        for agent, action in zip(agents, decide(acting, list(agents), worker), strict=True):
+            actions.setdefault((worker, agent), []).append(action)
+    drawn: list[float] = []
+    for own in actions.values():
+        for start in range(0, len(own), sample_freq):
+            kept = own[start : start + sample_freq]
+            np.testing.assert_allclose(kept, [kept[0]] * len(kept), atol=1e-5)
+            drawn.append(round(float(kept[0][0]), 5))
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("agents", [1, 12])
+def test_noise_functions_of_agents_that_are_gone_are_forgotten(agents: int) -> None:
+    """With Unity every episode has an id of its own: a thousand episodes take the rows of those that act at a time."""
+    acting = policy()
+    for episode in range(1000 // agents):
+        ids = list(range(episode * agents, (episode + 1) * agents))
+        decide(acting, ids)
+        acting.remove_memories([f"agent_0-{i}" for i in ids])
+    assert len(acting.agents) == 0
+    assert len(acting.agents["theta"]) == agents
+
+
+def test_next_episode_of_an_agent_has_another_noise_function() -> None:
+    """Also in the middle of the former one's time, and where the environment was reset."""
+    a2c = trainer("continuous", use_sde=True, sde_sample_freq=KEPT)
+    first = decide(a2c.policy, [0])
+    a2c.policy.remove_memories(["agent_0-0"])
+    second = decide(a2c.policy, [0])
+    a2c.end_episode()
+    third = decide(a2c.policy, [0])
+    assert len({round(float(action[0, 0]), 5) for action in (first, second, third)}) == 3
+
+
+def test_noise_is_linear_in_the_features() -> None:
+    """Twice the features have twice the noise."""
     distribution, features = layer(), torch.randn(3, FEATURES)
-    first = [noise(distribution, features) for _ in range(KEPT - 1)]
-    assert all(torch.allclose(each, first[0]) for each in first)
-    assert torch.allclose(noise(distribution, 2 * features), 2 * first[0], atol=1e-6)
-    assert not torch.allclose(noise(distribution, features), first[0], atol=1e-2)
-
-
-def test_every_agent_has_a_noise_function_of_its_own() -> None:
-    """Also one that comes later, in the middle of the others' time."""
-    distribution, one = layer(), torch.randn(1, FEATURES)
-    drawn = noise(distribution, one.repeat(5, 1))
-    assert len(drawn[:, 0].unique()) == 5
-    assert len(noise(distribution, one.repeat(8, 1))[:, 0].unique()) == 8
+    theta = torch.randn(3, FEATURES, NUMBERS)
+    distribution.functions = lambda: theta
+    with torch.no_grad():
+        one, two = (
+            instance.sample() - instance.deterministic_sample()
+            for instance in (distribution(features), distribution(2 * features))
+        )
+    torch.testing.assert_close(two, 2 * one, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(one, torch.einsum("bh,bhc->bc", features, theta * distribution.log_sigma.exp()))
 
 
 def test_deviation_is_that_of_the_noise() -> None:
     """Over 50,000 noise functions; the density that learning uses is that of a normal distribution with it."""
     distribution, one = layer(), torch.randn(1, FEATURES)
-    drawn = noise(distribution, one.repeat(50_000, 1))
+    distribution.functions = lambda: torch.randn(50_000, FEATURES, NUMBERS)
     with torch.no_grad():
-        instance = distribution(one)
+        everyone, instance = distribution(one.repeat(50_000, 1)), distribution(one)
+        drawn = everyone.sample() - everyone.deterministic_sample()
     assert drawn.std(dim=0) == pytest.approx(instance.std[0].tolist(), rel=0.02)
     action = instance.deterministic_sample() + 0.3
     expected = torch.distributions.Normal(instance.mean, instance.std).log_prob(action)
     assert instance.log_prob(action) == pytest.approx(expected, abs=1e-4)
+
+
+def test_deviation_over_noise_functions_of_a_policy() -> None:
+    """What agents draw has the deviation that their density says, over 20,000 agents."""
+    acting = policy()
+    actions = decide(acting, range(20_000))
+    body, model = acting.actor.network_body, acting.actor.action_model
+    with torch.no_grad():
+        instance = model._continuous_distribution(body([torch.ones(1, 4)])[0])
+    assert actions.std(axis=0) == pytest.approx(instance.std[0].tolist(), rel=0.03)
+    assert actions.mean(axis=0) == pytest.approx(instance.mean[0].tolist(), abs=0.05)
 
 
 def test_features_are_not_shaped_by_the_deviation() -> None:
@@ -64,9 +133,32 @@ def test_features_are_not_shaped_by_the_deviation() -> None:
 
 def test_what_a_gradient_flows_through_is_drawn_independently() -> None:
     """Cloning and exported models do not touch the noise functions of those who act."""
-    distribution, one = layer(), torch.randn(1, FEATURES)
-    before = noise(distribution, one)
-    rows = distribution(one.repeat(5, 1))
-    for drawn in (rows.sample(), rows.exported_model_output()):
+    acting = policy()
+    before = decide(acting, [0])
+    rows = acting.actor.action_model._continuous_distribution(torch.ones(5, 16))
+    with torch.no_grad():
+        outside = rows.sample()
+    for drawn in (rows.sample(), rows.exported_model_output(), outside):
         assert len(drawn[:, 0].unique()) == 5
-    assert torch.allclose(noise(distribution, one), before)
+    np.testing.assert_allclose(decide(acting, [0]), before, atol=1e-6)
+
+
+def test_policies_do_not_share_noise_functions() -> None:
+    """Of one team or of two: no two policies of a run draw the same."""
+    a2c = trainer("continuous", use_sde=True)
+    other_team = BEHAVIOR._replace(behavior_id="Toy?team=1", team_id=1)
+    policies = [a2c.policy, *(a2c.create_policy(team, a2c.policy.behavior_spec) for team in (BEHAVIOR, other_team))]
+    for each in policies[1:]:
+        each.load_weights(a2c.policy.get_weights())
+    assert len({round(float(decide(each, [0])[0, 0]), 5) for each in policies}) == 3
+
+
+def test_state_dependent_noise_lasts_through_a_run(tmp_path: Path) -> None:
+    """After a run no more agents are remembered than act."""
+    settings = {
+        "trainer_type": "a2c",
+        "max_steps": 300,
+        "hyperparameters": {"buffer_size": 50, "use_sde": True},
+        "network_settings": {"hidden_units": 16, "num_layers": 1},
+    }
+    assert len(train(Target(4), settings, tmp_path).policy.agents["age"]) == 4

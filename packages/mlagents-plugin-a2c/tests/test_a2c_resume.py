@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mlagents.torch_utils import torch
+from mlagents_envs.base_env import DecisionSteps
 
-from mlagents_plugin_a2c.exploration import state_dependent
+from a2c_testing import trainer
 from mlagents_plugin_a2c.trainer import A2CTrainer
-from mlagents_plugin_shared.testing import Match, Recall, Target, differences, killed_and_resumed, train
+from mlagents_plugin_shared.testing import BEHAVIOR, Match, Recall, Target, differences, killed_and_resumed, train
 
 MEMORY = {"memory_size": 8, "sequence_length": 2}
 VARIANTS: dict[str, tuple[type, dict[str, Any], Any]] = {
@@ -48,9 +51,47 @@ def test_a2c_resumes_with_other_noise(tmp_path: Path, first: dict[str, Any]) -> 
     larger["network_settings"]["hidden_units"], larger["max_steps"] = 24, 300
     resumed = train(Target(4), larger, tmp_path, resume=True)
     assert resumed.get_step >= 300
-    noise = state_dependent(resumed.policy.actor)
-    assert noise is not None
-    assert len(noise.noise_state()["theta"]) == 4
+    assert resumed.policy.agents["theta"].shape[1:] == (24, 1)
+
+
+def test_a2c_resumes_noise_of_the_first_release(tmp_path: Path) -> None:
+    """Its checkpoints hold a row of noise for each place in the batch: the noise begins anew, the rest goes on."""
+    train(Target(4), settings({"use_sde": True}), tmp_path)
+    file = tmp_path / BEHAVIOR / "checkpoint.pt"
+    checkpoint = torch.load(file, weights_only=True)
+    acting = checkpoint["Trainer"]["acting"]
+    checkpoint["Trainer"]["acting"] = {
+        "torch": acting["torch"],
+        "noise": {"theta": torch.zeros(4, 16, 1), "decisions": 5},
+    }
+    torch.save(checkpoint, file)
+    resumed = train(Target(4), {**settings({"use_sde": True}), "max_steps": 300}, tmp_path, resume=True)
+    assert resumed.get_step >= 300
+    assert resumed.optimizer.guard.skipped == 0
+
+
+def decide(a2c: A2CTrainer, agents: int) -> np.ndarray:
+    """[agents, C] actions in one state."""
+    none = np.zeros(agents, np.float32)
+    states = [np.ones((agents, 4), np.float32)]
+    steps = DecisionSteps(states, none, np.arange(agents), None, none.astype(np.int32), none)
+    return a2c.policy.get_action(steps).outputs["action"].continuous
+
+
+def test_noise_functions_go_on_from_a_checkpoint() -> None:
+    """Two of four decisions are over: for two more the functions are those of before, and then the same new ones."""
+    arguments: dict[str, Any] = {"actions": "continuous", "use_sde": True, "sde_sample_freq": 4}
+    first, second = trainer(**arguments), trainer(**arguments)
+    for _ in range(2):
+        decide(first, 3)
+    acting = first._acting_state()
+    second._restore_acting(acting)
+    before = decide(first, 3)
+    np.testing.assert_array_equal(decide(second, 3), before)
+    np.testing.assert_array_equal(decide(second, 3), decide(first, 3))
+    afterwards = decide(second, 3)
+    np.testing.assert_array_equal(afterwards, decide(first, 3))
+    assert not np.isclose(afterwards, before).any()
 
 
 def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:

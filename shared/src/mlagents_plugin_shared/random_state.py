@@ -1,10 +1,35 @@
-"""States of random generators in the types that a checkpoint can hold without code: strings and tensors."""
+"""Where streams of chance begin, and their states in the types that a checkpoint can hold: strings and tensors.
 
+Generators that a trainer or a policy owns begin at `derived_seed`. What is left draws from the global generators of
+torch and NumPy, which ML-Agents seeds once a run: networks' first weights, the actions of A2C, noisy layers, quantiles,
+the order of demonstrations that are cloned, the opponents of self-play. These take turns at one stream, whichever
+behaviour, team or worker they are for, so that no two of them get the same numbers.
+"""
+
+import hashlib
 import json
 from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import default_device, torch
+
+
+def derived_seed(seed: int, *identity: str) -> int:
+    """Seed of the stream of one part of a run.
+
+    Streams of different identities or run seeds have nothing in common. A part that took the run's seed as it is would
+    draw the same numbers as every other part that does, and seed + 1 is the seed of the next run. It is the same in
+    every process, as Python's own hash of strings is not.
+
+    Args:
+        seed: of the run.
+        identity: whose stream it is, from the whole to the part, such as behaviour, team and purpose.
+
+    Returns:
+        A number of 63 bits, which torch's generators take as well as NumPy's.
+    """
+    digest = hashlib.sha256(json.dumps([int(seed), *identity]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def numpy_state(generator: np.random.Generator | None = None) -> str:

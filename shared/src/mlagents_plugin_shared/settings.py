@@ -145,7 +145,7 @@ class CheckedSettings:
     """Keep the policy whose training episodes were the best so far, as `<Behavior>-best.onnx` and `.pt`."""
 
     stop_at_reward: Optional[float] = None
-    """Mean reward of the last `reward_window` episodes at which the behaviour has learned enough."""
+    """Mean reward of the last `reward_window` episodes, group rewards included, at which it has learned enough."""
 
     reward_window: int = attr.ib(default=100, validator=positive)
     """Episodes over which `keep_best` and `stop_at_reward` take the mean; they wait until there are so many."""

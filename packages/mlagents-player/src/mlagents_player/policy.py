@@ -144,12 +144,20 @@ def load(
             name is without its team.
         behaviors: Their specifications.
         stochastic: See `OnnxPolicy`.
-        seed: See `OnnxPolicy`.
+        seed: Each behaviour, team by team, draws from a stream of its own that begins with it.
 
     Raises:
         PlayerError: a model is missing or does not fit.
     """
-    return {name: OnnxPolicy(model_file(model, name), name, spec, stochastic, seed) for name, spec in behaviors.items()}
+    return {
+        name: OnnxPolicy(model_file(model, name), name, spec, stochastic, _own_seed(seed, name))
+        for name, spec in behaviors.items()
+    }
+
+
+def _own_seed(seed: int, behavior: str) -> int:
+    """Two sessions of one model would draw the same numbers, and both teams act alike."""
+    return int(np.random.SeedSequence([seed, *behavior.encode()]).generate_state(1)[0])
 
 
 def model_file(model: Path, behavior: str) -> Path:

@@ -6,28 +6,32 @@ from typing import Any
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.distributions import GaussianDistInstance, GaussianDistribution
-from mlagents.trainers.torch_entities.networks import SimpleActor
+from mlagents_envs.base_env import DecisionSteps
 from torch import nn
+
+from mlagents_plugin_shared.acting import AgentTable, ExploringPolicy
 
 MIN_VARIANCE = 1e-8  # of a state whose features are all 0; only there does it count
 
 
 class StateDependentNoise(GaussianDistInstance):
-    """A normal distribution whose samples, where there is no gradient, have a noise that is a function of the state.
+    """A normal distribution whose samples, where agents act, have a noise that is a function of the state.
 
     Args:
         mean: [B, C] greedy actions.
         std: [B, C] deviations of the noise, over all the noise functions that could have been drawn.
-        noise: gives the [B, C] noise of those that are in use.
+        noise: gives the [B, C] noise of the functions of those who act; None if nobody does.
     """
 
-    def __init__(self, mean: torch.Tensor, std: torch.Tensor, noise: Callable[[], torch.Tensor]) -> None:
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor, noise: Callable[[], torch.Tensor] | None) -> None:
         super().__init__(mean, std)
         self._noise = noise
 
     def sample(self) -> torch.Tensor:
         """[B, C] actions; those that a gradient flows through, as in cloning, are drawn independently."""
-        return super().sample() if torch.is_grad_enabled() else self.mean + self._noise()
+        if self._noise is None or torch.is_grad_enabled():
+            return super().sample()
+        return self.mean + self._noise()
 
     def exported_model_output(self) -> torch.Tensor:
         """[B, C] actions of an exported model, which remembers no noise function from one decision to the next."""
@@ -44,58 +48,66 @@ class StateDependentGaussian(GaussianDistribution):
 
     Source: Raffin et al. (2021), https://arxiv.org/abs/2005.05719, equations 4 to 6.
 
+    Attributes:
+        functions: gives the [B, H, C] θ of the agents that act, in units of σ; None while nobody acts.
+
     Args:
         hidden_size: H, number of features.
         num_outputs: C, numbers of an action.
-        sample_freq: decisions for which a noise function is kept.
         log_std_init: of log σ.
     """
 
-    def __init__(self, hidden_size: int, num_outputs: int, *, sample_freq: int, log_std_init: float) -> None:
+    def __init__(self, hidden_size: int, num_outputs: int, *, log_std_init: float) -> None:
         super().__init__(hidden_size, num_outputs)
         self.log_sigma = nn.Parameter(torch.full((hidden_size, num_outputs), log_std_init))
-        self.sample_freq = sample_freq
-        self._theta = torch.zeros(0, hidden_size, num_outputs)  # in units of σ, a row for each agent that acts
-        self._decisions = 0
+        self.functions: Callable[[], torch.Tensor] | None = None
 
     def forward(self, inputs: torch.Tensor) -> GaussianDistInstance:
         """[B, H] features → distributions of [B, C] actions."""
         features = inputs.detach()  # σ does not shape them
         variance = features.square() @ self.log_sigma.exp().square()
-        return StateDependentNoise(self.mu(inputs), (variance + MIN_VARIANCE).sqrt(), partial(self._noise, features))
+        noise = self.functions and partial(self._noise, features, self.functions)
+        return StateDependentNoise(self.mu(inputs), (variance + MIN_VARIANCE).sqrt(), noise)
 
-    def noise_state(self) -> dict[str, Any]:
-        """The noise functions in use and their age, for a checkpoint."""
-        return {"theta": self._theta, "decisions": self._decisions}
-
-    def restore_noise(self, state: dict[str, Any]) -> None:
-        """Takes up what `noise_state` gave, if the network has not changed since."""
-        if state["theta"].shape[1:] == self.log_sigma.shape:
-            self._theta, self._decisions = state["theta"].to(self.log_sigma.device), state["decisions"]
-
-    def _noise(self, features: torch.Tensor) -> torch.Tensor:
-        if self._decisions % self.sample_freq == 0 or len(self._theta) < len(features):
-            self._theta = torch.randn(len(features), *self.log_sigma.shape, device=features.device)
-        self._decisions += 1
-        return torch.einsum("bh,bhc->bc", features, self._theta[: len(features)] * self.log_sigma.exp())
+    def _noise(self, features: torch.Tensor, functions: Callable[[], torch.Tensor]) -> torch.Tensor:
+        theta = functions().to(features.device) * self.log_sigma.exp()
+        return torch.einsum("bh,bhc->bc", features, theta)
 
 
-def explore_by_state(actor: SimpleActor, *, sample_freq: int, log_std_init: float) -> None:
-    """Gives an actor state-dependent noise in place of its own for continuous actions.
+class StateDependentPolicy(ExploringPolicy):
+    """Policy of continuous or hybrid actions whose agents keep a noise function each.
+
+    It is kept for `sample_freq` of the agent's own decisions or until its episode ends, whoever asks in between.
 
     Args:
-        actor: network of the policy.
+        *args: arguments of `ExploringPolicy`; the actor is ML-Agents' own.
         sample_freq: decisions for which a noise function is kept.
         log_std_init: log σ of the first policy, for each feature.
+        **kwargs: more of them.
     """
-    model, size = actor.action_model, actor.action_spec.continuous_size
-    if size:
-        model._continuous_distribution = StateDependentGaussian(
-            model.encoding_size, size, sample_freq=sample_freq, log_std_init=log_std_init
-        )
 
+    def __init__(self, *args: Any, sample_freq: int, log_std_init: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sample_freq = sample_freq
+        model, size = self.actor.action_model, self.actor.action_spec.continuous_size
+        self._layer = StateDependentGaussian(model.encoding_size, size, log_std_init=log_std_init)
+        model._continuous_distribution = self._layer
+        shape = self._layer.log_sigma.shape
+        self.agents = AgentTable(theta=torch.zeros(shape, device="cpu"), age=torch.tensor(0, device="cpu"))
 
-def state_dependent(actor: SimpleActor) -> StateDependentGaussian | None:
-    """The distribution that `explore_by_state` gave an actor, None if it has another."""
-    distribution = actor.action_model._continuous_distribution
-    return distribution if isinstance(distribution, StateDependentGaussian) else None
+    def evaluate(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> dict[str, Any]:
+        """Chooses an action for every agent that requests a decision, by its own noise function."""
+        self._layer.functions = partial(self._functions, global_agent_ids)
+        try:
+            return super().evaluate(decision_requests, global_agent_ids)
+        finally:
+            self._layer.functions = None
+
+    def _functions(self, agent_ids: list[str]) -> torch.Tensor:
+        """[B, H, C] θ of agents, in units of σ, for one decision more; drawn anew for those whose time is over."""
+        rows = self.agents.rows(agent_ids)
+        theta, age = self.agents["theta"], self.agents["age"]
+        due = rows[age[rows] % self.sample_freq == 0]
+        theta[due] = torch.randn(len(due), *theta.shape[1:], generator=self.generator, device="cpu")
+        age[rows] += 1
+        return theta[rows]

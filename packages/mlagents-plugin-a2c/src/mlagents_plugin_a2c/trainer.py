@@ -9,7 +9,7 @@ from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleA
 from mlagents_envs.base_env import BehaviorSpec
 
 from mlagents_plugin_a2c.activation import use_tanh
-from mlagents_plugin_a2c.exploration import explore_by_state, state_dependent
+from mlagents_plugin_a2c.exploration import StateDependentPolicy
 from mlagents_plugin_a2c.initialization import initialize_actor
 from mlagents_plugin_a2c.optimizer import A2COptimizer
 from mlagents_plugin_a2c.settings import A2CSettings, Activation, OffPolicyCorrection
@@ -40,34 +40,27 @@ class A2CTrainer(RolloutTrainer):
         }
         if hyperparameters.shared_critic:
             actor_kwargs["stream_names"] = [signal.value for signal in self.trainer_settings.reward_signals]
-        policy = TorchPolicy(
+        arguments = (
             self.seed,
             behavior_spec,
             self.trainer_settings.network_settings,
             SharedActorCritic if hyperparameters.shared_critic else SimpleActor,
             actor_kwargs,
         )
+        if hyperparameters.use_sde and behavior_spec.action_spec.continuous_size:
+            policy: TorchPolicy = StateDependentPolicy(
+                *arguments, sample_freq=hyperparameters.sde_sample_freq, log_std_init=hyperparameters.log_std_init
+            )
+            self.give_stream(policy, parsed_behavior_id)
+        else:
+            policy = TorchPolicy(*arguments)
         if hyperparameters.activation is Activation.TANH:
             use_tanh(policy.actor.network_body)
         if hyperparameters.tanh_squash:
             squash(policy.actor, conditional_sigma=hyperparameters.conditional_sigma)
-        if hyperparameters.use_sde:
-            explore_by_state(
-                policy.actor, sample_freq=hyperparameters.sde_sample_freq, log_std_init=hyperparameters.log_std_init
-            )
         if hyperparameters.orthogonal_init:
             initialize_actor(policy.actor)
         return policy
-
-    def _acting_state(self) -> dict[str, Any]:
-        noise = state_dependent(self.policy.actor)
-        return {**super()._acting_state(), "noise": noise and noise.noise_state()}
-
-    def _restore_acting(self, acting: dict[str, Any]) -> None:
-        super()._restore_acting(acting)
-        noise = state_dependent(self.policy.actor)
-        if noise and acting["noise"]:  # None: the run had no such noise until now
-            noise.restore_noise(acting["noise"])
 
     def create_optimizer(self) -> A2COptimizer:
         """Creates the learner of this trainer's policy."""

@@ -5,44 +5,41 @@ from typing import Any
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import UnityTrainerException
-from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.base_env import ActionTuple, DecisionSteps
 from mlagents_envs.timers import timed
 
+from mlagents_plugin_shared.acting import AgentTable, ExploringPolicy
 from mlagents_plugin_shared.exploration import epsilon_greedy, epsilon_ladder, greedy_actions
 from mlagents_plugin_shared.networks import resample_noise
 from mlagents_plugin_shared.schedules import Schedule, constant
 
 _STEP = "exploration_step"
-LADDER = epsilon_ladder(8).tolist()
+_NO_RUNG = -1
+LADDER = epsilon_ladder(8).cpu()
 """Epsilons of Horgan et al. (2018), 0.4 to 0.0007: one an agent and episode, in turns."""
 
 
-class QPolicy(TorchPolicy):
+class QPolicy(ExploringPolicy):
     """Policy of a Q network: greedy, but for a random legal action with probability epsilon.
 
     Epsilon is a function of the policy's step, so that a resumed run goes on where it was, or the agent's rung of a
     ladder. Where the network is noisy, its noise is drawn anew for each decision.
 
-    Attributes:
-        generator: what exploring draws from.
-        ladder_turn: rung of the ladder that the next episode gets.
-
     Args:
         explores: whether to explore at all; otherwise the policy is greedy, without epsilon or noise.
         epsilon: probability of a random action by step; None for the ladder.
-        **kwargs: arguments of `TorchPolicy`.
+        **kwargs: arguments of `ExploringPolicy`.
     """
 
     def __init__(self, *, explores: bool, epsilon: Schedule | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.actor.train(explores)
         self.uses_ladder = explores and epsilon is None
-        self.epsilon = constant(0.0) if not explores else epsilon or constant(float(np.mean(LADDER)))
-        self.generator = torch.Generator(device="cpu").manual_seed(self.seed)
-        self.ladder_turn = 0
-        self._rungs: dict[str, int] = {}
+        self.epsilon = constant(0.0) if not explores else epsilon or constant(LADDER.mean().item())
+        if self.uses_ladder:
+            self.agents = AgentTable(rung=torch.tensor(_NO_RUNG, device="cpu"))
+        self._rungs_left: list[int] = []
 
     @timed
     def evaluate(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> dict[str, Any]:
@@ -78,17 +75,26 @@ class QPolicy(TorchPolicy):
         """Epsilon of all agents, or [B] of each."""
         if not self.uses_ladder:
             return self.epsilon(self.get_current_step())
-        for agent_id in global_agent_ids:
-            if agent_id not in self._rungs:
-                self._rungs[agent_id] = self.ladder_turn
-                self.ladder_turn = (self.ladder_turn + 1) % len(LADDER)
-        return torch.tensor([LADDER[self._rungs[agent_id]] for agent_id in global_agent_ids], device="cpu")
+        rows = self.agents.rows(global_agent_ids)
+        rungs = self.agents["rung"]
+        for row in rows[rungs[rows] == _NO_RUNG]:
+            rungs[row] = self._next_rung()
+        return LADDER[rungs[rows]]
 
-    def remove_memories(self, agent_ids: list[str]) -> None:
-        """Forgets agents whose episode has ended."""
-        super().remove_memories(agent_ids)
-        for agent_id in agent_ids:
-            self._rungs.pop(agent_id, None)
+    def _next_rung(self) -> int:
+        """Rung of the next episode: each once in eight, shuffled, so that teams do not climb in step."""
+        if not self._rungs_left:
+            self._rungs_left = torch.randperm(len(LADDER), generator=self.generator, device="cpu").tolist()
+        return self._rungs_left.pop()
+
+    def acting_state(self) -> dict[str, Any]:
+        """What exploring goes on from."""
+        return {**super().acting_state(), "rungs_left": list(self._rungs_left)}
+
+    def restore_acting(self, state: dict[str, Any]) -> None:
+        """Takes up what `acting_state` gave."""
+        super().restore_acting(state)
+        self._rungs_left = list(state["rungs_left"])
 
     def _check_masks(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> None:
         for branch, forbidden in enumerate(decision_requests.action_mask or ()):

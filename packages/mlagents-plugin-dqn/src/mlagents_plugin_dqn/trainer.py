@@ -41,7 +41,7 @@ class DQNTrainer(ReplayTrainer):
         """Creates a replay of so many transitions, prioritised if the settings say so."""
         if not self.hyperparameters.prioritized_replay:
             return super().create_replay(capacity)
-        return PrioritizedReplayBuffer(capacity, alpha=self.hyperparameters.priority_alpha, seed=self.seed)
+        return PrioritizedReplayBuffer(capacity, alpha=self.hyperparameters.priority_alpha)
 
     def _pretrain(self, replay: MixedReplay) -> None:
         # The target network takes over the normalisation of the demonstrations.
@@ -53,18 +53,6 @@ class DQNTrainer(ReplayTrainer):
             if isinstance(replay, PrioritizedReplayBuffer):
                 replay.beta = self._beta(self.get_step)
         return super()._sample()
-
-    def _acting_state(self) -> dict[str, Any]:
-        return {
-            **super()._acting_state(),
-            "exploration": self.policy.generator.get_state(),
-            "ladder_turn": self.policy.ladder_turn,
-        }
-
-    def _restore_acting(self, acting: dict[str, Any]) -> None:
-        super()._restore_acting(acting)
-        self.policy.generator.set_state(acting["exploration"])
-        self.policy.ladder_turn = acting["ladder_turn"]
 
     @property
     def _beta(self) -> schedules.Schedule:
@@ -91,7 +79,7 @@ class DQNTrainer(ReplayTrainer):
                     f"Behavior {self.brain_name}: action branch {branch} has {size} action, which leaves nothing to "
                     "choose: remove the branch from the agent's Behavior Parameters."
                 )
-        return QPolicy(
+        policy = QPolicy(
             explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
             epsilon=self._epsilon(),
             seed=self.seed,
@@ -100,6 +88,8 @@ class DQNTrainer(ReplayTrainer):
             actor_cls=QNetwork,
             actor_kwargs=self._network_arguments(),
         )
+        self.give_stream(policy, parsed_behavior_id)
+        return policy
 
     def create_optimizer(self) -> DQNOptimizer:
         """Creates the learner of this trainer's policy."""

@@ -60,6 +60,7 @@ class IntakeTrainer(SavingTrainer):
         sensors = self.policy.behavior_spec.observation_specs
         named = {f"sensor {spec.name}": rows for spec, rows in zip(sensors, segment.observations, strict=True)}
         named["the reward"] = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
+        named["the group reward"] = segment.columns[BufferKey.GROUP_REWARD]
         if fault := describe_not_finite(self.brain_name, segment.agent_id, named):
             raise UnityTrainerException(fault)
         for name, rows in named.items():
@@ -84,8 +85,8 @@ class IntakeTrainer(SavingTrainer):
 
     def _forget_episode(self, agent_id: str) -> None:
         """Drops what is known of an agent's running episode."""
-        for rewards in self.collected_rewards.values():
-            rewards[agent_id] = 0
+        for rewards in (*self.collected_rewards.values(), self._group_rewards):
+            rewards.pop(agent_id, None)
 
     def end_episode(self) -> None:
         """Ends all episodes, because the environment is reset."""
@@ -115,6 +116,7 @@ class IntakeTrainer(SavingTrainer):
         """Adds to the running returns of the agent's episode, for the statistics."""
         environment = segment.columns[BufferKey.ENVIRONMENT_REWARDS]
         self.collected_rewards["environment"][segment.agent_id] += np.sum(environment)
+        self._group_rewards[segment.agent_id] += float(np.sum(segment.columns[BufferKey.GROUP_REWARD]))
         for name, stream in rewards.items():
             self.collected_rewards[name][segment.agent_id] += np.sum(stream)
 

@@ -59,7 +59,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.update_buffer = self.create_replay(self.hyperparameters.buffer_size)
+        self.update_buffer = self._create_seeded(self.hyperparameters.buffer_size, "replay")
         self.replay: ReplayBuffer | MixedReplay = self.update_buffer
         self.demonstrations: ReplayBuffer | None = None
         self._rates = Rates()
@@ -67,8 +67,14 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         self._reward_updates_due = 0.0
 
     def create_replay(self, capacity: int) -> ReplayBuffer:
-        """Creates a replay of so many transitions."""
-        return ReplayBuffer(capacity, seed=self.seed)
+        """Creates a replay of so many transitions; the trainer gives it its stream of chance."""
+        return ReplayBuffer(capacity)
+
+    def _create_seeded(self, capacity: int, part: str) -> ReplayBuffer:
+        """A replay whose batches are drawn from a stream of its own, whatever `create_replay` seeds it with."""
+        replay = self.create_replay(capacity)
+        replay.generator = np.random.default_rng(self.stream_seed(part))
+        return replay
 
     def _prepare(self) -> None:
         """Makes the replay, on a resume as it was saved, and reads demonstrations.
@@ -92,7 +98,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         begins = self.get_step == 0
         try:
             episodes = load_demonstrations(path, self.policy.behavior_spec)
-            self.demonstrations = self.create_replay(sum(map(len, episodes)))
+            self.demonstrations = self._create_seeded(sum(map(len, episodes)), "demonstrations")
             for episode in episodes:
                 segment = episode.segment(self.policy.behavior_spec, self.policy.m_size)
                 self.demonstrations.add(segment)
@@ -102,7 +108,9 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             raise TrainerConfigError(f"{self.brain_name}: demo_path: {error}.") from None
         count = self.demonstrations.num_experiences
         logger.info(f"{self.brain_name}: loaded {count} transitions of {len(episodes)} episodes from {path}.")
-        self.replay = MixedReplay(self.update_buffer, self.demonstrations, self.demo_ratio, seed=self.seed)
+        self.replay = MixedReplay(
+            self.update_buffer, self.demonstrations, self.demo_ratio, seed=self.stream_seed("mixture")
+        )
         if begins:
             self._pretrain(self.replay)
 

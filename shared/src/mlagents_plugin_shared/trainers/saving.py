@@ -3,7 +3,7 @@
 import shutil
 import threading
 from abc import abstractmethod
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,22 @@ from mlagents.trainers.policy.checkpoint_manager import ModelCheckpoint, ModelCh
 from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.trainer.rl_trainer import RLTrainer
 from mlagents_envs.logging_util import get_logger
+from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod
 
+from mlagents_plugin_shared.acting import ExploringPolicy
 from mlagents_plugin_shared.buffers.memory import format_bytes
 from mlagents_plugin_shared.checkpoint_files import CheckpointError
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.export import ExportError
 from mlagents_plugin_shared.files import FolderInUse, hold_folder, remove_unfinished
 from mlagents_plugin_shared.host.training_status import write_training_status
-from mlagents_plugin_shared.random_state import numpy_state, restore_numpy, restore_torch, torch_state
+from mlagents_plugin_shared.random_state import (
+    derived_seed,
+    numpy_state,
+    restore_numpy,
+    restore_torch,
+    torch_state,
+)
 from mlagents_plugin_shared.settings import CheckedSettings
 
 logger = get_logger(__name__)
@@ -43,6 +51,7 @@ class SavingTrainer(RLTrainer):
     A subclass adds to `_state` and `_restore` what else has to survive.
     """
 
+    seed: int
     _next_save_step: int
     _held: BaseFileLock
 
@@ -50,6 +59,7 @@ class SavingTrainer(RLTrainer):
         super().__init__(*args, **kwargs)
         settings = self.trainer_settings.hyperparameters
         self._goals = settings if isinstance(settings, CheckedSettings) else CheckedSettings()
+        self._group_rewards: defaultdict[str, float] = defaultdict(float)
         self._returns: deque[float] = deque(maxlen=self._goals.reward_window)
         self._best: float | None = None
         self._reached_goal = False
@@ -57,6 +67,8 @@ class SavingTrainer(RLTrainer):
         self._checkpoint_due = False
         self._last_checkpoint: ModelCheckpoint | None = None
         self._in_learning_round = False
+        self._explorers: defaultdict[str, list[ExploringPolicy]] = defaultdict(list)
+        self._resumed_explorers: dict[str, list[dict[str, Any]]] = {}
         self._acting: dict[str, Any] = {}
         self._round = threading.RLock()
         self.model_saver.trainer_state = self._state
@@ -108,6 +120,29 @@ class SavingTrainer(RLTrainer):
     def _prepare(self) -> None:
         """Makes ready for training what needs the policy."""
 
+    # Chance
+
+    def stream_seed(self, *part: str) -> int:
+        """Seed of the stream of a part of this trainer, see `derived_seed`."""
+        return derived_seed(self.seed, self.brain_name, *part)
+
+    def give_stream(self, policy: ExploringPolicy, parsed_behavior_id: BehaviorIdentifiers) -> None:
+        """Gives a policy a stream of chance of its own; on a resume, all that was saved of it.
+
+        To be called for every policy that a trainer creates: self-play asks for one that acts for each team, and for
+        one that learns.
+
+        Args:
+            policy: the policy, just created.
+            parsed_behavior_id: behaviour and team that it is for.
+        """
+        behavior_id = parsed_behavior_id.behavior_id
+        others = self._explorers[behavior_id]
+        policy.generator.manual_seed(self.stream_seed(behavior_id, "policy", str(len(others))))
+        if saved := self._resumed_explorers.get(behavior_id, [])[len(others) :]:
+            policy.restore_acting(saved[0])
+        others.append(policy)
+
     # Rounds
 
     def advance(self) -> None:
@@ -154,8 +189,26 @@ class SavingTrainer(RLTrainer):
         return sum(self._returns) / len(self._returns) if self._returns else None
 
     def _update_end_episode_stats(self, agent_id: str, optimizer: Optimizer) -> None:
-        self._returns.append(float(self.collected_rewards["environment"][agent_id]))
+        """Counts an episode: its return is what the agent itself and its group were given, as learning adds them up."""
+        group = self._group_rewards.pop(agent_id, 0.0)
+        episode_return = float(self.collected_rewards["environment"][agent_id]) + group
         super()._update_end_episode_stats(agent_id, optimizer)
+        self._returns.append(episode_return)
+        self.reward_buffer[0] = episode_return  # a curriculum's measure; ML-Agents has noted the agent's own alone
+        if self._has_warned_group_rewards:
+            self._stats_reporter.add_stat(
+                "Environment/Group Cumulative Reward", group, aggregation=StatsAggregationMethod.HISTOGRAM
+            )
+        for rewards in self.collected_rewards.values():
+            rewards.pop(agent_id, None)  # with Unity no other episode has this id
+
+    def end_episode(self) -> None:
+        """Ends all episodes, because the environment is reset."""
+        super().end_episode()
+        self._group_rewards.clear()
+        for policies in self._explorers.values():
+            for policy in policies:
+                policy.end_episodes()
 
     def _write_summary(self, step: int) -> None:
         self._stats_reporter.set_stat("Policy/Skipped Steps", float(self.optimizer.guard.skipped))
@@ -250,14 +303,22 @@ class SavingTrainer(RLTrainer):
     # What survives
 
     def _acting_state(self) -> dict[str, Any]:
-        """Random generators that acting draws from.
+        """Random generators that acting draws from, and what policies keep of agents.
 
         It is noted at the end of each round: decisions that were asked for when a run stops are asked for again.
         """
-        return {"torch": torch_state()}
+        explorers = {
+            behavior_id: [policy.acting_state() for policy in policies]
+            for behavior_id, policies in list(self._explorers.items())
+        }
+        return {"torch": torch_state(), "explorers": explorers}
 
     def _restore_acting(self, acting: dict[str, Any]) -> None:
         restore_torch(acting["torch"])
+        self._resumed_explorers = acting.get("explorers", {})  # checkpoints of 0.1 have none: these streams begin anew
+        for behavior_id, policies in self._explorers.items():
+            for policy, state in zip(policies, self._resumed_explorers.get(behavior_id, []), strict=False):
+                policy.restore_acting(state)  # self-play creates more of them, which `give_stream` restores
 
     def _state(self) -> dict[str, Any]:
         """What a checkpoint holds beside networks and optimizers: numbers, strings and tensors."""
