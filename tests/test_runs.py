@@ -58,6 +58,23 @@ def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behav
     assert not re.search("starts anew|does not fit", output)
 
 
+@pytest.mark.parametrize(("trainer_type", "behavior"), [("ppo", "3DBall"), ("sac", "3DBall"), ("poca", "Basic")])
+def test_stock_trainer_runs_beside_ours(tmp_path: Path, players: Path, trainer_type: str, behavior: str) -> None:
+    """ML-Agents' own trainers save, export what Unity accepts, and resume, on the torch that is installed here."""
+    stock = {"trainer_type": trainer_type, "hyperparameters": {"batch_size": 32, "buffer_size": 320}}
+    file = config(tmp_path, behavior, **stock, max_steps=600, checkpoint_interval=200)
+    arguments = ("--env", players / behavior, "--run-id", "x")
+    trained(tmp_path, file, *arguments)
+    run = tmp_path / "results" / "x"
+    assert len(list((run / behavior).glob(f"{behavior}-*.onnx"))) >= 3
+    checked = [run / f"{behavior}.onnx", "--deterministic", *MODELS[behavior]]
+    subprocess.run(command("mlagents-onnx-check", *checked), check=True, timeout=SECONDS)
+    first = last_step(run, behavior)
+    output = trained(tmp_path, config(tmp_path, behavior, **stock, max_steps=first + 200), *arguments, "--resume")
+    assert f"Resuming training from step {first}" in output
+    assert last_step(run, behavior) > first
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_killed_run_resumes(tmp_path: Path, players: Path) -> None:
     """SIGKILL after a checkpoint, then what ML-Agents writes at the end of a run cut off: --resume goes on."""
