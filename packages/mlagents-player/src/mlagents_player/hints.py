@@ -1,0 +1,38 @@
+"""Commands for the user to type: each works as it stands, in the folder and with the Python that this process has."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def install_command(*requirements: str) -> str:
+    """The command that installs into the environment of this Python, by the installer that it has.
+
+    An environment of uv's has no pip. What is named should need nothing of ML-Agents, whose pins ask for an override on
+    Python 3.11: so it is what an extra stands for, and not the extra.
+
+    Args:
+        requirements: names of distributions, with extras or versions.
+    """
+    names = " ".join(quoted(requirement) for requirement in requirements)
+    if find_spec("pip") is None:
+        return f"uv pip install --python {quoted(sys.executable)} {names}"
+    return f"{_callable_as('python', Path(sys.executable))} -m pip install {names}"
+
+
+def quoted(argument: object) -> str:
+    """In double quotes if need be, which POSIX shells, cmd.exe and PowerShell all take."""
+    text = str(argument)
+    return text if text and not set(text) & set(" '()[]<>=&;|*?!$`~{}#") else f'"{text}"'
+
+
+def _callable_as(name: str, path: Path) -> str:
+    found = shutil.which(name)
+    # Folders, since the program itself may be a link to one that does not know this environment's packages.
+    if found is not None and Path(found).parent.samefile(path.parent):
+        return name
+    here = Path.cwd()
+    return quoted(path.relative_to(here) if here in path.parents else path)
