@@ -1,6 +1,8 @@
 """Commands that the player tells its user to type."""
 
+import importlib.metadata
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import pytest
 from mlagents_player import hints
 from mlagents_player.errors import PlayerError
 from mlagents_player.scenes import gymnasium_env
+
+PINS = '"numpy<1.24" "protobuf<3.21"'
 
 
 @pytest.fixture
@@ -25,10 +29,10 @@ def has_pip(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
 def test_install_command_is_of_this_python(has_pip: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By its short name where that calls it, by its path where another one would be called."""
     monkeypatch.setattr(shutil, "which", lambda name: str(Path(sys.executable).with_name("python")))
-    assert hints.install_command("onnxruntime") == "python -m pip install onnxruntime"
+    assert hints.install_command("onnxruntime") == f"python -m pip install onnxruntime {PINS}"
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.chdir(tmp_path)
-    assert hints.install_command("onnxruntime") == f"{hints.quoted(sys.executable)} -m pip install onnxruntime"
+    assert hints.install_command("onnxruntime") == f"{hints.quoted(sys.executable)} -m pip install onnxruntime {PINS}"
 
 
 @pytest.mark.parametrize("has_pip", [True], indirect=True)
@@ -40,14 +44,14 @@ def test_install_command_names_an_environment_below_the_folder(
     monkeypatch.setattr(sys, "executable", str(Path.cwd() / ".venv" / "bin" / "python"))
     Path(sys.executable).parent.mkdir(parents=True)
     monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / "python"))
-    assert hints.install_command("x") == f"{Path('.venv') / 'bin' / 'python'} -m pip install x"
+    assert hints.install_command("x") == f"{Path('.venv') / 'bin' / 'python'} -m pip install x {PINS}"
 
 
 @pytest.mark.parametrize("has_pip", [False], indirect=True)
 def test_install_command_is_of_uv_where_there_is_no_pip(has_pip: bool) -> None:
     """uv's environments have none."""
     assert hints.install_command("a", "b[c]>=1") == (
-        f'uv pip install --python {hints.quoted(sys.executable)} a "b[c]>=1"'
+        f'uv pip install --python {hints.quoted(sys.executable)} a "b[c]>=1" {PINS}'
     )
 
 
@@ -60,6 +64,14 @@ def test_install_command_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.
     command = hints.install_command("numpy>=1.23").replace(" install ", " install --dry-run ")
     run = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
+
+
+def test_install_command_keeps_to_the_pins_of_mlagents() -> None:
+    """Newer ones would be installed in place of those that it can be imported with."""
+    required = {re.match(r"[\w-]+", line)[0]: line for line in importlib.metadata.requires("mlagents-envs")}
+    for pin in hints.PINS:
+        name, bound = pin.split("<")
+        assert f"<{bound}" in required[name]
 
 
 @pytest.mark.parametrize("extra", ["box2d", "classic-control"])

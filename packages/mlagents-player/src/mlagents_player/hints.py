@@ -7,17 +7,20 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+PINS = ("numpy<1.24", "protobuf<3.21")  # ML-Agents' own, of what other distributions require too
+
 
 def install_command(*requirements: str) -> str:
     """The command that installs into the environment of this Python, by the installer that it has.
 
-    An environment of uv's has no pip. What is named should need nothing of ML-Agents, whose pins ask for an override on
-    Python 3.11: so it is what an extra stands for, and not the extra.
+    An environment of uv's has no pip. What is named is what an extra stands for, and not the extra: its package would
+    bring ML-Agents' requirements, of which one cannot be had on Python 3.11. The pins come with it: without them pip
+    and uv replace ML-Agents' protobuf by one that it cannot be imported with.
 
     Args:
         requirements: names of distributions, with extras or versions.
     """
-    names = " ".join(quoted(requirement) for requirement in requirements)
+    names = " ".join(quoted(requirement) for requirement in (*requirements, *PINS))
     if find_spec("pip") is None:
         return f"uv pip install --python {quoted(sys.executable)} {names}"
     return f"{_callable_as('python', Path(sys.executable))} -m pip install {names}"
