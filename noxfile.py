@@ -162,13 +162,6 @@ def watch(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
-def tensorboard(session: nox.Session) -> None:
-    """Draw the curves of runs, in a browser: nox -s tensorboard -- --logdir results."""
-    install(session, "tensorboard", "setuptools<81", ours=False)
-    session.run("tensorboard", *(session.posargs or ["--logdir", "results"]), interrupt_timeout=5)
-
-
-@nox.session(python=ONE_PYTHON, reuse_venv=True)
 def bench(session: nox.Session) -> None:
     """Run a benchmark: nox -s bench -- NAME [its arguments]; without a name, list them."""
     scripts = {file.stem: file for file in sorted(ROOT.glob("benchmarks/[!_]*.py"))}
@@ -392,26 +385,21 @@ def say_what_comes_next(session: nox.Session, run: Path, scene: str, config: Pat
 
 
 def next_commands(session: nox.Session, run: Path, scene: str, config: Path) -> dict[str, list[str]]:
-    """What to do after a run, and the words of the command that does it."""
+    """What to do after a run, and the words of the command that does it, from the folder where nox was called."""
     nox_command = [*this_python(), "-m", "nox"]
-    if Path(session.invoked_from).resolve() != ROOT:
+    tensorboard, logs = Path(session.bin) / "tensorboard", ROOT / run
+    if Path(session.invoked_from).resolve() == ROOT:
+        tensorboard, logs = (path.relative_to(ROOT) if ROOT in path.parents else path for path in (tensorboard, logs))
+    else:
         nox_command += ["-f", str(ROOT / "noxfile.py")]
-    film = run / f"{scene.rpartition(':')[2]}.gif"
+    film = str(run / f"{scene.rpartition(':')[2]}.gif")
     begins_anew = {"--resume": False, "--force": False, "--initialize-from": True}
-    go_on = [*without(begins_anew, session.posargs), "--resume"]
+    watched = [str(run), scene, "--output", film]
+    resumed = [*without(begins_anew, session.posargs), "--resume"]
     return {
-        f"To see it play, in the film {film}": [
-            *nox_command,
-            "-s",
-            "watch",
-            "--",
-            str(run),
-            scene,
-            "--output",
-            str(film),
-        ],
-        "To see its curves, in a browser": [*nox_command, "-s", "tensorboard", "--", "--logdir", str(run)],
-        f"To go on, after Ctrl+C or with a larger max_steps in {config}": [*nox_command, "-s", "learn", "--", *go_on],
+        f"To see it play, in the film {film}": [*nox_command, "-s", "watch", "--", *watched],
+        "To see its curves, in a browser": [str(tensorboard), "--logdir", str(logs)],
+        f"To go on, after Ctrl+C or with a larger max_steps in {config}": [*nox_command, "-s", "learn", "--", *resumed],
     }
 
 

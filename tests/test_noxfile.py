@@ -10,7 +10,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-SESSIONS = ("learn", "watch", "tensorboard")
+BIN = Path(__file__).resolve().parents[1] / ".nox" / "learn" / "bin"
+SESSIONS = ("learn", "watch")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def run(tmp_path: Path) -> Path:
 
 def session(root: Path, *posargs: str) -> SimpleNamespace:
     """What the functions use of a session."""
-    return SimpleNamespace(posargs=list(posargs), invoked_from=str(root))
+    return SimpleNamespace(posargs=list(posargs), invoked_from=str(root), bin=str(BIN))
 
 
 def words(line: str) -> list[str]:
@@ -53,7 +54,7 @@ def test_learn_ends_with_three_commands(
     nox = [*noxfile.this_python(), "-m", "nox", "-s"]
     assert lines == [
         [*nox, "watch", "--", str(run), "Basic", "--output", str(run / "Basic.gif")],
-        [*nox, "tensorboard", "--", "--logdir", str(run)],
+        [str(Path(".nox") / "learn" / "bin" / "tensorboard"), "--logdir", str(run)],
         [*nox, "learn", "--", *(word for word in given if word != "--force"), "--resume"],
     ]
 
@@ -66,10 +67,13 @@ def test_learn_that_made_no_model_says_nothing(
     assert capsys.readouterr().out == ""
 
 
-def test_commands_from_elsewhere_name_the_noxfile(noxfile: ModuleType, tmp_path: Path, run: Path) -> None:
-    """`nox -f` can be called in any folder."""
-    for command in noxfile.next_commands(session(tmp_path, "B.yaml"), run, "Basic", Path("B.yaml")).values():
+def test_commands_from_elsewhere_name_the_noxfile(noxfile: ModuleType, tmp_path: Path) -> None:
+    """`nox -f` can be called in any folder, and then works in the repository's."""
+    commands = noxfile.next_commands(session(tmp_path, "B.yaml"), Path("results/x"), "Basic", Path("B.yaml"))
+    watch, tensorboard, learn = commands.values()
+    for command in (watch, learn):
         assert command[command.index("-f") + 1] == str(noxfile.ROOT / "noxfile.py")
+    assert tensorboard == [str(BIN / "tensorboard"), "--logdir", str(noxfile.ROOT / "results" / "x")]
 
 
 def test_film_of_a_gymnasium_environment_has_a_name_that_files_can_have(

@@ -41,9 +41,11 @@ def quoted(argument: object) -> str:
 
 
 def _callable_as(name: str, path: Path) -> str:
+    """By its path where that is short: its folder need not be on the PATH of the shell that this process came from."""
+    here = Path.cwd()
+    if here in path.parents:
+        return quoted(path.relative_to(here))
     found = shutil.which(name)
     # Folders, since the program itself may be a link to one that does not know this environment's packages.
-    if found is not None and Path(found).parent.samefile(path.parent):
-        return name
-    here = Path.cwd()
-    return quoted(path.relative_to(here) if here in path.parents else path)
+    is_found = found is not None and Path(found).parent.samefile(path.parent)
+    return name if is_found else quoted(path)
