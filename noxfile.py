@@ -7,8 +7,10 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -28,6 +30,8 @@ PACKAGES = {
     nox.project.load_toml(file)["project"]["name"]: file.parent
     for file in sorted([*ROOT.glob("shared/pyproject.toml"), *ROOT.glob("packages/*/pyproject.toml")])
 }
+
+DRAWN_BY_GYMNASIUM = ["gymnasium[box2d]"]  # its physics, and pygame, with which the other families draw themselves
 
 PYTHONS = ["3.10", "3.11"]
 TORCHES = [
@@ -129,16 +133,32 @@ def learn(session: nox.Session) -> None:
     arguments = list(session.posargs)
     config = chosen_config(session)
     scene, requirements = scene_of(config)
-    install_all(session, *requirements)
+    install_all(session, *requirements, *with_extra("watch"))
     if not is_given("--run-id", arguments):
         arguments += ["--run-id", f"{config.parent.name}-{config.stem}"]
+    run = Path(value_of("--results-dir", arguments) or "results", str(value_of("--run-id", arguments)))
     if not is_given("--env", arguments):
         session.run("mlagents-player", "build", scene, "--output", str(PLAYERS))
         arguments += ["--env", str(PLAYERS / scene.replace(":", "-"))]
     if not is_given("--base-port", arguments):
         arguments += ["--base-port", str(free_port())]
-    # After Ctrl+C the trainer exports its models; nox would kill it after 0.3 seconds.
-    session.run("mlagents-learn", *arguments, interrupt_timeout=60)
+    try:
+        # After Ctrl+C the trainer exports its models; nox would kill it after 0.3 seconds.
+        session.run("mlagents-learn", *arguments, interrupt_timeout=60)
+    except KeyboardInterrupt:
+        say_what_comes_next(session, run, scene, config)
+        raise
+    say_what_comes_next(session, run, scene, config)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def watch(session: nox.Session) -> None:
+    """Let a trained model play: nox -s watch -- results/basic Basic [--output FILM.gif]."""
+    if len(session.posargs) < 2:
+        session.error("no model and scene given; try: nox -s watch -- results/basic Basic")
+    build_wheels(session)
+    install(session, *with_extra("watch"), *(DRAWN_BY_GYMNASIUM if is_gymnasium(session.posargs) else []))
+    session.run("mlagents-player", "watch", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -311,13 +331,92 @@ def chosen_config(session: nox.Session) -> Path:
 def scene_of(config: Path) -> tuple[str, list[str]]:
     """The player's scene that a configuration is named after, and what it needs beside the packages."""
     if re.search(r"-v\d+$", config.stem):  # so Gymnasium names its environments, and Unity no scene
-        return f"gym:{config.stem}", ["gymnasium[box2d]"]
+        return f"gym:{config.stem}", DRAWN_BY_GYMNASIUM
     return config.stem, []
 
 
-def is_given(option: str, arguments: list[str]) -> bool:
+def is_gymnasium(arguments: Sequence[str]) -> bool:
+    """Whether one of the arguments is a scene of Gymnasium's."""
+    return any(argument.startswith("gym:") for argument in arguments)
+
+
+def with_extra(name: str) -> list[str]:
+    """The packages that have this extra, each with it."""
+    extras = {
+        package: nox.project.load_toml(folder / "pyproject.toml")["project"].get("optional-dependencies", {})
+        for package, folder in PACKAGES.items()
+    }
+    return [f"{package}[{name}]" for package, known in extras.items() if name in known]
+
+
+def is_given(option: str, arguments: Sequence[str]) -> bool:
     """Whether the option is among the arguments, as ``--option value`` or ``--option=value``."""
     return any(argument.split("=")[0] == option for argument in arguments)
+
+
+def value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The option's value among the arguments, None where it is not given; the last one counts."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        name, is_one_word, value = argument.partition("=")
+        if name == option:
+            found = value if is_one_word else following
+    return found
+
+
+def without(options: dict[str, bool], arguments: Sequence[str]) -> list[str]:
+    """The arguments without these options; the dictionary says which of them take a value."""
+    kept: list[str] = []
+    skips = False
+    for argument in arguments:
+        name, is_one_word, _ = argument.partition("=")
+        if not skips and name not in options:
+            kept.append(argument)
+        skips = not skips and not is_one_word and options.get(name, False)
+    return kept
+
+
+def say_what_comes_next(session: nox.Session, run: Path, scene: str, config: Path) -> None:
+    """Print the commands that go on from a run, each on a line of its own that can be copied."""
+    if list(run.glob("*.onnx")):
+        for what, command in next_commands(session, run, scene, config).items():
+            print(f"\n{what}:\n    {command_line(command)}")
+        print(flush=True)
+
+
+def next_commands(session: nox.Session, run: Path, scene: str, config: Path) -> dict[str, list[str]]:
+    """What to do after a run, and the words of the command that does it, from the folder where nox was called."""
+    nox_command = [*this_python(), "-m", "nox"]
+    tensorboard, logs = Path(session.bin) / "tensorboard", ROOT / run
+    if Path(session.invoked_from).resolve() == ROOT:
+        tensorboard, logs = (path.relative_to(ROOT) if ROOT in path.parents else path for path in (tensorboard, logs))
+    else:
+        nox_command += ["-f", str(ROOT / "noxfile.py")]
+    film = str(run / f"{scene.rpartition(':')[2]}.gif")
+    begins_anew = {"--resume": False, "--force": False, "--initialize-from": True}
+    watched = [str(run), scene, "--output", film]
+    resumed = [*without(begins_anew, session.posargs), "--resume"]
+    return {
+        f"To see it play, in the film {film}": [*nox_command, "-s", "watch", "--", *watched],
+        "To see its curves, in a browser": [str(tensorboard), "--logdir", str(logs)],
+        f"To go on, after Ctrl+C or with a larger max_steps in {config}": [*nox_command, "-s", "learn", "--", *resumed],
+    }
+
+
+def this_python() -> list[str]:
+    """The words that start nox's own Python: its short name, if that starts no other one, or else its path."""
+    for name in (["python"], ["python3"], ["py", f"-{OWN_PYTHON}"]):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            print_path = [*name, "-c", "import sys; print(sys.executable)"]
+            started = subprocess.run(print_path, capture_output=True, text=True, timeout=60, check=True)
+            if Path(started.stdout.strip()) == Path(sys.executable):
+                return name
+    return [sys.executable]
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The words as they are typed in this operating system's shell."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def free_port() -> int:

@@ -58,6 +58,23 @@ def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behav
     assert not re.search("starts anew|does not fit", output)
 
 
+@pytest.mark.parametrize(("trainer_type", "behavior"), [("ppo", "3DBall"), ("sac", "3DBall"), ("poca", "Basic")])
+def test_stock_trainer_runs_beside_ours(tmp_path: Path, players: Path, trainer_type: str, behavior: str) -> None:
+    """ML-Agents' own trainers save, export what Unity accepts, and resume, on the torch that is installed here."""
+    stock = {"trainer_type": trainer_type, "hyperparameters": {"batch_size": 32, "buffer_size": 320}}
+    file = config(tmp_path, behavior, **stock, max_steps=600, checkpoint_interval=200)
+    arguments = ("--env", players / behavior, "--run-id", "x")
+    trained(tmp_path, file, *arguments)
+    run = tmp_path / "results" / "x"
+    assert len(list((run / behavior).glob(f"{behavior}-*.onnx"))) >= 3
+    checked = [run / f"{behavior}.onnx", "--deterministic", *MODELS[behavior]]
+    subprocess.run(command("mlagents-onnx-check", *checked), check=True, timeout=SECONDS)
+    first = last_step(run, behavior)
+    output = trained(tmp_path, config(tmp_path, behavior, **stock, max_steps=first + 200), *arguments, "--resume")
+    assert f"Resuming training from step {first}" in output
+    assert last_step(run, behavior) > first
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_killed_run_resumes(tmp_path: Path, players: Path) -> None:
     """SIGKILL after a checkpoint, then what ML-Agents writes at the end of a run cut off: --resume goes on."""
@@ -99,7 +116,10 @@ def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path) -> None:
         file.write_text(yaml.safe_dump({"behaviors": behaviors}))
         return trained(tmp_path, file, "--env", tmp_path / "WallJump", "--run-id", "x", *arguments)
 
-    train(300)
+    output = train(300)
+    for behavior in ("SmallWallJump", "BigWallJump"):
+        (line,) = re.findall(rf"{behavior}: ended at step .*", output)
+        assert line.endswith(f" {tmp_path / 'results' / 'x'} WallJump")
     first = {behavior: last_step(tmp_path / "results" / "x", behavior) for behavior in ("SmallWallJump", "BigWallJump")}
     assert min(first.values()) >= 300
     output = train(600, "--resume")
@@ -107,6 +127,20 @@ def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path) -> None:
         assert f"Resuming training from step {step}" in output
         assert last_step(tmp_path / "results" / "x", behavior) >= 600
         assert (tmp_path / "results" / "x" / f"{behavior}.onnx").exists()
+
+
+def test_yaml_of_the_readme_says_what_it_reached(tmp_path: Path, root: Path, players: Path) -> None:
+    """Six lines: it reports ten times, and its last line ends with a command that works as it stands."""
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", (root / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    file = tmp_path / "config.yaml"
+    file.write_text(text.replace("max_steps: 10000", "max_steps: 500"))
+    output = trained(tmp_path, file, "--env", players / "Basic", "--run-id", "my run")
+    assert output.count("Mean Reward: ") + output.count("No episode was completed") >= 10
+    last = output.strip().splitlines()[-1]
+    assert re.search(r"Basic: ended at step \d+ \(max_steps: 500\), mean reward of the last \d+ episodes -?\d", last)
+    command_line = last.partition("; see it play: ")[2]
+    watch = subprocess.run(command_line, shell=True, capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path)
+    assert "Basic: return " in watch.stdout, watch.stderr
 
 
 @pytest.mark.parametrize("behavior", SCENES)

@@ -6,6 +6,11 @@ import subprocess
 
 import pytest
 
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
 PLUGIN_HEADINGS = [
     "install",
     "yaml",
@@ -91,6 +96,68 @@ def test_ci_runs_the_test_line_of_the_readme(root):
     """What CI checks is what the README promises."""
     last_line = (root / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
     assert last_line in (root / "README.md").read_text(encoding="utf-8").splitlines()
+
+
+def commands(readme):
+    """The lines of a README's fenced blocks, without comments of a shell."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", readme, re.M | re.S)
+    blocks = [text for language, text in fenced if not language]
+    return [line.partition("  #")[0].strip() for text in blocks for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def override(root):
+    """The line of the repository's README that writes the override for Python 3.11."""
+    (line,) = [line for line in commands((root / "README.md").read_text(encoding="utf-8")) if "overrides.txt'" in line]
+    return line
+
+
+def test_override_is_the_one_that_uv_reads_here(root, override, tmp_path, monkeypatch):
+    """The line writes what the root's pyproject.toml says of Python 3.11, with quotes that every shell takes alike."""
+    program = re.fullmatch(r'python -c "([^"$`\\]+)"', override)[1]
+    monkeypatch.chdir(tmp_path)
+    exec(program)
+    workspace = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    written = (tmp_path / "overrides.txt").read_text()
+    assert f"{written} ; python_version >= '3.11'" in workspace["tool"]["uv"]["override-dependencies"]
+
+
+def test_readme_installs_alike_on_every_python(package, root, override):
+    """pip, uv, and uv with the override: the same three ways in each README, and no other for our own packages."""
+    installed = [line for line in commands(package.text("README.md")) if "install" in line or "overrides" in line]
+    ours = [line for line in installed if "mlagents" in line or "overrides" in line]
+    names = ours[0].removeprefix("python -m pip install ")
+    assert names.split()[0] == package.name
+    assert ours == [
+        f"python -m pip install {names}",
+        f"uv pip install {names}",
+        override,
+        f"uv pip install --overrides overrides.txt {names}",
+    ]
+
+
+def test_readme_installs_nothing_that_replaces_what_mlagents_needs(package):
+    """What is installed beside ML-Agents, without asking it, comes with its pins."""
+    for line in commands(package.text("README.md")):
+        if "pip install" in line and "mlagents" not in line:
+            assert line.endswith(' "numpy<1.24" "protobuf<3.21"')
+
+
+def test_readme_of_the_repository_installs_as_the_packages_do(root, override, packages):
+    """Its table has the same three commands."""
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    name = next(package.name for package in packages if package.trainers and f"install {package.name}" in readme)
+    for command in ("python -m pip install", "uv pip install", "uv pip install --overrides overrides.txt"):
+        assert f"| `{command} {name}` |" in readme
+
+
+def test_install_hints_of_all_packages_agree():
+    """Two distributions that never import each other tell their users the same."""
+    from mlagents_player import hints as player
+    from mlagents_plugin_shared import hints as shared
+
+    for requirements in (("onnxruntime",), ("gymnasium[box2d]", "imageio-ffmpeg>=0.4")):
+        assert player.install_command(*requirements) == shared.install_command(*requirements)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,30 @@ def test_build_is_found_by_mlagents(
 
 
 @pytest.mark.parametrize("platform", LAYOUTS)
+@pytest.mark.parametrize("scene", ["Basic", "gym:my module:O'Neill-v0"])
+def test_scene_of_a_launcher_is_what_it_plays(platform: str, scene: str, tmp_path: Path) -> None:
+    """On each system, also where the name cannot be that of a file."""
+    path = launcher.build(scene, tmp_path, platform, python="/a b/python")
+    assert launcher.scene_of(tmp_path / launcher.layout(path.name, platform)) == scene
+
+
+@pytest.mark.parametrize("content", [b"", b"MZ", b"\x7fELF -m mlagents_player run Basic", b"#!/bin/sh\nexec game\n"])
+def test_other_programs_play_no_scene(content: bytes, tmp_path: Path) -> None:
+    """An executable that Unity has built, a script of somebody else's, and a file that is gone."""
+    (tmp_path / "game").write_bytes(content)
+    assert launcher.scene_of(tmp_path / "game") is None
+    assert launcher.scene_of(tmp_path / "gone") is None
+
+
+def test_other_archives_play_no_scene(tmp_path: Path) -> None:
+    """An .exe may hold a zip with another program, or with none."""
+    for name in ("__main__.py", "other.py"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(name, "print('run', 'Basic')")
+        assert launcher.scene_of(tmp_path / name) is None
+
+
+@pytest.mark.parametrize("platform", LAYOUTS)
 def test_build_leaves_one_file(platform: str, tmp_path: Path) -> None:
     """No temporary file stays, and building twice is the same as once."""
     launcher.build("Basic", tmp_path, platform)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlagents_player import Actions, ActionSpec, BehaviorSpec, cli, policy, scenes
+from mlagents_player import Actions, ActionSpec, BehaviorSpec, cli, hints, policy, scenes
 from mlagents_player.academy import AgentInfos
 from mlagents_player.evaluation import Evaluation, summary
 from mlagents_player.film import Film
@@ -153,11 +153,15 @@ def test_watch_says_what_is_wrong(arguments: list[str], says: str, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments"),
-    [("onnxruntime", ["some.onnx", "Basic"]), ("imageio_ffmpeg", ["random", "Basic", "--output", "a.mp4"])],
+    ("module", "distribution", "arguments"),
+    [
+        ("onnxruntime", "onnxruntime", ["some.onnx", "Basic"]),
+        ("imageio_ffmpeg", "imageio-ffmpeg", ["random", "Basic", "--output", "a.mp4"]),
+    ],
 )
 def test_watch_without_the_extra(
     module: str,
+    distribution: str,
     arguments: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -168,7 +172,7 @@ def test_watch_without_the_extra(
     (tmp_path / "some.onnx").write_bytes(b"")
     monkeypatch.setitem(sys.modules, module, None)
     assert cli.main(["watch", *arguments, "--episodes", "1"]) == 1
-    assert "pip install 'mlagents-player[watch]'" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"install it with: {hints.install_command(distribution)}\n")
 
 
 def test_watch_without_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlagents_player.errors import PlayerError
+from mlagents_player.hints import install_command
 
 RATE = 25.0  # pictures that a film shows in a second at most
 KINDS = (".gif", ".mp4", ".png")
@@ -86,9 +87,8 @@ class Reel:
         try:
             import imageio_ffmpeg
         except ModuleNotFoundError as error:
-            raise PlayerError(
-                "MP4 needs imageio-ffmpeg: pip install 'mlagents-player[watch]'; or write a GIF."
-            ) from error
+            command = install_command("imageio-ffmpeg")
+            raise PlayerError(f"MP4 needs imageio-ffmpeg; write a GIF, or install it with: {command}") from error
         height, width, _ = self.frames[0].shape
         writer = imageio_ffmpeg.write_frames(str(file), (width, height), fps=1 / seconds, macro_block_size=2)
         writer.send(None)

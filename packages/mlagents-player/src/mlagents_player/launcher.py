@@ -6,6 +6,7 @@ for it depends on the operating system, so each one has its own layout.
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import platform as machine
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from mlagents_player.errors import PlayerError
 
+LONGEST_SCRIPT = 2**14  # bytes; one that is longer is none of ours
 RUN_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -83,6 +85,29 @@ def windows_launcher(scene: str, python: str, architecture: str = machine.machin
         zipped.writestr(zipfile.ZipInfo("__main__.py", (1980, 1, 1, 0, 0, 0)), program)
     starter = "t64-arm.exe" if architecture.lower() in ("arm64", "aarch64") else "t64.exe"
     return files("distlib").joinpath(starter).read_bytes() + f'#!"{python}"\n'.encode() + archive.getvalue()
+
+
+def scene_of(launcher: Path) -> str | None:
+    """The scene that a launcher plays.
+
+    Args:
+        launcher: The file that ML-Agents starts, which need not be one of ours.
+
+    Returns:
+        None if it is another program, or cannot be read.
+    """
+    try:
+        if zipfile.is_zipfile(launcher):
+            with zipfile.ZipFile(launcher) as archive:
+                program = archive.read("__main__.py")
+            found = re.search(rb"import main\nsys\.exit\(main\(\['run', (.+), \*sys", program)
+            return ast.literal_eval(found[1].decode()) if found else None
+        with launcher.open("rb") as file:
+            script = file.read(LONGEST_SCRIPT)
+        found = re.fullmatch(rb'#!/bin/sh\nexec .+ -m mlagents_player run (.+) "\$@"\n', script)
+        return shlex.split(found[1].decode())[0] if found else None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
 
 
 def write_program(target: Path, content: bytes) -> None:

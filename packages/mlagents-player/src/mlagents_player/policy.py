@@ -15,6 +15,7 @@ from mlagents_player import pictures
 from mlagents_player.academy import AgentInfos
 from mlagents_player.errors import PlayerError
 from mlagents_player.file_kinds import describe_stranger
+from mlagents_player.hints import install_command
 from mlagents_player.scenes.base import Actions, ActionSpec, BehaviorSpec, base_name
 
 # How a tensor in a model says that its numbers lie in another file; onnx itself is not needed to play a model.
@@ -176,7 +177,8 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise PlayerError("Models need onnxruntime; install it with: pip install 'mlagents-player[watch]'.") from error
+        command = install_command("onnxruntime")
+        raise PlayerError(f"Models need onnxruntime; install it with: {command}") from error
     return onnxruntime
 
 

@@ -1,6 +1,7 @@
 """The check of a model: all rules together."""
 
 from pathlib import Path
+from types import ModuleType
 
 from mlagents_plugin_shared.conformance.behavior import Behavior
 from mlagents_plugin_shared.conformance.execution import execution_findings, runtime
@@ -8,8 +9,9 @@ from mlagents_plugin_shared.conformance.findings import RULES, Report
 from mlagents_plugin_shared.conformance.model import OnnxModel
 from mlagents_plugin_shared.conformance.traps import trap_findings
 from mlagents_plugin_shared.conformance.unity import unity_findings
+from mlagents_plugin_shared.hints import install_command
 
-WITHOUT_RUNTIME = "onnxruntime is not installed: the model was not run (pip install onnxruntime)"
+WITHOUT_RUNTIME = "onnxruntime is not installed: the model was not run; to install it: {}"
 
 
 def check_model(path: str | Path, behavior: Behavior | None = None, *, deterministic: bool = False) -> Report:
@@ -35,7 +37,11 @@ def check_model(path: str | Path, behavior: Behavior | None = None, *, determini
     if onnxruntime is not None:
         findings += execution_findings(model, onnxruntime)
     findings.sort(key=lambda finding: list(RULES).index(finding.rule))
-    return Report(str(path), _summary(model), findings, "" if onnxruntime is not None else WITHOUT_RUNTIME)
+    return Report(str(path), _summary(model), findings, _what_was_left_out(onnxruntime))
+
+
+def _what_was_left_out(onnxruntime: ModuleType | None) -> str:
+    return "" if onnxruntime is not None else WITHOUT_RUNTIME.format(install_command("onnxruntime"))
 
 
 def _summary(model: OnnxModel) -> str:

@@ -12,18 +12,22 @@ Importing the package does it, for every trainer of the process. Each module men
 * `worker`: trainer, worker and player end together, also where one of them is killed.
 * `demonstrations`: GAIL and behavioural cloning name a demonstration that they cannot use.
 * `messages`: a player's message that cannot be used is an error which names the behaviour and the sensor.
+* `environment`: what the run plays on is known.
+* `stock_savers`: ML-Agents' own trainers export on every torch, into files that are whole or absent.
 * `waiting`: the trainer sleeps until a player has answered.
 * `written_settings`: settings are what the user wrote, and all faults of a file are named at once.
 """
 
 from mlagents_plugin_shared.host import (
     demonstrations,
+    environment,
     messages,
     players,
     reasons,
     restarts,
     saving,
     starting,
+    stock_savers,
     threads,
     training_status,
     waiting,
@@ -33,12 +37,14 @@ from mlagents_plugin_shared.host import (
 
 __all__ = [
     "demonstrations",
+    "environment",
     "messages",
     "players",
     "reasons",
     "restarts",
     "saving",
     "starting",
+    "stock_savers",
     "threads",
     "training_status",
     "waiting",

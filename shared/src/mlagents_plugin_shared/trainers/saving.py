@@ -34,6 +34,7 @@ from mlagents_plugin_shared.random_state import (
     torch_state,
 )
 from mlagents_plugin_shared.settings import CheckedSettings
+from mlagents_plugin_shared.trainers.summary import RunSummary, report_often
 
 logger = get_logger(__name__)
 
@@ -55,12 +56,18 @@ class SavingTrainer(RLTrainer):
     _next_save_step: int
     _held: BaseFileLock
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, behavior_name: str, reward_buff_cap: int, trainer_settings: TrainerSettings, *args: Any, **kwargs: Any
+    ) -> None:
+        report_often(trainer_settings)
+        super().__init__(behavior_name, reward_buff_cap, trainer_settings, *args, **kwargs)
         settings = self.trainer_settings.hyperparameters
         self._goals = settings if isinstance(settings, CheckedSettings) else CheckedSettings()
         self._group_rewards: defaultdict[str, float] = defaultdict(float)
         self._returns: deque[float] = deque(maxlen=self._goals.reward_window)
+        self._summary = RunSummary(
+            self.brain_name, self._goals.reward_window, self_play=trainer_settings.self_play is not None
+        )
         self._best: float | None = None
         self._reached_goal = False
         self._writes_summary = False
@@ -213,6 +220,7 @@ class SavingTrainer(RLTrainer):
     def _write_summary(self, step: int) -> None:
         self._stats_reporter.set_stat("Policy/Skipped Steps", float(self.optimizer.guard.skipped))
         self._writes_summary = True
+        self._summary.report(self._returns, step)
         super()._write_summary(step)
 
     def _judge(self) -> None:
@@ -290,6 +298,13 @@ class SavingTrainer(RLTrainer):
                     f"{_first_line(error)} ({self._free_space()} are free). --resume goes on from "
                     f"{self._describe_last()}."
                 ) from error
+            if self.policies:
+                self._say_what_was_reached()
+
+    def _say_what_was_reached(self) -> None:
+        model = Path(f"{self.model_saver.model_path}.onnx")
+        line = self._summary.end(self._returns, self._step, self.get_max_steps, model, goal_reached=self._reached_goal)
+        logger.info(line)
 
     def _free_space(self) -> str:
         folder = Path(self.artifact_path)
@@ -329,6 +344,7 @@ class SavingTrainer(RLTrainer):
             "reward_buffer": [float(reward) for reward in self.reward_buffer],
             "returns": list(self._returns),
             "best": self._best,
+            "summary": self._summary.state(),
             "skipped": self.optimizer.guard.skipped,
             "learned_signals": self.optimizer.learned_signals(),
         }
@@ -350,6 +366,7 @@ class SavingTrainer(RLTrainer):
         self.reward_buffer.extend(state["reward_buffer"])
         self._returns.extend(state["returns"])
         self._best = self.model_saver.best_state(self.brain_name).get("best")  # the file says what it holds
+        self._summary.restore(state.get("summary", {}))
         self.optimizer.guard.skipped = state["skipped"]
         self.optimizer.restore_learned_signals(state["learned_signals"])
         self._notice_goal()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlagents_player.errors import PlayerError
+from mlagents_player.hints import install_command
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes import GYMNASIUM
 from mlagents_player.scenes.base import Actions, BehaviorSpec, Rows, Scene
@@ -20,7 +21,7 @@ try:
     from mlagents_player import spaces
 except ModuleNotFoundError as error:
     raise PlayerError(
-        f"A scene gym:<id> needs {error.name}; install it with: pip install 'mlagents-player[gymnasium]'."
+        f"A scene gym:<id> needs {error.name}; install it with: {install_command('gymnasium')}"
     ) from error
 
 MAX_SEED = 2**31
@@ -95,6 +96,8 @@ class GymnasiumScene(Scene):
     def _call(self, what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise PlayerError(f"{GYMNASIUM}{self.environment} {_missing(error)}") from error
         except Exception as error:  # whatever somebody else's environment raises
             raise PlayerError(f"{GYMNASIUM}{self.environment} raised {error!r} in {what}.") from error
 
@@ -108,6 +111,8 @@ def make(environment: str, drawn: bool = False) -> gymnasium.Env[Any, Any]:
     options: dict[str, Any] = {"render_mode": "rgb_array"} if drawn else {}  # not every environment knows of drawing
     try:
         return gymnasium.make(environment, disable_env_checker=True, **options)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise PlayerError(f"{GYMNASIUM}{environment} {_missing(error)}") from error
     except Exception as error:  # a missing family raises whatever its module does
         raise PlayerError(f"{GYMNASIUM}{environment} cannot be made: {_first_line(error)}") from error
 
@@ -137,6 +142,14 @@ def scene_type(environment: str, drawn: bool = False) -> type[GymnasiumScene]:
 def behavior(environment: str) -> str:
     """The behaviour's name, which is also that of files in the trainer's results."""
     return re.split("[:/]", environment)[-1]
+
+
+def _missing(error: gymnasium.error.DependencyNotInstalled) -> str:
+    """What Gymnasium asks for, with the command for this Python; it names the extra in a command of pip's."""
+    extra = re.search(r"gymnasium\[[\w-]+\]", str(error))
+    if extra is None:
+        return f"cannot be made: {_first_line(error)}"
+    return f"needs {extra[0]}; install it with: {install_command(extra[0])}"
 
 
 def _first_line(error: Exception) -> str:
