@@ -133,11 +133,11 @@ def test_yaml_of_the_readme_says_what_it_reached(tmp_path: Path, root: Path, pla
     """Six lines: it reports ten times, and its last line ends with a command that works as it stands."""
     (text,) = re.findall(r"^```yaml\n(.*?)^```", (root / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     file = tmp_path / "config.yaml"
-    file.write_text(text.replace("max_steps: 10000", "max_steps: 500"))
+    file.write_text(text.replace("max_steps: 10000", "max_steps: 1000"))
     output = trained(tmp_path, file, "--env", players / "Basic", "--run-id", "my run")
     assert output.count("Mean Reward: ") + output.count("No episode was completed") >= 10
     last = output.strip().splitlines()[-1]
-    assert re.search(r"Basic: ended at step \d+ \(max_steps: 500\), mean reward of the last \d+ episodes -?\d", last)
+    assert re.search(r"Basic: ended at step \d+ \(max_steps: 1000\), mean reward of the last \d+ episodes -?\d", last)
     command_line = last.partition("; see it play: ")[2]
     watch = subprocess.run(command_line, shell=True, capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path)
     assert "Basic: return " in watch.stdout, watch.stderr

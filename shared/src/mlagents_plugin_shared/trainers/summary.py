@@ -15,7 +15,7 @@ from mlagents_plugin_shared.host.environment import executable
 
 ELO = "Self-play/ELO"
 REPORTS = 10
-"""A run to `max_steps` reports at least so often."""
+"""A run to `max_steps` reports so often, or more often."""
 
 _DEFAULT_FREQ = cast(int, attr.fields_dict(TrainerSettings)["summary_freq"].default)
 
@@ -23,7 +23,8 @@ _DEFAULT_FREQ = cast(int, attr.fields_dict(TrainerSettings)["summary_freq"].defa
 def report_often(settings: TrainerSettings) -> None:
     """Lowers `summary_freq` to a tenth of `max_steps`, unless it is set.
 
-    ML-Agents' default of 50,000 steps leaves a short run without a single report.
+    ML-Agents' default of 50,000 steps leaves a short run without a single report. It reports once a trajectory at most,
+    so that a run of fewer than ten `time_horizon` may still report less often.
 
     Args:
         settings: of one behaviour; what is lowered is also what `configuration.yaml` will say.
