@@ -46,6 +46,7 @@ class OtherSettings(CheckedSettings, OffPolicyHyperparamSettings):
     """Another plugin's."""
 
     only_here: int = 1
+    kind: bool = False
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +93,7 @@ def one_fault(behavior: str) -> str:
         "{default_settings: {trainer_type: fake, max_steps: 9000, hyperparameters: {kind: fast}}}",
         "{default_settings: {trainer_type: fake, max_steps: 9000, hyperparameters: {kind: fast}},"
         " behaviors: {Car: {trainer_type: fake}}}",
-        "{default_settings: {trainer_type: other, max_steps: 9000, hyperparameters: {only_here: 2}},"
+        "{default_settings: {trainer_type: other, max_steps: 9000, hyperparameters: {only_here: 2, kind: true}},"
         " behaviors: {Car: {trainer_type: fake, hyperparameters: {kind: fast}}}}",
         "{default_settings: {trainer_type: ppo, max_steps: 9000, hyperparameters: {epsilon: 0.1, num_epoch: 2}},"
         " behaviors: {Car: {trainer_type: fake, hyperparameters: {kind: fast}}}}",

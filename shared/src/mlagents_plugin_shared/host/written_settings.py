@@ -67,19 +67,26 @@ def _is_ours(written: Any) -> bool:
 def _merge(defaults: Any, own: Any) -> Any:
     """What a user wrote for a behaviour: its own keys on top of those of `default_settings`.
 
-    Of another trainer's default hyperparameters those count that this one has too.
+    Of another trainer's default hyperparameters those count that this one has too, with values of the same type: a
+    `preset` of the one is none of the other.
     """
     if not isinstance(own, Mapping) or not isinstance(defaults, Mapping):
         return own
     merged: dict[str, Any] = copy.deepcopy(dict(defaults))
     trainer_type = own.get("trainer_type", defaults.get("trainer_type", "ppo"))
-    class_type = _settings_class({"trainer_type": trainer_type})
     hyperparameters = merged.get(HYPERPARAMETERS)
-    if class_type is not None and class_type is not _settings_class(defaults) and isinstance(hyperparameters, Mapping):
-        known = attr.fields_dict(class_type)
-        merged[HYPERPARAMETERS] = {key: value for key, value in hyperparameters.items() if key in known}
+    class_type, default_type = _settings_class({"trainer_type": trainer_type}), _settings_class(defaults)
+    if class_type not in (None, default_type) and isinstance(hyperparameters, Mapping):
+        types = _types(class_type)
+        former = {**types, **_types(default_type)}
+        kept = {key for key in types if types[key] == former[key]}
+        merged[HYPERPARAMETERS] = {key: value for key, value in hyperparameters.items() if key in kept}
     host.deep_update_dict(merged, own)
     return merged
+
+
+def _types(class_type: Any) -> dict[str, Any]:
+    return {} if class_type is None else {field.name: field.type for field in attr.fields(class_type)}
 
 
 # A whole file
