@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -252,9 +253,10 @@ def _logging(file: Path | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = error if isinstance(error, PlayerError) else PlayerError(f"Internal error: {one_line(repr(error))}.")
-        unforeseen = error.__cause__ if isinstance(error, SceneError) else None if reason is error else error
-        if unforeseen:
+        what = one_line("".join(traceback.format_exception_only(error)))
+        reason = error if isinstance(error, PlayerError) else PlayerError(f"Internal error: {what}")
+        unforeseen = error.__cause__ if isinstance(error, SceneError) else error
+        if unforeseen is not reason:
             log.error("The player failed.", exc_info=unforeseen)
         if file:  # without one, the reason goes to the error stream as it is
             log.error("%s", reason)
