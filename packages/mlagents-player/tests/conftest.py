@@ -25,7 +25,7 @@ def unity(players: Path, tmp_path: Path) -> Iterator[Callable[..., UnityEnvironm
     opened: list[UnityEnvironment] = []
 
     def start(scene: str, **options: object) -> UnityEnvironment:
-        options = {"timeout_wait": 30, "log_folder": str(tmp_path), "base_port": free_port(), **options}
+        options = {"timeout_wait": 60, "log_folder": str(tmp_path), "base_port": free_port(), **options}
         environment = UnityEnvironment(str(players / scene), **options)
         opened.append(environment)
         environment.reset()

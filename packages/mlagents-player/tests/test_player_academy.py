@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mlagents_player import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation, wire
 from mlagents_player.academy import Academy, Reply
-from mlagents_player.errors import PlayerError
+from mlagents_player.errors import PlayerError, SceneError
 from mlagents_player.parameters import EnvironmentParameters
 from player_testing import Infos
 
@@ -191,3 +191,31 @@ def test_academy_lets_agents_come_and_go() -> None:
     steps(academy, 4)
     (decision,) = told[-1]["Runner"]
     assert (decision.done, decision.ids.tolist()) == (False, [2])
+
+
+@pytest.mark.parametrize("method", ["reset", "observe", "act", "simulate", "action_mask", "decisions_due"])
+def test_a_scene_that_raises_is_one_line(method: str) -> None:
+    """Scene, method, error and place; the error itself is the cause, for whoever wants the traceback."""
+
+    def fail(self: Scene, *arguments: object) -> None:
+        raise KeyError("no such\ngoal")
+
+    scene_type = type("Broken", (Relay,), {method: fail})
+    with pytest.raises(
+        SceneError, match=rf"Scene Broken raised KeyError\(.*\) in {method} \(test_player_academy.py, line"
+    ):
+        run_steps(scene_type)
+
+
+@pytest.mark.parametrize("observed", [None, [None], [[1.0]], [np.array([["a"]])], [np.zeros((1, 1), complex)]])
+def test_observations_that_are_no_arrays_are_refused(observed: Any) -> None:
+    """What is returned must be a list of arrays of numbers."""
+    scene_type = type("Odd", (Relay,), {"observe": lambda self, behavior, agents: observed})
+    with pytest.raises(PlayerError, match="not a list of arrays of numbers"):
+        run_steps(scene_type)
+
+
+def run_steps(scene_type: type[Scene]) -> None:
+    academy = Academy(scene_type(1, np.random.default_rng(0), EnvironmentParameters()), lambda infos: Reply())
+    for _ in range(3):
+        academy.step()

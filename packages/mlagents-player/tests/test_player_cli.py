@@ -1,5 +1,6 @@
 """The command line: tables, help, and one clear line for each mistake."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,30 @@ def test_list_shows_the_scenes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "3 continuous + branches 2" in found["FoodCollector"]
     assert "3x64x84 + 2" in found["GridWorld"]
     assert "gym:" in lines[-1]
+
+
+def test_list_names_a_broken_scene_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Modules that fail, end the process or hold no whole scene: a line with the reason each, and all that are well."""
+    (tmp_path / "leaving_module.py").write_text("raise SystemExit(0)")
+    (tmp_path / "bare_scene.py").write_text("import mlagents_player\nclass Bare(mlagents_player.Scene): pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    whole = scenes._registered()
+    values = {"A": "no_such_module:Scene", "B": "leaving_module:S", "C": "bare_scene:Bare", "D": "math:pi"}
+    broken = {name: EntryPoint(name, value, scenes.GROUP) for name, value in values.items()}
+    monkeypatch.setattr(scenes, "_registered", lambda: {**whole, **broken})
+    assert cli.main(["list"]) == 0
+    output = capsys.readouterr().out
+    lines = output.splitlines()
+    assert sorted(line.split()[0] for line in lines[1:11]) == sorted(whole)
+    for line, name, says in zip(
+        lines[11:15], "ABCD", ("No module named", "SystemExit(0)", "has no `behaviors`", "not a subclass"), strict=True
+    ):
+        assert line.startswith(f"Scene {name} ")
+        assert says in line
+    with pytest.raises(PlayerError, match="SystemExit"):
+        scenes.load("B")
 
 
 def test_build_prints_path_and_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,6 +89,8 @@ def test_play_refuses_a_bad_port(port: str, capsys: pytest.CaptureFixture[str]) 
         (["--mlagents-port", "70000"], "'70000' is not a port"),
         (["--mlagents-port", "5005", "--num-areas", "0"], "--num-areas is '0'"),
         (["--mlagents-port", "5005", "--num-areas=two"], "--num-areas is 'two'"),
+        (["--mlagents-port", "5005", "--record"], "--record: '' is not a file that ends in .demo"),
+        (["--mlagents-port", "5005", "--record=a.txt"], "--record: 'a.txt' is not a file that ends in .demo"),
     ],
 )
 def test_run_refuses_bad_arguments(
@@ -74,6 +101,26 @@ def test_run_refuses_bad_arguments(
     assert cli.main(["run", "Basic", "-logFile", str(log), *arguments]) == 1
     assert says in capsys.readouterr().err
     assert says in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--timeout=nan", "not a number of seconds"),
+        ("--timeout=-1", "not a number of seconds"),
+        ("--timeout=soon", "not a number of seconds"),
+        ("--num-areas=0", "not a whole number"),
+        ("--record=model.onnx", "not a file that ends in .demo"),
+    ],
+)
+def test_play_refuses_options_of_another_kind(option: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it waits for a trainer, by the option's name."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["play", "Basic", option])
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert option.split("=")[0] in last
+    assert says in last
 
 
 def test_run_of_an_unknown_scene_is_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,8 +157,6 @@ def test_player_log_file_of_dash_is_the_error_stream() -> None:
 
 def test_load_reports_a_broken_scene(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package whose scene cannot be imported, or is none, is named."""
-    from importlib.metadata import EntryPoint
-
     broken = EntryPoint("Broken", "no_such_module:Scene", scenes.GROUP)
     other = EntryPoint("Other", "pathlib:Path", scenes.GROUP)
     monkeypatch.setattr(scenes, "_registered", lambda: {"Broken": broken, "Other": other})

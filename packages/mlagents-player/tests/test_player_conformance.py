@@ -156,7 +156,7 @@ def test_close_ends_the_process(unity: Start, tmp_path: Path) -> None:
     environment = unity("Basic")
     process = environment._process
     environment.close()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert "Ended: the " in (tmp_path / "Player-0.log").read_text(encoding="utf-8")
 
 

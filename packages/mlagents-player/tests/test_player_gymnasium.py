@@ -1,5 +1,6 @@
 """`gym:<id>`: Gymnasium's environments as scenes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,6 +166,126 @@ def test_an_environment_that_raises_is_one_line() -> None:
         played.run(5)
 
 
+class Plain(gymnasium.Env):
+    """Three zeros and two actions; the subclasses of the tests return something else."""
+
+    observation_space = spaces.Box(-1, 1, (3,))
+    action_space = spaces.Discrete(2)
+    returned: Any = (np.zeros(3), 1.0, False, False, {})
+    began: Any = (np.zeros(3), {})
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self.began
+
+    def step(self, action: int) -> Any:
+        return self.returned
+
+
+def odd(limit: int | None = 5, **attributes: Any) -> InProcess:
+    """A scene of `Plain` with other attributes, with and without Gymnasium's time limit around it."""
+    gymnasium.register("PlayerOdd-v0", type("Odd", (Plain,), attributes), max_episode_steps=limit)
+    try:
+        return InProcess(scenes.load("gym:PlayerOdd-v0"), RIGHT)
+    finally:
+        del gymnasium.registry["PlayerOdd-v0"]
+
+
+def step_with(**changed: Any) -> tuple[Any, ...]:
+    names = ("observation", "reward", "terminated", "truncated", "info")
+    return tuple(changed.get(name, value) for name, value in zip(names, Plain.returned, strict=True))
+
+
+@pytest.mark.parametrize("limit", [5, None])
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (Plain.returned[:4], "step returned 4 values, as the old gym did; expected 5: observation, reward"),
+        ((1, 2, 3), "step returned 3 values; expected 5"),
+        ((*Plain.returned, {}), "step returned 6 values; expected 5"),
+        (None, r"step returned one value \(None\); expected 5"),
+        (np.zeros(5), "step returned one value .an array of float64"),
+        (step_with(reward=None), "step returned None for the reward; expected one finite number"),
+        (step_with(reward="1.0"), "step returned '1.0' for the reward"),
+        (step_with(reward=np.nan), "step returned nan for the reward"),
+        (step_with(reward=-np.inf), "step returned -inf for the reward"),
+        (step_with(reward=1e300), r"step returned 1e\+300 for the reward"),
+        (step_with(reward=np.ones(2)), r"an array of float64 of shape \(2,\) for the reward"),
+        (step_with(reward=[1.0]), r"step returned \[1.0\] for the reward"),
+        (step_with(terminated=None), "step returned None for terminated; expected True or False"),
+        (step_with(truncated={}), "step returned {} for truncated"),
+        (step_with(terminated=np.array([True])), "for terminated"),
+        (step_with(terminated="False"), "step returned 'False' for terminated"),
+        (step_with(info=None), "step returned None for the info; expected a dict"),
+        (step_with(observation=np.zeros(4)), r"step returned an array of float64 of shape \(4,\) for the observation"),
+        (step_with(observation=None), "step returned None for the observation"),
+        (step_with(info={"action_mask": [1, 1, 1]}), r'step returned an info\["action_mask"\] that has 3 numbers'),
+        (step_with(info={"action_mask": [0, 0]}), "forbids every action"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_one_line(returned: Any, says: str, limit: int | None) -> None:
+    """Environment, call, what came and what is expected, also below Gymnasium's own wrappers."""
+    played = odd(limit, returned=returned)
+    with pytest.raises(PlayerError, match=rf"^gym:PlayerOdd-v0\b.*{says}") as error:
+        played.run(2)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("began", "says"),
+    [
+        (np.zeros(3), "reset returned one value .an array of float64 of shape .3,..; expected 2: observation, info"),
+        (np.zeros(2), "reset returned one value"),
+        ((np.zeros(3), {}, {}), "reset returned 3 values; expected 2"),
+        ((np.zeros(3), None), "reset returned None for the info"),
+        ((np.full(3, np.nan), {}), r"reset returned nan at \[0\] of the observation"),
+    ],
+)
+def test_a_reset_that_returns_something_else_is_one_line(began: Any, says: str) -> None:
+    """The old gym's reset gave the observation alone, and one of two numbers is not taken for two values."""
+    with pytest.raises(PlayerError, match=f"^gym:PlayerOdd-v0: {says}"):
+        odd(began=began)
+
+
+@pytest.mark.parametrize("reward", [1, 1.0, True, np.float64(1), np.array(1.0), np.int8(1)])
+def test_rewards_may_be_numbers_of_any_kind(reward: Any) -> None:
+    """What has the value of one number counts as that; flags may be 0 and 1."""
+    played = odd(returned=step_with(reward=reward, terminated=np.bool_(False), truncated=0)).run(2)
+    assert played.messages[1][1][0].rewards.tolist() == [1]
+
+
+def test_calls_of_the_old_gym_are_one_line() -> None:
+    """A reset without a seed and a step without an action cannot be called; errors inside of them are their own."""
+    with pytest.raises(
+        PlayerError, match=r"reset cannot be called .*; expected reset\(self, \*, seed=None, options=None\)"
+    ):
+        odd(reset=lambda self: (np.zeros(3), {}))
+    with pytest.raises(PlayerError, match=r"step cannot be called .*; expected step\(self, action\)"):
+        odd(step=lambda self: Plain.returned).run(2)
+    with pytest.raises(PlayerError, match=r"raised TypeError\(.*\) in step \(test_player_gymnasium.py, line"):
+        odd(step=lambda self, action: len(action)).run(2)
+
+
+def test_an_environment_that_leaves_the_process_is_an_error() -> None:
+    """`sys.exit()` in somebody's step would end the player with code 0 and no word."""
+    with pytest.raises(PlayerError, match=r"gym:PlayerOdd-v0 raised SystemExit\(0\) in step"):
+        odd(step=lambda self, action: sys.exit(0)).run(2)
+
+
+def test_spaces_that_are_missing_are_named() -> None:
+    """Together with the environment."""
+    for attributes in ({"observation_space": None}, {"action_space": None}):
+        with pytest.raises(PlayerError, match=r"^gym:PlayerOdd-v0: .* of the kind NoneType"):
+            odd(**attributes)
+    with pytest.raises(PlayerError, match=r"gym:PlayerOdd-v0 cannot be made: KeyError\('goal'\)"):
+        odd(__init__=lambda self: {}["goal"])
+
+
+def test_the_last_mask_of_an_episode_may_be_empty() -> None:
+    """Where a game is over there is no move left, and nobody is asked for one."""
+    over = step_with(terminated=True, info={"action_mask": [0, 0]})
+    assert len(odd(returned=over).run(3).messages) == 3
+
+
 def test_unknown_environment(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Gymnasium's own hint in one line, and nothing is built."""
     assert cli.main(["build", "gym:CartPoole-v1", "--output", str(tmp_path / "out")]) == 1
@@ -202,14 +323,15 @@ def walk(environment: UnityEnvironment, behavior: str, steps: int) -> None:
 def test_an_environment_that_raises_ends_the_player(
     players: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process ends with code 1 and one line in its log, and the trainer is told at once."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    """The process ends with code 1; when the trainer is told, the reason is the last line of the log."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     path = launcher.build("gym:test_player_gymnasium:PlayerLava-v0", players)
-    environment = UnityEnvironment(str(path), base_port=free_port(), timeout_wait=30, log_folder=str(tmp_path))
+    environment = UnityEnvironment(str(path), base_port=free_port(), timeout_wait=60, log_folder=str(tmp_path))
     environment.reset()
     process: subprocess.Popen = environment._process
     with pytest.raises(UnityCommunicatorStoppedException):
         walk(environment, "PlayerLava-v0", 5)
+    last = (tmp_path / "Player-0.log").read_text(encoding="utf-8").splitlines()[-1]
+    assert "gym:test_player_gymnasium:PlayerLava-v0 raised RuntimeError('the floor is lava') in step" in last
     environment.close()
-    assert process.wait(15) == 1
-    assert "raised RuntimeError('the floor is lava')" in (tmp_path / "Player-0.log").read_text(encoding="utf-8")
+    assert process.wait(60) == 1

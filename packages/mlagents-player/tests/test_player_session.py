@@ -6,10 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -25,6 +25,7 @@ from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod
 
 from mlagents_player.client import Connection, play
 from mlagents_player.errors import PlayerError
+from mlagents_player.scenes.base import Actions
 from mlagents_player.scenes.basic import Basic
 from mlagents_player.scenes.gridworld import GridWorld
 from player_testing import FakeTrainer, free_port, in_editor, message, player_process, wait_until
@@ -45,7 +46,7 @@ def answering(**rl_input: object) -> Callable[[UnityMessageProto], UnityMessageP
 
 def played(trainer: FakeTrainer) -> str:
     with Connection(trainer.port) as connection:
-        assert connection.wait(10)
+        assert connection.wait(60)
         return play(connection, Basic)
 
 
@@ -145,13 +146,99 @@ def test_play_survives_garbage_on_the_side_channel() -> None:
     assert len(trainer.received) == 5
 
 
+def hang(request: UnityMessageProto) -> UnityMessageProto:
+    """No answer while the test runs."""
+    threading.Event().wait(20)
+    return message()
+
+
+class Interrupted(Basic):
+    """Basic that calls `interruption` in its third step, between two messages."""
+
+    interruption: Callable[[], object]
+
+    def act(self, agents: np.ndarray, actions: Actions) -> None:
+        super().act(agents, actions)
+        if self.step_count[0] == 3:
+            type(self).interruption()
+
+
+def interrupted_by(interruption: Callable[[], object]) -> type[Interrupted]:
+    return type("Interrupted", (Interrupted,), {"interruption": staticmethod(interruption)})
+
+
+def test_a_trainer_that_stops_in_a_call_has_closed() -> None:
+    """On a busy machine a trainer's stop overtakes its last answer, and nothing but the stop reaches the player."""
+    trainer = FakeTrainer(*[answering()] * 3, hang)
+    with trainer, ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(played, trainer)
+        assert wait_until(lambda: len(trainer.received) == 4)
+        trainer.server.stop(None)
+        assert "the trainer closed the connection" in ended.result(20)
+
+
+def test_a_trainer_that_stops_between_two_calls_has_closed() -> None:
+    """The player computes while the trainer stops; no second trainer on the port gets the next message."""
+    with FakeTrainer(answering()) as trainer, FakeTrainer(answering(status=400)) as second:
+
+        def restart() -> None:
+            trainer.server.stop(None).wait()
+            second.server.add_insecure_port(f"localhost:{trainer.port}")
+
+        with Connection(trainer.port) as connection:
+            assert connection.wait(60)
+            ended = play(connection, interrupted_by(restart))
+    assert "the trainer closed the connection" in ended
+    assert not second.received
+
+
+def test_a_trainer_that_is_killed_between_two_calls_is_lost() -> None:
+    """A server that does not say that it stops is gone, also where nobody waited for its answer."""
+    with trainer_process("player_testing.message()") as (trainer, port), Connection(port) as connection:
+        assert connection.wait(60)
+        with pytest.raises(PlayerError, match="The trainer is gone"):
+            play(connection, interrupted_by(lambda: (trainer.kill(), trainer.wait())))
+
+
+def test_a_trainer_that_fails_at_a_message_is_named() -> None:
+    """What its server says of the failure is the reason, and this is no end as it should be."""
+
+    def fail(request: UnityMessageProto) -> UnityMessageProto:
+        raise ValueError("no such agent")
+
+    with FakeTrainer(*[answering()] * 3, fail) as trainer, pytest.raises(PlayerError, match="no such agent"):
+        played(trainer)
+
+
+def test_environment_that_closes_in_any_moment_ends_the_player_normally() -> None:
+    """ML-Agents' own environment, closed at once after each of its calls, again and again."""
+    ended = []
+    for steps in [0, 1, 2] * 4:
+        port = free_port()
+        with ThreadPoolExecutor(1) as pool:
+            playing = pool.submit(play_on, port)
+            environment = UnityEnvironment(None, base_port=port, timeout_wait=60)
+            environment.reset()
+            for _ in range(steps):
+                environment.step()
+            environment.close()
+            ended.append(playing.result(30))
+    assert all(reason.startswith("the trainer closed the ") for reason in ended)
+
+
+def play_on(port: int) -> str:
+    with Connection(port) as connection:
+        assert connection.wait(60)
+        return play(connection, Basic)
+
+
 def test_play_says_what_listens_is_no_trainer() -> None:
     """A gRPC server without the service is an error, not an end."""
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("localhost:0")
     server.start()
     with Connection(port) as connection:
-        assert connection.wait(10)
+        assert connection.wait(60)
         with pytest.raises(PlayerError, match="no ML-Agents trainer"):
             play(connection, Basic)
     server.stop(None).wait()
@@ -185,19 +272,19 @@ def test_player_ends_when_the_trainer_vanishes_in_the_handshake(answers: int) ->
     with trainer, player_process("run", "Basic", "--mlagents-port", str(trainer.port)) as process:
         assert asked.wait(30)
         trainer.server.stop(None)
-        assert process.wait(timeout=15) == 1
+        assert process.wait(timeout=60) == 1
 
 
 def test_editor_play_button() -> None:
     """`play` waits for an environment without a file, plays, and ends with it."""
     port = free_port()
     with player_process("play", "Basic", "--port", str(port), "--timeout", "60") as process:
-        environment = UnityEnvironment(None, base_port=port, timeout_wait=30)
+        environment = UnityEnvironment(None, base_port=port, timeout_wait=60)
         environment.reset()
         for _ in range(5):
             environment.step()
         environment.close()
-        output, errors = process.communicate(timeout=15)
+        output, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert "Playing Basic" in output
         assert "Ended: the " in output
@@ -208,16 +295,16 @@ def test_editor_play_button_can_be_pressed_again() -> None:
     port = free_port()
     for _ in range(2):
         with player_process("play", "Basic", "--port", str(port)) as process:
-            environment = UnityEnvironment(None, base_port=port, timeout_wait=30)
+            environment = UnityEnvironment(None, base_port=port, timeout_wait=60)
             environment.reset()
             environment.close()
-            assert process.wait(timeout=15) == 0
+            assert process.wait(timeout=60) == 0
 
 
 def test_play_without_a_trainer() -> None:
     """Nothing listens: one line on the error stream and code 1."""
     with player_process("play", "Basic", "--port", str(free_port()), "--timeout", "1") as process:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert errors.count("\n") == 1
         assert "No trainer listens on port" in errors
@@ -228,19 +315,19 @@ def test_play_on_a_port_that_is_no_trainer() -> None:
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
         with player_process("play", "Basic", "--port", str(port), "--timeout", "2") as process:
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=60)
             assert process.returncode == 1
             assert "Traceback" not in errors
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to processes on POSIX only")
 def test_play_stops_at_ctrl_c() -> None:
-    """Ctrl+C while it waits: one line, code 130."""
+    """Ctrl+C while it waits, which it says after a second: one line, code 130."""
     with player_process("play", "Basic", "--port", str(free_port())) as process:
-        assert wait_until(lambda: process.poll() is None, 2)
-        time.sleep(3)
+        assert process.stdout is not None
+        assert "Waiting for a trainer" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 130
         assert errors == "mlagents-player: stopped.\n"
 
@@ -277,12 +364,13 @@ def test_unknown_environment_parameter_is_an_error() -> None:
     data = bytes(SideChannelManager([channel]).generate_side_channel_messages())
     for scene, says in ((GridWorld, "gridSize, numPlusGoals, numExGoals"), (Basic, "none")):
         with FakeTrainer(answering(side_channel=data)) as trainer, Connection(trainer.port) as connection:
-            assert connection.wait(10)
-            with pytest.raises(PlayerError, match=rf"no environment parameter grid_size; it has: {says}\."):
+            assert connection.wait(60)
+            with pytest.raises(PlayerError, match=rf"no environment parameter grid_size; it has: {says}\.") as error:
                 play(connection, scene)
+            assert ("Did you mean gridSize?" in str(error.value)) == (scene is GridWorld)
     answers = answering(side_channel=data), answering(), answering(status=400)
     with FakeTrainer(*answers) as trainer, Connection(trainer.port) as connection:
-        assert connection.wait(10)
+        assert connection.wait(60)
         assert "400" in play(connection, Own)
 
 
@@ -298,7 +386,7 @@ def test_garbage_on_the_port_is_one_line(garbage: bytes) -> None:
     port = server.add_insecure_port("localhost:0")
     server.start()
     with player_process("play", "Basic", "--port", str(port)) as process:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert errors.count("\n") == 1
         assert "cannot be read as an ML-Agents trainer's" in errors
@@ -314,24 +402,35 @@ def test_raw_pictures() -> None:
     assert np.array_equal(*seen)
 
 
-def test_play_says_that_the_trainer_is_gone() -> None:
-    """A trainer that is killed ends `play` with code 1 and one line."""
-    script = "import sys, player_testing; t = player_testing.FakeTrainer(lambda r: __import__('time').sleep(60))\n"
+@contextmanager
+def trainer_process(answer: str) -> Iterator[tuple[subprocess.Popen, int]]:
+    """A trainer in a process of its own, which can be killed, and its port; `answer` is an expression."""
+    script = f"import sys, player_testing; t = player_testing.FakeTrainer(lambda r: {answer})\n"
     script += "t.server.start(); print(t.port, flush=True); sys.stdin.read()"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     trainer = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )
     try:
         assert trainer.stdout is not None
-        port = trainer.stdout.readline().strip()
-        with player_process("play", "Basic", "--port", port) as process:
-            assert process.stdout is not None
-            assert "Playing Basic" in process.stdout.readline()
-            trainer.kill()
-            _, errors = process.communicate(timeout=30)
-            assert process.returncode == 1
-            assert errors == "mlagents-player: The trainer is gone: the connection to it was lost (UNAVAILABLE).\n"
+        yield trainer, int(trainer.stdout.readline())
     finally:
         trainer.kill()
         trainer.communicate()
+
+
+def test_play_says_that_the_trainer_is_gone() -> None:
+    """A trainer that is killed ends `play` with code 1 and one line."""
+    with (
+        trainer_process("__import__('time').sleep(60)") as (trainer, port),
+        player_process("play", "Basic", "--port", str(port)) as process,
+    ):
+        assert process.stdout is not None
+        assert "Playing Basic" in process.stdout.readline()
+        trainer.kill()
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert errors == "mlagents-player: The trainer is gone: the connection to it was lost (UNAVAILABLE).\n"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlagents_player.errors import PlayerError
+from mlagents_player.errors import PlayerError, blaming
 from mlagents_player.scenes.base import Actions, Rows, Scene
 
 log = logging.getLogger(__name__)
@@ -98,17 +98,17 @@ class Academy:
         """One academy step: ask for decisions, act, let physics run, collect ended episodes."""
         scene = self._scene
         present = self._took_part & ~self._absent
-        due = np.flatnonzero(scene.decisions_due(self._step_count) & present)
+        due = np.flatnonzero(self._ask("decisions_due", self._step_count) & present)
         self._absent[:] = False
         self._step_count += 1
         scene.step_count += 1
         if (len(due) or self._terminals) and self._exchange(due):
             return
         acting = np.flatnonzero(present)
-        scene.act(acting, self._actions[acting])
+        self._ask("act", acting, self._actions[acting])
         self._interrupt_overdue()
         self._finish_episodes()
-        scene.simulate()
+        self._ask("simulate")
         self._finish_episodes()
 
     def _exchange(self, due: Rows) -> bool:
@@ -140,7 +140,7 @@ class Academy:
             observations=self._observe(behavior, agents),
             done=done,
             interrupted=scene.interrupted[agents],
-            masks=None if done else scene.action_mask(behavior, agents),
+            masks=None if done else self._ask("action_mask", behavior, agents),
             group_ids=scene.group_ids[agents] if scene.group_ids.any() else None,
             group_rewards=scene.group_rewards[agents] if scene.group_ids.any() else None,
         )
@@ -154,8 +154,10 @@ class Academy:
         Raises:
             PlayerError: an observation has not the specified shape, or not only finite numbers.
         """
-        observations = self._scene.observe(behavior, agents)
+        observations: list[NDArray[Any]] = self._ask("observe", behavior, agents)
         wanted = [(len(agents), *spec.shape) for spec in self._scene.behaviors[behavior].observation_specs]
+        if not (isinstance(observations, list | tuple) and all(map(_is_numeric, observations))):
+            raise PlayerError(f"Behaviour {behavior!r} gave observations that are not a list of arrays of numbers.")
         found = [values.shape for values in observations]
         if found != wanted:
             raise PlayerError(f"Behaviour {behavior!r} gave observations of shape {found}; it specifies {wanted}.")
@@ -232,4 +234,13 @@ class Academy:
         )
         for array in (scene.rewards, scene.group_rewards, scene.ended, scene.interrupted):
             array[agents] = 0
-        scene.reset(agents)
+        self._ask("reset", agents)
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the scene, whose code may be anybody's."""
+        with blaming(f"Scene {type(self._scene).__name__}", method):
+            return getattr(self._scene, method)(*arguments)
+
+
+def _is_numeric(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"

@@ -22,7 +22,7 @@ class PlayerArguments:
         port: Port of the trainer, as it was given; None if it was not.
         log_file: Where to write the log; None for the standard error stream.
         num_areas: Copies of the scene, as it was given; None: as the trainer says in its first message.
-        record: File for a demonstration; None: no recording.
+        record: File for a demonstration, as it was given; None: no recording.
         raw_pictures: Send pictures as floats instead of PNG.
         ignored: Arguments that mean nothing here.
     """
@@ -30,7 +30,7 @@ class PlayerArguments:
     port: str | None = None
     log_file: Path | None = None
     num_areas: str | None = None
-    record: Path | None = None
+    record: str | None = None
     raw_pictures: bool = False
     ignored: list[str] = field(default_factory=list)
 
@@ -58,6 +58,17 @@ class PlayerArguments:
         if not _is_number(self.num_areas) or int(self.num_areas) < 1:
             raise PlayerError(f"{NUM_AREAS} is {self.num_areas!r}; it is a whole number of at least 1.")
         return int(self.num_areas)
+
+    def checked_record(self) -> Path | None:
+        """The file for a demonstration, None if there is to be none.
+
+        Raises:
+            PlayerError: it does not end in `.demo`.
+        """
+        try:
+            return None if self.record is None else demo_file(self.record)
+        except argparse.ArgumentTypeError as error:
+            raise PlayerError(f"{RECORD}: {error}.") from error
 
 
 def player_arguments(arguments: Sequence[str]) -> PlayerArguments:
@@ -98,13 +109,39 @@ def count(text: str) -> int:
     return int(text)
 
 
+def demo_file(text: str) -> Path:
+    """A file for a demonstration, as a `type` for argparse; ML-Agents reads only those that end in `.demo`.
+
+    Raises:
+        argparse.ArgumentTypeError: it has another ending, or none.
+    """
+    if Path(text).suffix != ".demo":
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file that ends in .demo")
+    return Path(text)
+
+
+def seconds(text: str) -> float:
+    """A time, as a `type` for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not a number of at least 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds of at least 0")
+    return value
+
+
 def _assign(given: PlayerArguments, name: str, value: str) -> None:
     if name == PORT:
         given.port = value
     elif name == NUM_AREAS:
         given.num_areas = value
     elif name == RECORD:
-        given.record = Path(value)
+        given.record = value
     elif value not in ("", "-"):  # Unity takes a bare -logFile or `-` for the standard output
         given.log_file = Path(value)
 

@@ -9,15 +9,17 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlagents_player import demonstrations, fidelity, launcher, scenes, watch
-from mlagents_player.arguments import PlayerArguments, count, parse_port, player_arguments
+from mlagents_player.arguments import PlayerArguments, count, demo_file, parse_port, player_arguments, seconds
 from mlagents_player.client import Connection, Options, play
-from mlagents_player.errors import PlayerError
+from mlagents_player.errors import PlayerError, SceneError, one_line
 from mlagents_player.scenes.base import BehaviorSpec, Scene
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ REFERENCE_DATA = "MLAGENTS_REFERENCE_DATA"
 SCENE_HELP = "name of a scene, which mlagents-player list shows, or gym:ID for a Gymnasium environment"
 PLAY_SECONDS = 60.0
 LAUNCH_SECONDS = 30.0  # the trainer listens before it starts a player
-PROGRESS_SECONDS = 10.0
+FIRST_SECONDS, PROGRESS_SECONDS = 1.0, 10.0  # until a wait is told, and from then on
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +91,7 @@ def _add_play(commands: Commands) -> None:
     command.add_argument("--port", type=_port, default=EDITOR_PORT, help="port of the trainer (default: %(default)s)")
     command.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=PLAY_SECONDS,
         metavar="SECONDS",
         help="how long to wait for a trainer (default: %(default)s)",
@@ -99,7 +101,7 @@ def _add_play(commands: Commands) -> None:
     )
     command.add_argument(
         "--record",
-        type=Path,
+        type=demo_file,
         metavar="FILE.demo",
         help="record what the trainer does as a demonstration, which ML-Agents' imitation learning reads",
     )
@@ -156,7 +158,14 @@ def _port(text: str) -> int:
 
 
 def _list(options: argparse.Namespace) -> None:
-    print(table({name: scenes.load(name) for name in scenes.names()}))
+    found: dict[str, type[Scene]] = {}
+    broken: list[PlayerError] = []
+    for name in scenes.names():
+        try:
+            found[name] = scenes.load(name)
+        except PlayerError as error:  # somebody else's; the others can be played
+            broken.append(error)
+    print("\n".join([table(found), *map(str, broken)]))
     print("and gym:ID for any Gymnasium environment, as in gym:CartPole-v1")
 
 
@@ -183,17 +192,19 @@ def _play(options: argparse.Namespace) -> None:
         print(f"Ended: {ended}.")
 
 
-def _wait(connection: Connection, port_number: int, seconds: float) -> None:
+def _wait(connection: Connection, port_number: int, longest: float) -> None:
     """Wait for a trainer and say so now and then; `PlayerError` if none comes."""
-    deadline = time.monotonic() + seconds
-    while not connection.wait(min(PROGRESS_SECONDS, max(0.0, deadline - time.monotonic()))):
+    deadline = time.monotonic() + longest
+    pause = FIRST_SECONDS
+    while not connection.wait(min(pause, max(0.0, deadline - time.monotonic()))):
         left = deadline - time.monotonic()
         if left <= 0:
             raise PlayerError(
-                f"No trainer listens on port {port_number}; waited {seconds:g} s. "
+                f"No trainer listens on port {port_number}; waited {longest:g} s. "
                 "Start mlagents-learn without --env first, and give --port if it uses another one."
             )
         print(f"Waiting for a trainer on port {port_number}, {left:.0f} s left ...", flush=True)
+        pause = PROGRESS_SECONDS
 
 
 def _fidelity(options: argparse.Namespace) -> None:
@@ -217,28 +228,39 @@ def _run(options: argparse.Namespace) -> None:
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _run_scene(options.scene, given)
-    except PlayerError as error:
-        if given.log_file:
-            log.error("%s", error)
-        raise
-    except Exception:
-        log.exception("The player failed.")
-        raise PlayerError("Internal error; see the log.") from None
     finally:
         signal.signal(signal.SIGINT, interrupt)
 
 
 def _run_scene(name: str, given: PlayerArguments) -> None:
-    scene = scenes.load(name)
-    trainer_port, num_areas = given.checked_port(), given.checked_areas()
-    if given.ignored:
-        log.info("Ignored arguments: %s", " ".join(given.ignored))
-    with Connection(trainer_port) as connection:
+    # Closed after the reason is in the log: the trainer, once it is told that the player ends, may read it there.
+    with ExitStack() as connections, _logging(given.log_file):
+        scene = scenes.load(name)
+        trainer_port = given.checked_port()
+        options = Options(given.checked_areas(), given.checked_record(), given.raw_pictures)
+        if given.ignored:
+            log.info("Ignored arguments: %s", " ".join(given.ignored))
+        connection = connections.enter_context(Connection(trainer_port))
         if not connection.wait(LAUNCH_SECONDS):
             raise PlayerError(f"No trainer listens on port {trainer_port}; waited {LAUNCH_SECONDS:g} s.")
         log.info("Playing %s on port %d.", name, trainer_port)
-        options = Options(num_areas, given.record, given.raw_pictures)
         log.info("Ended: %s.", play(connection, scene, options))
+
+
+@contextmanager
+def _logging(file: Path | None) -> Iterator[None]:
+    """Why the player fails, as the last line of its log; before it the traceback of what was not foreseen."""
+    try:
+        yield
+    except Exception as error:
+        what = one_line("".join(traceback.format_exception_only(error)))
+        reason = error if isinstance(error, PlayerError) else PlayerError(f"Internal error: {what}")
+        unforeseen = error.__cause__ if isinstance(error, SceneError) else error
+        if unforeseen is not reason:
+            log.error("The player failed.", exc_info=unforeseen)
+        if file:  # without one, the reason goes to the error stream as it is
+            log.error("%s", reason)
+        raise reason from error
 
 
 def table(found: Mapping[str, type[Scene]]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +24,7 @@ from mlagents_envs.communicator_objects.unity_rl_initialization_input_pb2 import
 
 from mlagents_player import pictures, side_channels, trainer_message, wire
 from mlagents_player.academy import Academy, AgentInfos, Reply
-from mlagents_player.errors import PlayerError, TrainerGone
+from mlagents_player.errors import PlayerError, TrainerGone, blaming, did_you_mean, one_line
 from mlagents_player.parameters import EnvironmentParameters, seeded
 from mlagents_player.recording import Recorder
 from mlagents_player.scenes.base import Scene
@@ -40,15 +42,27 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
 NOT_A_TRAINER = "What listens on this port is no ML-Agents trainer"
+FAREWELL = "Cancelling all calls"  # gRPC's own words to every open call of a server that stops; a killed one has none
 GOODBYE_SECONDS = 1.0
 
 
 class Connection:
-    """An open channel to the trainer on this machine; a context manager that closes it."""
+    """An open channel to the trainer on this machine.
+
+    A context manager that closes it; where an error leaves it, the trainer is told that the player ends.
+
+    A trainer that closes answers the call that waits with another status and stops its server at once. On a busy
+    machine the stop often overtakes the answer, or the player is between two calls. What tells a stop from a
+    trainer that was killed is gRPC's farewell to the calls that are open, so a session keeps one open all the time.
+    """
 
     def __init__(self, port: int) -> None:
         self._channel = grpc.insecure_channel(f"localhost:{port}", CHANNEL_OPTIONS)
         self._call = self._channel.unary_unary(EXCHANGE)
+        self._ready = grpc.channel_ready_future(self._channel)
+        self._lost = False
+        self._watch: grpc.CallFuture[bytes] | None = None
+        self._watch_ended, self._closing = threading.Event(), threading.Event()
 
     def __enter__(self) -> Connection:
         return self
@@ -56,15 +70,32 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error:
+            self._say_goodbye()
+        self._closing.set()
+        self._ready.cancel()  # else its thread asks for the state of the closed channel, which is a traceback
         self._channel.close()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the trainer listens; True once it does, False after `seconds`."""
         try:
-            grpc.channel_ready_future(self._channel).result(timeout=seconds)
+            self._ready.result(timeout=seconds)
         except grpc.FutureTimeoutError:
             return False
         return True
+
+    def watch(self) -> None:
+        """From now on know a trainer that stops, in a call or between two, from one that is lost.
+
+        The call that stays open for this never sends its message, so nothing of the trainer's sees it.
+        """
+
+        def nothing() -> Iterator[bytes]:
+            self._closing.wait()
+            yield from ()
+
+        self._watch = self._channel.stream_unary(EXCHANGE).future(nothing())
+        self._watch.add_done_callback(lambda _: self._watch_ended.set())
 
     def exchange(self, message: bytes) -> TrainerMessage:
         """Send a message and wait, however long, for the trainer's.
@@ -73,28 +104,43 @@ class Connection:
             TrainerGone: the trainer closed the session.
             PlayerError: the trainer vanished, or the answer is not of this protocol.
         """
+        if self._watch_ended.is_set():  # the channel would connect again, perhaps to the next trainer
+            raise self._ended(self._watch)
         try:
             reply = trainer_message.read(self._call(message))
         except grpc.RpcError as error:
-            raise _ended(error.code()) from error
+            raise self._ended(error) from error
         except ValueError as error:
             raise PlayerError(f"The answer on this port cannot be read as an ML-Agents trainer's: {error}.") from error
         if reply.status != wire.OK:
             raise TrainerGone(f"the trainer closed the environment (status {reply.status})")
         return reply
 
-    def say_goodbye(self) -> None:
+    def _ended(self, error: grpc.RpcError) -> Exception:
+        self._lost = True
+        code = error.code()
+        if code == grpc.StatusCode.UNIMPLEMENTED:
+            return PlayerError(f"{NOT_A_TRAINER} ({code.name}).")
+        if self._stopped(error):
+            return TrainerGone(f"the trainer closed the connection ({code.name})")
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return PlayerError(f"The trainer is gone: the connection to it was lost ({code.name}).")
+        return PlayerError(f"The trainer did not take a message: {one_line(error.details())} ({code.name}).")
+
+    def _stopped(self, error: grpc.RpcError) -> bool:
+        """Whether the trainer stopped its server in a session; before one begins, nothing was played."""
+        if self._watch is None:
+            return False
+        if error.details() == FAREWELL:
+            return True
+        return self._watch_ended.wait(GOODBYE_SECONDS) and self._watch.details() == FAREWELL
+
+    def _say_goodbye(self) -> None:
         """Tell the trainer that the player ends of its own accord, so that it need not wait."""
+        if self._lost or self._watch_ended.is_set():  # whoever listens on the port now is another trainer
+            return
         with contextlib.suppress(grpc.RpcError):  # perhaps nobody is left to tell
             self._call(wire.status(wire.CLOSED), timeout=GOODBYE_SECONDS)
-
-
-def _ended(code: grpc.StatusCode) -> Exception:
-    if code == grpc.StatusCode.UNIMPLEMENTED:
-        return PlayerError(f"{NOT_A_TRAINER} ({code.name}).")
-    if code == grpc.StatusCode.UNAVAILABLE:  # nobody is there; a trainer that stops its server cancels the call
-        return PlayerError(f"The trainer is gone: the connection to it was lost ({code.name}).")
-    return TrainerGone(f"the connection to the trainer ended ({code.name})")
 
 
 def handshake(connection: Connection) -> tuple[UnityRLInitializationInputProto, TrainerMessage]:
@@ -110,7 +156,9 @@ def handshake(connection: Connection) -> tuple[UnityRLInitializationInputProto, 
     """
     settings = connection.exchange(wire.hello()).settings
     check_version(settings.communication_version)
-    return settings, connection.exchange(wire.status(wire.OK))
+    first = connection.exchange(wire.status(wire.OK))
+    connection.watch()
+    return settings, first
 
 
 def check_version(theirs: str) -> None:
@@ -153,7 +201,8 @@ class Session:
         self._parameters = EnvironmentParameters()
         received = side_channels.apply(first.side_channel, self._parameters)
         copies = max(1, settings.num_areas if options.num_areas is None else options.num_areas)
-        self._scene = scene_type(scene_type.areas * copies, seeded(settings.seed), self._parameters)
+        with blaming(f"Scene {scene_type.__name__}", "__init__"):
+            self._scene = scene_type(scene_type.areas * copies, seeded(settings.seed), self._parameters)
         self._tell_scene(received)
         self._introduced: set[str] = set()
         self._recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
@@ -208,15 +257,21 @@ class Session:
         return b"".join(messages)
 
     def _tell_scene(self, received: side_channels.Received) -> None:
+        self._check_names(received.changed)
+        with blaming(f"Scene {type(self._scene).__name__}", "parameters_changed"):
+            self._scene.parameters_changed(received.changed)
+        with blaming(f"Scene {type(self._scene).__name__}", "message_received"):
+            for channel, payload in received.raw:
+                self._scene.message_received(channel, payload)
+
+    def _check_names(self, changed: set[str]) -> None:
         known = self._scene.parameter_names
-        if known is not None and received.changed - set(known):
-            unknown = ", ".join(sorted(received.changed - set(known)))
-            raise PlayerError(
-                f"The scene has no environment parameter {unknown}; it has: {', '.join(known) or 'none'}."
-            )
-        self._scene.parameters_changed(received.changed)
-        for channel, payload in received.raw:
-            self._scene.message_received(channel, payload)
+        if known is None or changed <= set(known):
+            return
+        unknown = sorted(changed - set(known))
+        hint = "".join(did_you_mean(name, known) for name in unknown)
+        has = ", ".join(known) or "none"
+        raise PlayerError(f"The scene has no environment parameter {', '.join(unknown)}; it has: {has}.{hint}")
 
 
 def _raw(infos: AgentInfos) -> AgentInfos:
@@ -232,12 +287,9 @@ def play(connection: Connection, scene_type: type[Scene], options: Options | Non
         Why it ended.
 
     Raises:
-        PlayerError: the trainer sent something that cannot be obeyed; it has been told that the player ends.
+        PlayerError: the trainer sent something that cannot be obeyed, or the scene failed.
     """
     try:
         Session(connection, scene_type, options or Options()).run()
     except TrainerGone as gone:
         return str(gone)
-    except BaseException:
-        connection.say_goodbye()
-        raise

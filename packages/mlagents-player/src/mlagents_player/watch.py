@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlagents_player import evaluation, film, policy, scenes
-from mlagents_player.arguments import count
+from mlagents_player.arguments import count, demo_file
 from mlagents_player.errors import PlayerError
 from mlagents_player.evaluation import Evaluation
 from mlagents_player.parameters import EnvironmentParameters
@@ -40,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
     command.add_argument("--json", action="store_true", help="print the numbers as JSON")
     command.add_argument("--seed", type=int, default=0, help="of the scene and of the policy (default: %(default)s)")
     command.add_argument("--stochastic", action="store_true", help="draw actions; default: the model's best ones")
-    command.add_argument("--record", type=Path, metavar="FILE.demo", help="record a demonstration")
+    command.add_argument("--record", type=demo_file, metavar="FILE.demo", help="record a demonstration")
 
 
 def run(options: argparse.Namespace) -> None:

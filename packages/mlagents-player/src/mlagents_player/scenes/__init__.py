@@ -6,11 +6,10 @@ scene's and whose value a subclass of `Scene`. A name `gym:<id>` is a Gymnasium 
 
 from __future__ import annotations
 
-import difflib
 from importlib.metadata import EntryPoint, entry_points
 
-from mlagents_player.errors import PlayerError
-from mlagents_player.scenes.base import Scene
+from mlagents_player.errors import PlayerError, did_you_mean, one_line
+from mlagents_player.scenes.base import BehaviorSpec, Scene
 
 GROUP = "mlagents_player.scenes"
 GYMNASIUM = "gym:"
@@ -39,22 +38,26 @@ def load(name: str, drawn: bool = False) -> type[Scene]:
         return gymnasium_env.scene_type(name[len(GYMNASIUM) :], drawn)
     registered = _registered()
     if name not in registered:
-        raise PlayerError(_unknown(name, sorted(registered)))
+        known = sorted(registered)
+        raise PlayerError(f"Unknown scene {name!r}.{did_you_mean(name, known)} Scenes: {', '.join(known)}.")
     try:
         scene = registered[name].load()
-    except Exception as error:  # whatever somebody else's module raises
-        raise PlayerError(f"Scene {name} cannot be loaded from {registered[name].value}: {error!r}.") from error
+    except (Exception, SystemExit) as error:  # whatever somebody else's module raises
+        reason = one_line(repr(error))
+        raise PlayerError(f"Scene {name} cannot be loaded from {registered[name].value}: {reason}.") from error
     if not (isinstance(scene, type) and issubclass(scene, Scene)):
         raise PlayerError(f"Scene {name} ({registered[name].value}) is not a subclass of mlagents_player.Scene.")
+    if not _is_whole(scene):
+        raise PlayerError(
+            f"Scene {name} ({registered[name].value}) has no `behaviors`; they are a dict of BehaviorSpec by name."
+        )
     return scene
+
+
+def _is_whole(scene: type[Scene]) -> bool:
+    behaviors = getattr(scene, "behaviors", None)
+    return isinstance(behaviors, dict) and all(isinstance(spec, BehaviorSpec) for spec in behaviors.values() or [None])
 
 
 def _registered() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    lowered = {scene.lower(): scene for scene in known}
-    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
-    hint = f" Did you mean {lowered[near[0]]}?" if near else ""
-    return f"Unknown scene {name!r}.{hint} Scenes: {', '.join(known)}."

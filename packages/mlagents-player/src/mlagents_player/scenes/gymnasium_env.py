@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlagents_player.errors import PlayerError
+from mlagents_player.errors import PlayerError, blaming, one_line
 from mlagents_player.hints import install_command
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes import GYMNASIUM
@@ -18,7 +19,7 @@ from mlagents_player.scenes.base import Actions, BehaviorSpec, Rows, Scene
 try:
     import gymnasium
 
-    from mlagents_player import spaces
+    from mlagents_player import returned, spaces
 except ModuleNotFoundError as error:
     raise PlayerError(
         f"A scene gym:<id> needs {error.name}; install it with: {install_command('gymnasium')}"
@@ -45,19 +46,20 @@ class GymnasiumScene(Scene):
         super().__init__(num_areas, rng, parameters)
         self.copies = [make(self.environment, self.drawn) for _ in range(num_areas)]
         self.seeds: list[int | None] = [int(seed) for seed in rng.integers(MAX_SEED, size=num_areas)]
-        self.observations: list[Any] = [None] * num_areas
+        self.observations: list[list[NDArray[Any]]] = [[]] * num_areas
         self.masks: list[NDArray[np.bool_] | None] = [None] * num_areas
 
     def reset(self, agents: Rows) -> None:
         """Reset these copies."""
         for agent in agents:
             seed, self.seeds[agent] = self.seeds[agent], None
-            self._note(agent, *self._call("reset", self.copies[agent].reset, seed=seed))
+            with self._blaming("reset"):
+                observation, info = returned.by_reset(self.copies[agent].reset(seed=seed))
+                self._note(agent, observation, info)
 
     def observe(self, behavior: str, agents: Rows) -> list[NDArray[Any]]:
         """One array for each leaf of the observation space."""
-        chosen = [self.observations[agent] for agent in agents]
-        return [sensor.read(chosen) for sensor in self.sensors]
+        return [np.stack([self.observations[agent][leaf] for agent in agents]) for leaf in range(len(self.sensors))]
 
     def action_mask(self, behavior: str, agents: Rows) -> NDArray[np.bool_] | None:
         """`action_mask` of the environments' info, None where no environment gives one."""
@@ -65,17 +67,24 @@ class GymnasiumScene(Scene):
         if all(mask is None for mask in masks):
             return None
         open_ = np.zeros(sum(self.actuator.spec.discrete_branches), bool)
-        return np.array([open_ if mask is None else mask for mask in masks])
+        found = np.array([open_ if mask is None else mask for mask in masks])
+        if self._leaves_nothing(found):
+            raise PlayerError(
+                f'{GYMNASIUM}{self.environment} forbids every action of a branch in info["action_mask"], '
+                "though the episode goes on."
+            )
+        return found
 
     def act(self, agents: Rows, actions: Actions) -> None:
         """Step these copies."""
         for row, agent in enumerate(agents):
             action = self.actuator.decode(actions.continuous[row], actions.discrete[row])
-            observation, reward, terminated, truncated, info = self._call("step", self.copies[agent].step, action)
-            self._note(agent, observation, info)
-            self.rewards[agent] += reward
-            self.ended[agent] = terminated or truncated
-            self.interrupted[agent] = truncated and not terminated
+            with self._blaming("step"):
+                step = returned.by_step(self.copies[agent].step(action))
+                self._note(agent, step.observation, step.info)
+            self.rewards[agent] += step.reward
+            self.ended[agent] = step.terminated or step.truncated
+            self.interrupted[agent] = step.truncated and not step.terminated
 
     def picture(self, area: int) -> NDArray[np.uint8]:
         """The environment's own picture of one copy.
@@ -83,23 +92,30 @@ class GymnasiumScene(Scene):
         Raises:
             PlayerError: it has none.
         """
-        shown = self._call("render", self.copies[area].render)
+        with self._blaming("render"):
+            shown = self.copies[area].render()
         if shown is None:
             raise PlayerError(f"{GYMNASIUM}{self.environment} does not draw itself.")
         return np.asarray(shown, np.uint8)
 
-    def _note(self, agent: int, observation: Any, info: dict[str, Any]) -> None:
-        self.observations[agent] = observation
+    def _note(self, agent: int, observation: Any, info: Mapping[str, Any]) -> None:
+        self.observations[agent] = [sensor.read([observation])[0] for sensor in self.sensors]
         mask = info.get("action_mask")
         self.masks[agent] = None if mask is None else spaces.forbidden(mask, self.actuator.spec)
 
-    def _call(self, what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def _leaves_nothing(self, masks: NDArray[np.bool_]) -> bool:
+        branches = np.split(masks, np.cumsum(self.actuator.spec.discrete_branches)[:-1], axis=1)
+        return any(branch.all(axis=1).any() for branch in branches)
+
+    @contextmanager
+    def _blaming(self, call: str) -> Iterator[None]:
+        """Name the environment and the call in what goes wrong."""
+        whose = f"{GYMNASIUM}{self.environment}"
         try:
-            return function(*arguments, **named)
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise PlayerError(f"{GYMNASIUM}{self.environment} {_missing(error)}") from error
-        except Exception as error:  # whatever somebody else's environment raises
-            raise PlayerError(f"{GYMNASIUM}{self.environment} raised {error!r} in {what}.") from error
+            with blaming(whose, call), _advised(whose):
+                yield
+        except spaces.Misfit as misfit:
+            raise PlayerError(f"{whose}: {call} {misfit}.") from misfit
 
 
 def make(environment: str, drawn: bool = False) -> gymnasium.Env[Any, Any]:
@@ -110,11 +126,12 @@ def make(environment: str, drawn: bool = False) -> gymnasium.Env[Any, Any]:
     """
     options: dict[str, Any] = {"render_mode": "rgb_array"} if drawn else {}  # not every environment knows of drawing
     try:
-        return gymnasium.make(environment, disable_env_checker=True, **options)
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise PlayerError(f"{GYMNASIUM}{environment} {_missing(error)}") from error
-    except Exception as error:  # a missing family raises whatever its module does
-        raise PlayerError(f"{GYMNASIUM}{environment} cannot be made: {_first_line(error)}") from error
+        with _advised(f"{GYMNASIUM}{environment}"):
+            return returned.watched(gymnasium.make(environment, disable_env_checker=True, **options))
+    except PlayerError:
+        raise
+    except (Exception, SystemExit) as error:  # a missing family raises whatever its module does
+        raise PlayerError(f"{GYMNASIUM}{environment} cannot be made: {_reason(error)}") from error
 
 
 def scene_type(environment: str, drawn: bool = False) -> type[GymnasiumScene]:
@@ -124,14 +141,17 @@ def scene_type(environment: str, drawn: bool = False) -> type[GymnasiumScene]:
         PlayerError: it cannot be made, or has observations or actions that ML-Agents does not know.
     """
     example = make(environment, drawn)
-    found, acted = spaces.sensors(example.observation_space), spaces.actuator(example.action_space)
+    try:
+        found, acted = spaces.sensors(example.observation_space), spaces.actuator(example.action_space)
+    except PlayerError as error:
+        raise PlayerError(f"{GYMNASIUM}{environment}: {error}") from error
     attributes = {
         "__doc__": f"The Gymnasium environment {environment}.",
         "description": f"Gymnasium's {environment}",
         "behaviors": {behavior(environment): BehaviorSpec([sensor.spec for sensor in found], acted.spec)},
         "environment": environment,
         "drawn": drawn,
-        "pace": 1 / (example.metadata.get("render_fps") or DEFAULT_RATE),
+        "pace": 1 / ((example.metadata or {}).get("render_fps") or DEFAULT_RATE),
         "sensors": found,
         "actuator": acted,
     }
@@ -144,13 +164,21 @@ def behavior(environment: str) -> str:
     return re.split("[:/]", environment)[-1]
 
 
-def _missing(error: gymnasium.error.DependencyNotInstalled) -> str:
+@contextmanager
+def _advised(whose: str) -> Iterator[None]:
     """What Gymnasium asks for, with the command for this Python; it names the extra in a command of pip's."""
-    extra = re.search(r"gymnasium\[[\w-]+\]", str(error))
-    if extra is None:
-        return f"cannot be made: {_first_line(error)}"
-    return f"needs {extra[0]}; install it with: {install_command(extra[0])}"
+    try:
+        yield
+    except gymnasium.error.DependencyNotInstalled as error:
+        extra = re.search(r"gymnasium\[[\w-]+\]", str(error))
+        if extra is None:
+            raise
+        command = install_command(extra[0])
+        raise PlayerError(f"{whose} needs {extra[0]}; install it with: {command}") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
+def _reason(error: BaseException) -> str:
+    """Gymnasium's own sentence, or the error of somebody else's module with its kind."""
+    if isinstance(error, gymnasium.error.Error) and str(error).strip():
+        return str(error).strip().splitlines()[0]
+    return one_line(repr(error))
