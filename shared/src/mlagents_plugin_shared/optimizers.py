@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from mlagents.torch_utils import torch
@@ -154,6 +154,16 @@ class PluginOptimizer(TorchOptimizer):
         if self.bc_module is not None:
             modules["Optimizer:behavioral_cloning"] = self.bc_module.optimizer
         return modules
+
+    def on_loaded(self, whole: Collection[str]) -> None:
+        """Called when a checkpoint was taken up, of this run or another, this trainer or another.
+
+        To be overridden where one module follows from others: one that was not in the checkpoint, or only in part, then
+        holds numbers that have nothing to do with them.
+
+        Args:
+            whole: names in `get_modules`, of the policy or this optimizer, of what took up all that was saved of it.
+        """
 
     def learned_signals(self) -> list[str]:
         """Reward signals that give rewards only once they were updated, and were."""
