@@ -179,7 +179,7 @@ def test_folder_of_another_run_is_left_alone(tmp_path: Path, monkeypatch: pytest
         raise FolderInUse(f"another process writes to {folder}")
 
     monkeypatch.setattr(starts, "hold_folder", held)
-    with pytest.raises(TrainerConfigError, match="^another process writes to .* choose another --run-id"):
+    with pytest.raises(TrainerConfigError, match=r"^another process writes to .* choose another --run-id"):
         train(Paying([1.0]), settings(max_steps=800), tmp_path, resume=True)
     assert {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
 

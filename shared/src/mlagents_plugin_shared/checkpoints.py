@@ -37,6 +37,8 @@ class CheckpointSaver(TorchModelSaver):
         fits: whether every network took up all that was saved of it.
     """
 
+    initialize_path: str | None
+
     def __init__(self, trainer_settings: TrainerSettings, model_path: str, load: bool = False) -> None:
         super().__init__(trainer_settings, str(Path(model_path)), load)
         self.behavior_name = Path(model_path).name
@@ -190,7 +192,8 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
             return True
         missing, unexpected = module.load_state_dict(saved[name], strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
-        logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {error}")
+        why = " ".join(str(error).split())
+        logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {why}")
         return False
     if missing or unexpected:
         logger.warning(f"{name} of the checkpoint lacks {missing} and has {unexpected} too many.")

@@ -101,7 +101,7 @@ class Run:
         with contextlib.suppress(OSError, FolderInUse):
             lock = self._lock or hold_folder(self.folder)
             if isinstance(failure, UnityException):
-                self._keep_new_logs()
+                _keep(self._former_logs.changed())
             self._former_logs.restore()
             lock.release(force=True)
             if not self._had_lock:
@@ -109,14 +109,6 @@ class Run:
             for path in filter(Path.exists, self._new_folders):
                 path.rmdir()
         logger.info(f"Nothing was trained, and nothing was written to {self.folder}.")
-
-    def _keep_new_logs(self) -> None:
-        """The player may have written why it could not be started."""
-        if logs := [file for file in self._former_logs.changed() if file.stat().st_size]:
-            kept = Path(tempfile.mkdtemp(prefix="mlagents-"))
-            for file in logs:
-                shutil.copy2(file, kept)
-            logger.info(f"What the player wrote is in {', '.join(str(kept / file.name) for file in logs)}.")
 
     # From then on
 
@@ -154,6 +146,14 @@ def not_writable(folder: str | Path, error: OSError) -> str:
     """
     remedy = "make it writable, or choose another --results-dir"
     return f"nothing can be written to {folder}: {error.strerror}; {remedy}."
+
+
+def _keep(logs: list[Path]) -> None:
+    """Copies what a player wrote, which may say why it could not be started, to where it can be read."""
+    if written := [file for file in logs if file.stat().st_size]:
+        kept = Path(tempfile.mkdtemp(prefix="mlagents-"))
+        copies = [str(shutil.copy2(file, kept)) for file in written]
+        logger.info(f"What the player wrote is in {', '.join(copies)}.")
 
 
 _run: Run | None = None
