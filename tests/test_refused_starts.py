@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +22,7 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents_envs.base_env import ActionTuple
 from mlagents_envs.exception import UnityEnvironmentException, UnityWorkerInUseException
-from runs import SCENES, SECONDS, command, config, free_port, started, trained, wait_until
+from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, started, trained, wait_until
 from runs import learn as learn_to_the_end
 from starting import STEPS, TRAINERS, Alone, TwoBehaviors, files, settings, start, step_of
 
@@ -338,6 +340,19 @@ def test_refused_command_changes_nothing(
     assert (tmp_path / "results" / "x" / f"{behavior}.onnx").exists()
     assert len(list((tmp_path / "results" / "x" / behavior).glob(f"{behavior}-*.pt"))) == 1
     assert files(whole_runs) == originals
+
+
+def test_refused_module_changes_nothing(tmp_path: Path, players: Path, whole_runs: Path) -> None:
+    """`python -m mlagents.trainers.learn` has functions of its own, beside those of the module that others import."""
+    arguments = copy_of(whole_runs, tmp_path, "Basic", resumes=True)
+    file = config(tmp_path, "Basic", max_steps=10**6, **CLONING)
+    before = files(tmp_path)
+    line = [sys.executable, "-m", "mlagents.trainers.learn", file, "--env", players / "Basic", *arguments]
+    run = subprocess.run(
+        [*map(str, line), "--base-port", str(free_port())], cwd=tmp_path, env=ENVIRONMENT, timeout=SECONDS
+    )
+    assert run.returncode == 1
+    assert files(tmp_path) == before
 
 
 @pytest.mark.skipif(os.name != "posix", reason="players are shell scripts here")

@@ -10,6 +10,7 @@ A run also holds its folder against a second one of the same name, which is refu
 
 import contextlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
@@ -242,6 +243,9 @@ def _once_begun(write: Callable[..., None]) -> Callable[..., None]:
 
 
 learn.run_training = _run_training_or_leave_no_trace
+_main: Any = sys.modules["__main__"]
+if getattr(_main.__spec__, "name", None) == learn.__name__:  # python -m mlagents.trainers.learn has a copy of its own
+    _main.run_training = _run_training_or_leave_no_trace
 learn.validate_existing_directories = _validate_and_prepare
 learn.write_run_options = _once_begun(learn.write_run_options)
 learn.write_timing_tree = _once_begun(learn.write_timing_tree)
