@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -227,8 +228,9 @@ def test_replay_that_does_not_fit_is_left_alone(tmp_path: Path, trainer_type: st
 def test_refused_start_of_a_threaded_trainer_changes_nothing(
     tmp_path: Path, trainer_type: str, mode: str, reason: str
 ) -> None:
-    """Its thread may run already when another behaviour is refused."""
+    """Its thread may run already when another behaviour is refused; it does not any more when the run has ended."""
     refuse(tmp_path, REASONS[reason], trainer_type, mode, threaded=True)
+    assert not [thread for thread in threading.enumerate() if "trainer_update_func" in thread.name]
 
 
 @pytest.mark.parametrize("trainer_type", ["dqn"], indirect=True)

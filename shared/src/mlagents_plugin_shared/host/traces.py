@@ -208,7 +208,18 @@ def _start_learning_or_leave_no_trace(controller: Any, env_manager: Any) -> None
         if is_whole_run:
             run.prepare()
         run.hold()
-        _start_learning(controller, env_manager)
+        try:
+            _start_learning(controller, env_manager)
+        finally:
+            _stop_threads(controller)
+
+
+def _stop_threads(controller: Any) -> None:
+    """Those of `threaded` trainers, which ML-Agents leaves running after most errors, into the end of the process."""
+    controller.kill_trainers = True
+    for thread in controller.trainer_threads:
+        if thread.is_alive():
+            thread.join(timeout=1.0)
 
 
 def _register_and_begin(controller: Any, env_manager: Any, step_infos: Any) -> None:
