@@ -28,7 +28,7 @@ from runs import learn as learn_to_the_end
 from starting import STEPS, TRAINERS, Alone, TwoBehaviors, files, settings, start, step_of
 
 from mlagents_plugin_shared.files import FolderInUse
-from mlagents_plugin_shared.host import starts
+from mlagents_plugin_shared.host import traces
 from mlagents_plugin_shared.testing import Corridor, Duel, Target, ToyEnv
 
 MODES = ["first", "resume", "force"]
@@ -107,10 +107,10 @@ CLONING = {"behavioral_cloning": {"demo_path": NO_FILE, "steps": 100}}
 GAIL = {"reward_signals": {"extrinsic": {}, "gail": {"demo_path": NO_FILE}}}
 
 REASONS = {
-    "cloning": Fault(NO_FILE, FileNotFoundError, CLONING),
-    "gail": Fault(NO_FILE, FileNotFoundError, GAIL),
+    "cloning": Fault(f"Toy: behavioral_cloning: demo_path: {NO_FILE}", changes=CLONING),
+    "gail": Fault(f"Toy: reward_signals: gail: demo_path: {NO_FILE}", changes=GAIL),
     "damaged checkpoint": Fault(
-        "(half|checkpoint).pt is damaged", changes={"init_path": "half.pt"}, prepare=cut_checkpoints
+        "half.pt is no .pt file|checkpoint.pt is damaged", changes={"init_path": "half.pt"}, prepare=cut_checkpoints
     ),
     "no checkpoint": Fault(
         "there is no (none|checkpoint).pt", changes={"init_path": "none.pt"}, prepare=drop_checkpoints
@@ -130,7 +130,6 @@ REASONS = {
     "unknown behavior": Fault("Toy", behaviors=lambda values: {"Tyo": values}),
     "second behavior": Fault(
         NO_FILE,
-        FileNotFoundError,
         behaviors=lambda values: {"Toy": values, "Group/Other": {**values, **GAIL}},
         env=TwoBehaviors,
     ),
@@ -142,7 +141,7 @@ REASONS = {
     "second run": Fault(
         "another process writes to .*--run-id",
         prepare=lambda patch, run, trainer_type: patch.setattr(
-            starts, "hold_folder", fail(FolderInUse("another process writes to x"))
+            traces, "hold_folder", fail(FolderInUse("another process writes to x"))
         ),
     ),
     "unforeseen": Fault(
@@ -255,7 +254,7 @@ def test_refused_start_of_a_stock_trainer_changes_nothing(
 def test_behavior_that_is_refused_later_costs_the_others_nothing(tmp_path: Path, trainer_type: str, mode: str) -> None:
     """What is training by then is saved, and what is refused is not; mended, one goes on and the other begins."""
     behaviors = {"Toy": settings(trainer_type, max_steps=10**6), "Group/Other": settings(trainer_type, **GAIL)}
-    with pytest.raises(FileNotFoundError, match=NO_FILE):
+    with pytest.raises(TrainerConfigError, match=NO_FILE):
         start(tmp_path, behaviors, TwoBehaviors(appears_after=100), mode)
     reached = step_of(tmp_path)
     assert reached >= 200
