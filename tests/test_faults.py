@@ -218,7 +218,7 @@ def test_second_run_beside_the_first_is_refused(tmp_path: Path, players: Path, b
             second = learn(tmp_path, *line[1:], option)
             assert second.returncode != 0
             assert re.search(
-                rf"{behavior}: another process writes to .*; .* choose another --run-id", second.stderr.splitlines()[-1]
+                r"another process writes to .*; .* choose another --run-id", second.stderr.splitlines()[-1]
             )
         before = max(steps_of(log))
         wait_until(lambda: max(steps_of(log)) > before, log, process)
@@ -297,5 +297,6 @@ def test_folder_that_is_read_only_is_named(tmp_path: Path, players: Path, behavi
     run = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, env=ENVIRONMENT, cwd=tmp_path)
     folder.chmod(0o755)
     assert run.returncode != 0
-    assert re.search(rf"Permission denied: .*x/{behavior}/", run.stderr.strip().splitlines()[-1])
+    line = rf"{behavior}: nothing can be written to .*{behavior}: Permission denied; make it writable"
+    assert re.search(line, run.stderr.strip().splitlines()[-1])
     assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -275,3 +275,64 @@ def test_optimizer_keeps_its_own_kernel(size: int) -> None:
     assert resumed.param_groups[0]["foreach"]
     assert not resumed.param_groups[0]["fused"]
     assert bool(resumed.state) == (size == 2)
+
+
+RMSPROP, ADAM, SGD = torch.optim.RMSprop, torch.optim.Adam, torch.optim.SGD
+
+
+def stepped(kind: type, steps: int = 1, **options) -> torch.optim.Optimizer:
+    """An optimizer of two parameters that has taken some steps."""
+    parameters = [torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3, 2))]
+    optimizer = kind(parameters, **{"lr": 0.1, **options})
+    for _ in range(steps):
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fits"),
+    [
+        ((RMSPROP, {}), (RMSPROP, {}), True),
+        ((RMSPROP, {}), (RMSPROP, {"centered": True}), False),
+        ((RMSPROP, {"centered": True}), (RMSPROP, {}), False),
+        ((RMSPROP, {}), (RMSPROP, {"momentum": 0.9}), False),
+        ((RMSPROP, {"eps": 1e-3}), (RMSPROP, {"alpha": 0.5}), True),
+        ((ADAM, {}), (ADAM, {"amsgrad": True}), False),
+        ((ADAM, {"amsgrad": True}), (ADAM, {}), False),
+        ((ADAM, {}), (torch.optim.AdamW, {}), True),
+        ((ADAM, {"eps": 1e-3}), (ADAM, {"betas": (0.5, 0.9)}), True),
+        ((ADAM, {}), (RMSPROP, {}), False),
+        ((SGD, {"momentum": 0.9}), (ADAM, {}), False),
+        ((SGD, {"momentum": 0.9}), (SGD, {}), False),
+    ],
+)
+def test_moments_of_another_optimizer_begin_anew(
+    first: tuple[type, dict], second: tuple[type, dict], fits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also those of the same class with other options; the options are this run's, and the next steps can be taken."""
+    saved, resumed = stepped(first[0], **first[1]).state_dict(), stepped(second[0], steps=0, **second[1])
+    options = [{name: group[name] for name in resumed.defaults} for group in resumed.param_groups]
+    with caplog.at_level("WARNING"):
+        assert checkpoints._load_module("Optimizer", resumed, {"Optimizer": saved}) == fits
+    assert bool(resumed.state) == fits
+    assert ("does not fit" in caplog.text) != fits
+    assert [{name: group[name] for name in resumed.defaults} for group in resumed.param_groups] == options
+    before = [parameter.clone() for parameter in resumed.param_groups[0]["params"]]
+    for parameter in resumed.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    resumed.step()
+    assert not any(map(torch.equal, before, resumed.param_groups[0]["params"]))
+
+
+def test_moments_go_on_where_they_were() -> None:
+    """Two steps, and one step saved and one more after it, lead to the same moments."""
+    whole, half = stepped(ADAM, steps=2), stepped(ADAM, steps=1)
+    resumed = stepped(ADAM, steps=0)
+    assert checkpoints._load_module("Optimizer", resumed, {"Optimizer": half.state_dict()})
+    for parameter in resumed.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    resumed.step()
+    for mine, other in zip(resumed.state.values(), whole.state.values(), strict=True):
+        assert all(torch.equal(mine[name], other[name]) for name in other)

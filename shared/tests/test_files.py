@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlagents_plugin_shared import files
-from mlagents_plugin_shared.files import FolderInUse, hold_folder, replacing
+from mlagents_plugin_shared.files import FolderCopy, FolderInUse, check_writable, hold_folder, replacing
 
 
 def test_replacing_writes_the_new_file(tmp_path: Path) -> None:
@@ -102,3 +102,40 @@ def test_folder_without_locks_is_said_to_be_so(
     else:
         hold_folder(tmp_path)
         assert str(tmp_path) in said[0]
+
+
+def test_folder_is_what_it_was(tmp_path: Path) -> None:
+    """A file that was changed, one that was removed and one that is new; what did not change is not touched."""
+    for name in ("same", "changed", "removed"):
+        (tmp_path / name).write_text(name)
+    untouched = (tmp_path / "same").stat()
+    before = FolderCopy(tmp_path)
+    (tmp_path / "changed").write_text("another")
+    (tmp_path / "removed").unlink()
+    (tmp_path / "new").touch()
+    assert {file.name for file in before.changed()} == {"changed", "new"}
+    before.restore()
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        name: name for name in ("same", "changed", "removed")
+    }
+    assert (tmp_path / "same").stat() == untouched
+
+
+def test_folder_that_was_not_there_is_empty_again(tmp_path: Path) -> None:
+    """It may have been made since."""
+    before = FolderCopy(tmp_path / "logs")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "new").touch()
+    before.restore()
+    assert not list((tmp_path / "logs").iterdir())
+    FolderCopy(tmp_path / "none").restore()
+
+
+def test_checking_a_folder_leaves_nothing(tmp_path: Path) -> None:
+    """Neither in it nor, where it is to be made, around it; a file in its place is an error."""
+    check_writable(tmp_path)
+    check_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").touch()
+    with pytest.raises(NotADirectoryError):
+        check_writable(tmp_path / "a" / "b")

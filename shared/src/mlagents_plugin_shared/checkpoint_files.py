@@ -79,8 +79,17 @@ def newest_intact(path: Path) -> tuple[Path, dict[str, Any]]:
     raise CheckpointError("; ".join(faults))
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a behaviour was saved, be the files whole or not.
+
+    Args:
+        folder: `results/<run>/<behavior>`.
+    """
+    return (folder / DEFAULT_CHECKPOINT_NAME).exists() or bool(numbered_checkpoints(folder))
+
+
 def numbered_checkpoints(folder: Path) -> list[Path]:
-    """`<behavior>-<step>.pt` in the folder of a behaviour, newest first.
+    """`<behavior>-<step>.pt` in the folder of a behaviour, newest first; of `Group/Agent` these are `Agent-<step>.pt`.
 
     Args:
         folder: `results/<run>/<behavior>`.

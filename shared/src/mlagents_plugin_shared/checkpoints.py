@@ -1,8 +1,9 @@
 """Checkpoints: atomic .pt files, and .onnx files beside them."""
 
+import copy
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mlagents.torch_utils import torch
@@ -10,6 +11,7 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME, TorchModelSaver
 from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.checkpoint_files import CheckpointError, newest_intact, read_checkpoint
@@ -25,15 +27,21 @@ TRAINER_STATE = "Trainer"
 class CheckpointSaver(TorchModelSaver):
     """ML-Agents' model saver with files that are whole or absent, and an export that works on every torch.
 
+    A run that is resumed goes on from its own checkpoint, whatever `init_path` it once began from.
+
     Attributes:
+        behavior_name: whose checkpoints these are, for messages.
         trainer_state: gives what a checkpoint holds beside the modules: plain numbers, strings and tensors.
         resumed_state: what it gave when the checkpoint was written from which this run resumed; else empty.
         on_loaded: is told the names of the modules that took up all that was saved of them, once they have.
-        fits: whether every module took up all that was saved of it.
+        fits: whether every network took up all that was saved of it.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    initialize_path: str | None
+
+    def __init__(self, trainer_settings: TrainerSettings, model_path: str, load: bool = False) -> None:
+        super().__init__(trainer_settings, str(Path(model_path)), load)
+        self.behavior_name = Path(model_path).name
         self.trainer_state: Callable[[], dict[str, Any]] = dict
         self.resumed_state: dict[str, Any] = {}
         self.fits = True
@@ -50,6 +58,7 @@ class CheckpointSaver(TorchModelSaver):
         """Writes `<behavior>-<step>.pt`, `checkpoint.pt`, from which a run resumes, and `<behavior>-<step>.onnx`.
 
         Where one of them cannot be written, no numbered one stays, and `checkpoint.pt` is the old or the new one.
+        A behaviour's name may have slashes, as `Group/Agent`: its folder then lies deeper, and files are `Agent-...`.
 
         Args:
             behavior_name: name of the behaviour.
@@ -61,7 +70,7 @@ class CheckpointSaver(TorchModelSaver):
         Raises:
             CheckpointError: a module holds numbers that are not finite; nothing is written.
         """
-        stem = Path(self.model_path) / f"{behavior_name}-{step}"
+        stem = self._stem(behavior_name, step)
         numbered = Path(f"{stem}.pt")
         is_new = not numbered.exists()
         try:
@@ -82,7 +91,7 @@ class CheckpointSaver(TorchModelSaver):
             behavior_name: name of the behaviour.
         """
         self._write(self._best_path(behavior_name))
-        self.export(str(Path(self.model_path) / f"{behavior_name}-best"), behavior_name)
+        self.export(str(self._stem(behavior_name, "best")), behavior_name)
 
     def best_state(self, behavior_name: str) -> dict[str, Any]:
         """The trainer's state in `<behavior>-best.pt`; empty where there is none.
@@ -105,7 +114,11 @@ class CheckpointSaver(TorchModelSaver):
             shutil.copyfile(source_nn_path, temporary)
 
     def _best_path(self, behavior_name: str) -> Path:
-        return Path(self.model_path) / f"{behavior_name}-best.pt"
+        return Path(f"{self._stem(behavior_name, 'best')}.pt")
+
+    def _stem(self, behavior_name: str, which: int | str) -> Path:
+        """A file without its suffix."""
+        return Path(self.model_path) / f"{PurePath(behavior_name).name}-{which}"
 
     def _write(self, path: Path) -> None:
         state = {name: module.state_dict() for name, module in self.modules.items()}
@@ -115,18 +128,29 @@ class CheckpointSaver(TorchModelSaver):
         with replacing(path) as temporary:
             torch.save({**state, TRAINER_STATE: self.trainer_state()}, temporary)
 
+    def initialize_or_load(self, policy: TorchPolicy | None = None) -> None:
+        """Takes up the run's own checkpoint where it is resumed, or else `init_path`, if there is one.
+
+        Args:
+            policy: the policy to load; default all that is registered.
+
+        Raises:
+            TrainerConfigError: there is no whole checkpoint.
+        """
+        if self.load and self.initialize_path is not None:
+            logger.info(f"{self.behavior_name}: init_path is where the run began; --resume goes on from its own files.")
+            self.initialize_path = None
+        super().initialize_or_load(policy)
+
     def _load_model(self, load_path: str, policy: TorchPolicy | None = None, reset_global_steps: bool = False) -> None:
         try:
             path, saved = newest_intact(Path(load_path))
         except CheckpointError as error:
-            raise TrainerConfigError(
-                f"There is no checkpoint in {Path(load_path).parent} to begin from: {error}. "
-                "Check --run-id, --initialize-from and the behaviour's name, or begin anew with --force."
-            ) from None
+            raise TrainerConfigError(self._describe_missing(load_path, error)) from None
         target = policy if policy is not None else self.policy
         modules = policy.get_modules() if policy is not None else self.modules
         whole = {name for name, module in modules.items() if _load_module(name, module, saved)}
-        self.fits &= whole == modules.keys()
+        self.fits &= all(name in whole for name, module in modules.items() if isinstance(module, torch.nn.Module))
         if policy is None:
             self.on_loaded(whole)
         if reset_global_steps:
@@ -135,6 +159,17 @@ class CheckpointSaver(TorchModelSaver):
         else:
             self.resumed_state = saved.get(TRAINER_STATE, {})
             logger.info(f"Resuming training from step {target.get_current_step()}, read from {path.name}.")
+
+    def _describe_missing(self, load_path: str, error: CheckpointError) -> str:
+        if self.initialize_path is not None:
+            return (
+                f"{self.behavior_name}: init_path: {load_path} is no checkpoint to begin from: {error}. Give the path "
+                "of a .pt file, or leave init_path and --initialize-from out."
+            )
+        return (
+            f"{self.behavior_name}: there is no checkpoint in {Path(load_path).parent} to begin from: {error}. "
+            "Check --run-id and the behaviour's name, or begin anew with --force."
+        )
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:
@@ -157,7 +192,8 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
             return True
         missing, unexpected = module.load_state_dict(saved[name], strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
-        logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {error}")
+        why = " ".join(str(error).split())
+        logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {why}")
         return False
     if missing or unexpected:
         logger.warning(f"{name} of the checkpoint lacks {missing} and has {unexpected} too many.")
@@ -165,18 +201,39 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Loads moments and options, but for the kernels, which are those of this machine's PyTorch.
+    """Loads moments, if they are of such an optimizer; its options are those of this run's settings.
 
     Raises:
-        ValueError: it is the state of other parameters, which PyTorch would notice at the first step only.
+        ValueError: it is the state of another optimizer or of other parameters, which PyTorch would notice at the first
+            step only.
     """
-    own, groups = optimizer.param_groups, saved["param_groups"]
-    parameters = (parameter for group in own for parameter in group["params"])
+    groups, own_groups = saved["param_groups"], optimizer.param_groups
+    sizes, own_sizes = [len(group["params"]) for group in groups], [len(group["params"]) for group in own_groups]
+    if sizes != own_sizes:
+        raise ValueError(f"it is of {sizes} parameters, and should be of {own_sizes}")
     kept = (index for group in groups for index in group["params"])
-    for parameter, index in zip(parameters, kept, strict=True):
-        for tensor in _tensors(saved["state"].get(index, {})):
-            if tensor.dim() and tensor.shape != parameter.shape:
-                raise ValueError(f"a state of shape {list(tensor.shape)} for a parameter of {list(parameter.shape)}")
-    kernels = [{key: group[key] for key in ("foreach", "fused") if key in group} for group in own]
-    merged = [{**group, **kernel} for group, kernel in zip(groups, kernels, strict=True)]
+    for index, own_moments in zip(kept, _moments_after_a_step(optimizer), strict=True):
+        moments = _shapes(saved["state"].get(index, own_moments))
+        if moments != _shapes(own_moments):
+            raise ValueError(f"its moments are {_describe(moments)}, and should be {_describe(_shapes(own_moments))}")
+    merged = [{**own, "params": group["params"]} for group, own in zip(groups, own_groups, strict=True)]
     optimizer.load_state_dict({**saved, "param_groups": merged})
+
+
+def _moments_after_a_step(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What an optimizer of this class and these options keeps of each parameter, found out on a copy."""
+    twin = copy.deepcopy(optimizer)
+    parameters = [parameter for group in twin.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    twin.step()
+    return [twin.state[parameter] for parameter in parameters]
+
+
+def _shapes(moments: dict[str, Any]) -> dict[str, list[int]]:
+    """Shapes by name; a count has none, be it a number or a tensor."""
+    return {name: list(getattr(value, "shape", ())) for name, value in moments.items()}
+
+
+def _describe(moments: dict[str, list[int]]) -> str:
+    return ", ".join(f"{name} {shape or ''}".rstrip() for name, shape in sorted(moments.items())) or "none"

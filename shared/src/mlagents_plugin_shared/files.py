@@ -2,7 +2,10 @@
 
 import contextlib
 import errno
+import filecmp
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +15,8 @@ from mlagents_envs.logging_util import get_logger
 
 logger = get_logger(__name__)
 
-# A run that writes to a folder holds this file's lock; the file itself stays, and says nothing.
-_LOCK = ".lock"
+LOCK = ".lock"
+"""A run that writes to a folder holds this file's lock; the file itself stays, and says nothing."""
 
 # What a file system answers that knows no locks, as some network drives.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
@@ -76,7 +79,7 @@ def hold_folder(folder: str | Path) -> BaseFileLock:
         FolderInUse: another process holds it.
         OSError: nothing can be written there.
     """
-    file = Path(folder) / _LOCK
+    file = Path(folder) / LOCK
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
     lock = FileLock(file.resolve(), timeout=0, thread_local=False, is_singleton=True)
@@ -89,6 +92,56 @@ def hold_folder(folder: str | Path) -> BaseFileLock:
             raise
         logger.warning(f"{folder} lies on a file system without locks: do not start a second run of the same name.")
     return lock
+
+
+def check_writable(folder: str | Path) -> None:
+    """Makes sure that files can be made in a folder, or the folder where there is none; leaves nothing.
+
+    Args:
+        folder: where files will be written.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    place = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    with tempfile.TemporaryFile(dir=place):
+        pass
+
+
+class FolderCopy:
+    """The files of a folder as they are now, those of its folders left out.
+
+    Args:
+        folder: the folder; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._copy = tempfile.TemporaryDirectory(prefix="mlagents-", ignore_cleanup_errors=True)
+        for file in _files(folder):
+            shutil.copy2(file, self._copy.name)
+
+    def changed(self) -> list[Path]:
+        """Files that are new or not what they were."""
+        return [file for file in _files(self._folder) if not self._is_same(file.name)]
+
+    def restore(self) -> None:
+        """Makes the folder's files what they were."""
+        for file in self.changed():
+            file.unlink()
+        for copy in _files(Path(self._copy.name)):
+            if not (self._folder / copy.name).exists():
+                shutil.copy2(copy, self._folder)
+
+    def _is_same(self, name: str) -> bool:
+        copy = Path(self._copy.name) / name
+        return copy.exists() and filecmp.cmp(copy, self._folder / name, shallow=False)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The learner of DQN and its extensions, for several branches and reward streams."""
 
+from collections.abc import Collection
 from typing import Any
 
 from mlagents.torch_utils import default_device, torch
@@ -22,6 +23,8 @@ from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics, adam
 from mlagents_plugin_shared.reward_streams import discount_key
 from mlagents_plugin_shared.targets import double_q_value, n_step_windows
 
+# Name of the target network in a checkpoint.
+_TARGET = "Optimizer:target_network"
 # Updates between two measurements of how far the target network is behind.
 DRIFT_INTERVAL = 100
 
@@ -276,11 +279,16 @@ class DQNOptimizer(PluginOptimizer):
     def _per_stream(self, batch: AgentBuffer, key: Any, rows: Any) -> torch.Tensor:
         return torch.stack([self._column(batch, key(name), rows) for name in self.streams], dim=1)
 
+    def on_loaded(self, whole: Collection[str]) -> None:
+        """The target network follows the online network, unless both are what was saved."""
+        if not {"Policy", _TARGET} <= set(whole):
+            update_target_network(self.online, self.target)
+
     def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy."""
         return {
             **super().get_modules(),
-            "Optimizer:target_network": self.target,
+            _TARGET: self.target,
             "Optimizer:updates": self.updates,
         }
 

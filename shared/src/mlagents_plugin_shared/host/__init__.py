@@ -4,6 +4,7 @@ Importing the package does it, for every trainer of the process. Each module men
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
 * `saving`: at the end of a run every behaviour is saved, even if one cannot be, and no failure there hides the reason.
+* `traces`: a start that is refused leaves no trace, and a run holds its folder.
 * `reasons`: the reason of a run's end is the last line, without a traceback.
 * `threads`: a trainer with `threaded: true` that fails ends the run.
 * `starting`: what cannot be done is refused before a run begins; `--base-port` holds without `--env` too.
@@ -29,6 +30,7 @@ from mlagents_plugin_shared.host import (
     starting,
     stock_savers,
     threads,
+    traces,
     training_status,
     waiting,
     worker,
@@ -46,6 +48,7 @@ __all__ = [
     "starting",
     "stock_savers",
     "threads",
+    "traces",
     "training_status",
     "waiting",
     "worker",

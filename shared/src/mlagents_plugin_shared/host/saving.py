@@ -1,4 +1,4 @@
-"""The end of a run: every behaviour is saved, even if one of them cannot be, and no failure there replaces the reason.
+"""The end of a run: every behaviour that has begun is saved, even if one cannot be, and the reason stays the reason.
 
 ML-Agents saves on its way out of an error too. What cannot be saved then would be the error that the user sees, and
 what had not begun to learn would become a model.
@@ -13,15 +13,17 @@ from mlagents.trainers import learn
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.logging_util import get_logger
 
+from mlagents_plugin_shared.host.traces import has_begun
+
 logger = get_logger(__name__)
 
 
 def _save_all_models(controller: Any) -> None:
     reason = sys.exc_info()[1]  # why the run ends, where it ends with an error
     failures: list[Exception] = []
-    for trainer in controller.trainers.values():
-        if reason is not None and trainer.get_step == 0:
-            continue  # it has taken no step, and may not even be complete
+    for behavior, trainer in controller.trainers.items():
+        if not has_begun(behavior) or (reason is not None and trainer.get_step == 0):
+            continue
         try:
             trainer.save_model()
         except Exception as failure:

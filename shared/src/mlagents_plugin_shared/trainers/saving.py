@@ -5,12 +5,12 @@ import threading
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from filelock import BaseFileLock
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
 from mlagents.trainers.optimizer import Optimizer
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.policy.checkpoint_manager import ModelCheckpoint, ModelCheckpointManager
@@ -21,10 +21,11 @@ from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod
 
 from mlagents_plugin_shared.acting import ExploringPolicy
 from mlagents_plugin_shared.buffers.memory import format_bytes
-from mlagents_plugin_shared.checkpoint_files import CheckpointError
+from mlagents_plugin_shared.checkpoint_files import CheckpointError, has_checkpoint
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.export import ExportError
-from mlagents_plugin_shared.files import FolderInUse, hold_folder, remove_unfinished
+from mlagents_plugin_shared.files import check_writable
+from mlagents_plugin_shared.host.traces import not_writable
 from mlagents_plugin_shared.host.training_status import write_training_status
 from mlagents_plugin_shared.random_state import (
     derived_seed,
@@ -54,7 +55,6 @@ class SavingTrainer(RLTrainer):
 
     seed: int
     _next_save_step: int
-    _held: BaseFileLock
 
     def __init__(
         self, behavior_name: str, reward_buff_cap: int, trainer_settings: TrainerSettings, *args: Any, **kwargs: Any
@@ -78,8 +78,33 @@ class SavingTrainer(RLTrainer):
         self._resumed_explorers: dict[str, list[dict[str, Any]]] = {}
         self._acting: dict[str, Any] = {}
         self._round = threading.RLock()
+        self._run_folder = self._find_run_folder()
+        self.model_saver.behavior_name = self.brain_name
         self.model_saver.trainer_state = self._state
         self.model_saver.on_loaded = lambda whole: self.optimizer.on_loaded(whole)
+        if self._is_new_in_resumed_run():
+            self.load = self.model_saver.load = False
+            logger.warning(f"{self.brain_name}: the run has no checkpoint of it, only of others: it begins anew.")
+
+    def _find_run_folder(self) -> Path:
+        """`results/<run>`; the behaviour's own folder lies in it, deeper where its name has slashes."""
+        name = PurePath(self.brain_name)
+        if name.is_absolute() or name.drive or ".." in name.parts or not name.parts:
+            raise TrainerConfigError(
+                f"Behavior {self.brain_name!r}: its files would lie outside of the run's folder; choose another "
+                "Behavior Name in the agent's Behavior Parameters."
+            )
+        return Path(self.artifact_path).parents[len(name.parts) - 1]
+
+    def _is_new_in_resumed_run(self) -> bool:
+        """Whether the run that is resumed was never saved with this behaviour, but was with others."""
+        own = Path(self.artifact_path)
+        return (
+            self.load
+            and self.is_training
+            and not has_checkpoint(own)
+            and any(file.parent != own for file in self._run_folder.rglob(DEFAULT_CHECKPOINT_NAME))
+        )
 
     @staticmethod
     def create_model_saver(trainer_settings: TrainerSettings, model_path: str, load: bool) -> CheckpointSaver:
@@ -91,37 +116,46 @@ class SavingTrainer(RLTrainer):
 
         Raises:
             TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model;
-                or the run's folder cannot be written to, or another run writes to it.
+                or the behaviour's folder cannot be written to.
         """
+        if self.policies:
+            self._add_team(parsed_behavior_id, policy)
+            return
         super().add_policy(parsed_behavior_id, policy)
         if self.is_training:
             self._make_sure_of_saving()
             self._prepare()
             if self.load:
-                remove_unfinished(self.artifact_path)
-                try:
-                    self._resume(self.model_saver.resumed_state)
-                except Exception:
-                    self.policies.clear()  # or ML-Agents would save what is half resumed on its way out
-                    raise
+                self._resume(self.model_saver.resumed_state)
         self._acting = self._acting_state()
 
+    def _add_team(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
+        """Another team, without self-play: it acts as the first one does, whose policy goes on learning.
+
+        ML-Agents would train the new policy from now on, and lose what the first one has learned.
+        """
+        logger.warning(
+            f"{self.brain_name}: there are several teams, and all are trained as one; self_play lets them play against "
+            "each other."
+        )
+        try:
+            policy.load_weights(self.policy.get_weights())
+        except RuntimeError as error:
+            raise TrainerConfigError(
+                f"{self.brain_name}: team {parsed_behavior_id.team_id} has other observations or actions than the "
+                "first team; give it a Behavior Name of its own."
+            ) from error
+        policy.set_step(self.policy.get_current_step())
+        self.policies[parsed_behavior_id.behavior_id] = policy
+
     def _make_sure_of_saving(self) -> None:
-        folder = self.artifact_path
-        cause: Exception
         try:
             self.model_saver.exporter.rehearse()
-            self._held = hold_folder(folder)
-            return
+            check_writable(self.artifact_path)
         except ExportError as error:
-            cause, line = error, str(error)
-        except FolderInUse as error:
-            cause, line = error, f"{error}; wait until that run has ended, or choose another --run-id."
+            raise TrainerConfigError(f"{self.brain_name}: {error}") from error
         except OSError as error:
-            remedy = "make it writable, or choose another --results-dir"
-            cause, line = error, f"nothing can be written to {folder}: {error.strerror}; {remedy}."
-        self.policies.clear()  # or ML-Agents would save, and so export, on its way out
-        raise TrainerConfigError(f"{self.brain_name}: {line}") from cause
+            raise TrainerConfigError(f"{self.brain_name}: {not_writable(self.artifact_path, error)}") from error
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -265,7 +299,7 @@ class SavingTrainer(RLTrainer):
             listed = ModelCheckpointManager.get_checkpoints(self.brain_name)
             listed[:] = [checkpoint for checkpoint in listed if checkpoint["steps"] != self._step]
             self._last_checkpoint = super()._checkpoint()
-            write_training_status(Path(self.artifact_path).parent)
+            write_training_status(self._run_folder)
         return self._last_checkpoint
 
     def _try_to_write(self, what: str, write: Callable[[], Any]) -> bool:

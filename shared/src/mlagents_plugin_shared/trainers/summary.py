@@ -12,6 +12,7 @@ from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
 
 from mlagents_plugin_shared.hints import quoted, script
 from mlagents_plugin_shared.host.environment import executable
+from mlagents_plugin_shared.host.written_settings import written_settings
 
 ELO = "Self-play/ELO"
 REPORTS = 10
@@ -21,7 +22,7 @@ _DEFAULT_FREQ = cast(int, attr.fields_dict(TrainerSettings)["summary_freq"].defa
 
 
 def report_often(settings: TrainerSettings) -> None:
-    """Lowers `summary_freq` to a tenth of `max_steps`, unless it is set.
+    """Lowers `summary_freq` to a tenth of `max_steps`, unless the user wrote it.
 
     ML-Agents' default of 50,000 steps leaves a short run without a single report. It reports once a trajectory at most,
     so that a run of fewer than ten `time_horizon` may still report less often.
@@ -29,7 +30,7 @@ def report_often(settings: TrainerSettings) -> None:
     Args:
         settings: of one behaviour; what is lowered is also what `configuration.yaml` will say.
     """
-    if settings.summary_freq == _DEFAULT_FREQ:
+    if settings.summary_freq == _DEFAULT_FREQ and "summary_freq" not in written_settings(settings):
         settings.summary_freq = max(min(_DEFAULT_FREQ, settings.max_steps // REPORTS), 1)
 
 

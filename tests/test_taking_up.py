@@ -1,0 +1,188 @@
+"""What a run takes up from files: its own, those of another run, of another optimizer or of another trainer."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import TrainerConfigError
+from starting import STEPS, Alone, TwoBehaviors, files, settings, start, step_of
+
+from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.checkpoints import CheckpointSaver
+
+OPTIMIZERS = [
+    ("dqn", "adam", "rmsprop"),
+    ("dqn", "rmsprop", "adam"),
+    ("a2c", "adam", "rmsprop"),
+    ("a2c", "rmsprop", "rmsprop_tf"),
+    ("a2c", "rmsprop_tf", "adam"),
+]
+
+
+def checkpoint(folder: Path, behavior: str = "Toy", run_id: str = "x") -> Path:
+    """Path of a run's checkpoint."""
+    return folder / "results" / run_id / behavior / "checkpoint.pt"
+
+
+@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+def test_resume_prefers_its_own_checkpoint_to_init_path(tmp_path: Path, trainer_type: str) -> None:
+    """Of both behaviours, one of which begins from a file at first; the file need not be there any more."""
+    start(tmp_path, {"Toy": settings(trainer_type)}, Alone(), run_id="origin")
+    init_path = str(checkpoint(tmp_path, run_id="origin"))
+
+    def behaviors(steps: int) -> dict[str, Any]:
+        return {
+            "Toy": settings(trainer_type, max_steps=steps, init_path=init_path),
+            "Group/Other": settings(trainer_type, max_steps=steps),
+        }
+
+    start(tmp_path, behaviors(200), TwoBehaviors())
+    reached = step_of(tmp_path)
+    assert 200 <= reached < 300  # it began at 0
+    for number, goal in enumerate((300, 400)):
+        start(tmp_path, behaviors(goal), TwoBehaviors(), "resume")
+        assert goal <= step_of(tmp_path) < goal + 50
+        if number == 0:
+            shutil.rmtree(tmp_path / "results" / "origin")
+
+
+@pytest.mark.parametrize(("trainer_type", "first", "second"), OPTIMIZERS)
+@pytest.mark.parametrize("mode", ["resume", "initialize"])
+def test_moments_of_another_optimizer_begin_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trainer_type: str, first: str, second: str, mode: str
+) -> None:
+    """The run goes on, with one warning; the networks are taken up."""
+    start(tmp_path, {"Toy": settings(trainer_type, {"optimizer": first})}, Alone())
+    reached = step_of(tmp_path)
+    place = {"initialize_from": "x", "run_id": "y"} if mode == "initialize" else {}
+    goal = STEPS if place else reached + 100
+    values = settings(trainer_type, {"optimizer": second}, max_steps=goal)
+    with caplog.at_level("WARNING"):
+        start(tmp_path, {"Toy": values}, Alone(), "first" if place else "resume", **place)
+    assert goal <= step_of(tmp_path, run_id=place.get("run_id", "x")) < goal + 50
+    assert caplog.text.count("of the checkpoint does not fit") == 1
+    assert "Optimizer:value_optimizer of the checkpoint does not fit" in caplog.text
+
+
+@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+def test_moments_of_the_same_optimizer_are_taken_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trainer_type: str
+) -> None:
+    """The control."""
+    for steps, mode in ((STEPS, "first"), (3 * STEPS, "resume")):
+        with caplog.at_level("WARNING"):
+            start(tmp_path, {"Toy": settings(trainer_type, max_steps=steps)}, Alone(), mode)
+    assert "does not fit" not in caplog.text
+
+
+def targets_after_loading(patch: pytest.MonkeyPatch) -> list[tuple[dict, dict]]:
+    """Notes the parameters of online and target network once a checkpoint was taken up."""
+    noted: list[tuple[dict, dict]] = []
+    load = CheckpointSaver.initialize_or_load
+
+    def noting(saver: CheckpointSaver, *arguments: Any) -> None:
+        load(saver, *arguments)
+        networks = [saver.modules[name].state_dict() for name in ("Policy", "Optimizer:target_network")]
+        noted.append(tuple({name: tensor.clone() for name, tensor in network.items()} for network in networks))
+
+    patch.setattr(CheckpointSaver, "initialize_or_load", noting)
+    return noted
+
+
+def same(first: dict, second: dict) -> bool:
+    """Whether two networks are the same."""
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def without_target(file: Path) -> None:
+    """A checkpoint without a target network, as of a plugin that saves none."""
+    saved = read_checkpoint(file)
+    del saved["Optimizer:target_network"]
+    torch.save(saved, file)
+
+
+@pytest.mark.parametrize("origin", ["a2c", "dqn without target", "dqn with another head"])
+@pytest.mark.parametrize("mode", ["resume", "initialize"])
+def test_target_network_follows_what_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str, mode: str
+) -> None:
+    """Where the checkpoint has none that fits, it is the online network and not a random one."""
+    start(tmp_path, {"Toy": settings(origin[:3], {"dueling": True} if "head" in origin else {})}, Alone())
+    if "without" in origin:
+        for file in (tmp_path / "results" / "x" / "Toy").glob("*.pt"):
+            without_target(file)
+    place = {"initialize_from": "x", "run_id": "y"} if mode == "initialize" else {}
+    noted = targets_after_loading(monkeypatch)
+    values = settings("dqn", {"save_replay_buffer": False, "dueling": False}, max_steps=2 * STEPS)
+    start(tmp_path, {"Toy": values}, Alone(), "first" if place else "resume", **place)
+    ((online, target),) = noted
+    assert same(online, target)
+    saved = read_checkpoint(next((tmp_path / "results" / "x" / "Toy").glob("Toy-*.pt")))["Policy"]
+    assert any(name in saved and torch.equal(tensor, saved[name]) for name, tensor in online.items())
+
+
+def test_target_network_of_the_checkpoint_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: a resume takes up the one that was saved, which is older than the online network."""
+    slow = {"target_update_interval": 100_000}
+    start(tmp_path, {"Toy": settings("dqn", slow)}, Alone())
+    noted = targets_after_loading(monkeypatch)
+    start(tmp_path, {"Toy": settings("dqn", slow, max_steps=2 * STEPS)}, Alone(), "resume")
+    ((online, target),) = noted
+    assert not same(online, target)
+
+
+NAMES = ["Group/Agent", "A/B/C", "Agent.v2", "An agent", "back\\slash", "[agent]*", "Agent-7"]
+
+
+@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("name", NAMES)
+def test_behavior_may_have_any_name(tmp_path: Path, trainer_type: str, name: str, caplog) -> None:
+    """Checkpoints, the best policy, the status, deletion and the final model; a damaged checkpoint is replaced."""
+    best = {"keep_best": True, "reward_window": 4}
+
+    def train(steps: int, mode: str = "first") -> None:
+        values = settings(trainer_type, best, max_steps=steps, keep_checkpoints=2)
+        start(tmp_path, {name: values}, Alone(f"{name}?team=0"), mode)
+
+    train(200)
+    run, last = tmp_path / "results" / "x", Path(name).name
+    folder = run / name
+    numbered = {int(file.stem.rpartition("-")[2]): file for file in folder.glob("*.pt") if file.stem[-1].isdigit()}
+    assert len(numbered) == 2
+    assert {file.name for file in numbered.values()} == {f"{last}-{step}.pt" for step in numbered}
+    assert (folder / f"{last}-best.pt").exists()
+    assert (folder / f"{last}-best.onnx").exists()
+    assert Path(f"{folder}.onnx").exists()
+    status = json.loads((run / "run_logs" / "training_status.json").read_text())[name]
+    assert [entry["steps"] for entry in status["checkpoints"]] == sorted(numbered)
+    assert {Path(entry["file_path"]).parent for entry in status["checkpoints"]} == {folder}
+
+    for file in (folder / "checkpoint.pt", numbered[max(numbered)]):
+        file.write_bytes(file.read_bytes()[:100])
+    with caplog.at_level("WARNING"):
+        train(400, "resume")
+    assert f"Using {numbered[min(numbered)].name}, the newest that is whole" in caplog.text
+    assert step_of(tmp_path, name) >= 400
+    assert len([file for file in folder.glob("*.pt") if file.stem[-1].isdigit()]) == 2
+
+
+@pytest.mark.parametrize("name", ["/Agent", "../Agent"])
+def test_behavior_whose_files_would_lie_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    """An absolute path as a name would lead out of the run's folder."""
+    with pytest.raises(TrainerConfigError, match=r"outside of the run's folder; choose another Behavior Name"):
+        start(tmp_path, {name: settings("dqn")}, Alone(f"{name}?team=0"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+def test_copy_of_a_run_deletes_none_of_its_files(tmp_path: Path, trainer_type: str) -> None:
+    """ML-Agents notes checkpoints by path; keep_checkpoints counts and deletes those of the copy that is resumed."""
+    start(tmp_path, {"Toy": settings(trainer_type, max_steps=200)}, Alone(), run_id="origin")
+    shutil.copytree(tmp_path / "results" / "origin", tmp_path / "results" / "x")
+    before = files(tmp_path / "results" / "origin")
+    start(tmp_path, {"Toy": settings(trainer_type, max_steps=400, keep_checkpoints=1)}, Alone(), "resume")
+    assert files(tmp_path / "results" / "origin") == before
+    assert len(list((tmp_path / "results" / "x" / "Toy").glob("Toy-*.pt"))) == 1
