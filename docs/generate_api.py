@@ -36,7 +36,7 @@ def public_names(module: Module) -> dict[str, Documented]:
     """What a module lists in `__all__`; without it, what it defines under a name with no underscore."""
     if module.exports is not None:
         return {str(name): _target(module[str(name)]) for name in module.exports}
-    own = {name: member for name, member in module.members.items() if not member.is_alias}
+    own = {name: member for name, member in module.members.items() if not (member.is_alias or member.is_module)}
     return {name: own[name] for name in own if not name.startswith("_") and name != "logger"}
 
 

@@ -6,7 +6,8 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
-PINS = ("numpy<1.24", "protobuf<3.21")  # ML-Agents' own, of what other distributions require too
+PINS = ("numpy<1.24", "protobuf<3.21")
+"""ML-Agents' own bounds, of what other distributions require too."""
 
 
 def script(name: str) -> str:

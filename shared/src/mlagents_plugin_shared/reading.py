@@ -21,6 +21,7 @@ from mlagents_plugin_shared.settings import (
 )
 
 HYPERPARAMETERS = "hyperparameters"
+"""The section that a settings class of a trainer is for."""
 
 # YAML 1.1 makes a string of 1e5 and of 1.0e5, which have no sign in their exponents.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -339,3 +340,7 @@ class _Reader:
 
     def _fault(self, path: str, value: Any, reason: str) -> None:
         self.faults.setdefault(path, describe(self.name, path, reason, value=value))
+
+
+# Last, since it needs all of the above: it puts this reading in ML-Agents' place.
+import mlagents_plugin_shared.host.written_settings  # noqa: E402, F401

@@ -85,7 +85,10 @@ class Range:
 
 
 positive = Range("be greater than 0", lambda value: value > 0)
+"""attrs validator: value > 0."""
+
 not_negative = Range("be 0 or greater", lambda value: value >= 0)
+"""attrs validator: value >= 0."""
 
 
 def between(low: float, high: float) -> Range:
@@ -244,4 +247,4 @@ def is_number(value: Any) -> bool:
 
 
 # Last, since it needs all of the above: whoever declares checked settings has ML-Agents read them as such.
-from mlagents_plugin_shared.host import written_settings as _written_settings  # noqa: E402, F401
+import mlagents_plugin_shared.reading  # noqa: E402, F401

@@ -19,25 +19,9 @@ Importing the package does it, for every trainer of the process. Each module men
 * `written_settings`: settings are what the user wrote, and all faults of a file are named at once.
 """
 
-from mlagents_plugin_shared.host import (
-    demonstrations,
-    environment,
-    messages,
-    players,
-    reasons,
-    restarts,
-    saving,
-    starting,
-    stock_savers,
-    threads,
-    traces,
-    training_status,
-    waiting,
-    worker,
-    written_settings,
-)
+from importlib import import_module
 
-__all__ = [
+_MENDED = (
     "demonstrations",
     "environment",
     "messages",
@@ -53,4 +37,6 @@ __all__ = [
     "waiting",
     "worker",
     "written_settings",
-]
+)
+for _name in _MENDED:
+    import_module(f"{__name__}.{_name}")
