@@ -157,7 +157,7 @@ def test_behavior_without_checkpoint_is_not_played(tmp_path: Path, players: Path
     (tmp_path / "results" / "x").mkdir(parents=True)
     arguments = ["--env", players / "Basic", "--run-id", "x", "--resume", "--inference"]
     run = learn(tmp_path, config(tmp_path, "Basic"), *arguments)
-    assert re.search(r"There is no checkpoint in .*Basic to begin from", reason(run))
+    assert re.search(r"Basic: there is no checkpoint in .*Basic to begin from", reason(run))
 
 
 def test_port_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
