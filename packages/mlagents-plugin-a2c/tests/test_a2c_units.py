@@ -8,6 +8,7 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionTuple
 
+from mlagents_plugin_a2c.trainer import A2CTrainer
 from mlagents_plugin_shared.testing import Corridor, Outcome, train
 
 MEMORY = {"memory_size": 8, "sequence_length": 4}
@@ -53,14 +54,21 @@ def values(trainer) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("shared_critic", "memory"), [(False, None), (True, None), (False, MEMORY)])
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (True, True), (False, False)])
 def test_values_stay_what_they_were(
-    tmp_path: Path, first: bool, second: bool, shared_critic: bool, memory: Any, way: str
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    first: bool,
+    second: bool,
+    shared_critic: bool,
+    memory: Any,
+    way: str,
 ) -> None:
     """Whatever becomes of normalize_returns; moments of gradients in other units begin anew, and only those."""
     common = {"shared_critic": shared_critic, "memory": memory}
     before = run(tmp_path / "a", 640, normalize_returns=first, **common)
     if way == "resume":
         after = run(tmp_path / "a", 640, resume=True, normalize_returns=second, **common)
-    else:  # ends before its first update
+    else:
+        monkeypatch.setattr(A2CTrainer, "_is_ready_update", lambda trainer: False)
         checkpoint = str(tmp_path / "a" / "Toy" / "checkpoint.pt")
         after = run(tmp_path / "b", 32, init_path=checkpoint, normalize_returns=second, **common)
     np.testing.assert_allclose(values(after)["extrinsic"], values(before)["extrinsic"], rtol=1e-4, atol=1e-3)
