@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -156,8 +157,11 @@ REASONS = {
 
 def refuse(folder: Path, fault: Fault, trainer_type: str, mode: str, **changes: Any) -> None:
     """A start that is refused, as ML-Agents refuses it, and after which nothing has changed."""
+    temporary = folder.with_name(f"{folder.name}-temporary")
+    temporary.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(tempfile, "tempdir", str(temporary))  # where logs of players are kept
         register_trainer_plugins()
         fault.prepare(patch, folder / "results" / "x", trainer_type)
         before = files(folder)
@@ -269,7 +273,7 @@ def test_behavior_that_is_refused_later_costs_the_others_nothing(tmp_path: Path,
 def test_run_that_is_at_its_end_is_exported_again(tmp_path: Path, trainer_type: str, mode: str) -> None:
     """Nothing is left to train on a resume, but it is no refusal: the models are written."""
     (tmp_path / "results" / "x" / "Toy.onnx").unlink()
-    start(tmp_path, {"Toy": settings(trainer_type, max_steps=10)}, Alone(), mode)
+    start(tmp_path, {"Toy": settings(trainer_type, max_steps=50)}, Alone(), mode)
     assert (tmp_path / "results" / "x" / "Toy.onnx").exists()
 
 

@@ -119,6 +119,7 @@ class Run:
         if not new:
             return
         self.begun |= new
+        self._former_logs = None
         for folder in (self.folder, self._logs, *(self.folder / behavior for behavior in new)):
             remove_unfinished(folder)
         due, self._properties = self._properties, []
