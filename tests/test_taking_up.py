@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
@@ -12,6 +13,7 @@ from starting import STEPS, Alone, TwoBehaviors, files, settings, start, step_of
 
 from mlagents_plugin_shared.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.testing import Match
 
 OPTIMIZERS = [
     ("dqn", "adam", "rmsprop"),
@@ -167,6 +169,72 @@ def test_behavior_may_have_any_name(tmp_path: Path, trainer_type: str, name: str
     assert f"Using {numbered[min(numbered)].name}, the newest that is whole" in caplog.text
     assert step_of(tmp_path, name) >= 400
     assert len([file for file in folder.glob("*.pt") if file.stem[-1].isdigit()]) == 2
+
+
+class Widened(Match):
+    """With the sensor of branches of 3 and 2, so that nothing but the actions is another."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.observation_shapes = ((6,),)
+
+    def observe(self) -> list[np.ndarray]:
+        return [super().observe()[0][:, :6]]
+
+
+MEMORY = {"hidden_units": 8, "num_layers": 1, "memory": {"sequence_length": 4, "memory_size": 8}}
+
+
+@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("mode", ["resume", "initialize"])
+def test_memory_may_be_added_and_taken_away(tmp_path: Path, trainer_type: str, mode: str) -> None:
+    """The model says what the network is, and not what the one in the checkpoint was."""
+    run_id, goal = "x", STEPS
+    for number, change in enumerate(({}, {"network_settings": MEMORY}, {})):
+        place = {"initialize_from": run_id} if mode == "initialize" and number else {}
+        run_id = f"x{number}" if mode == "initialize" else "x"
+        replay = {"save_replay_buffer": False} if trainer_type == "dqn" else {}
+        behaviors = {"Toy": settings(trainer_type, replay, max_steps=goal, **change)}
+        start(tmp_path, behaviors, Alone(), "resume" if mode == "resume" and number else "first", run_id, **place)
+        memory = read_checkpoint(checkpoint(tmp_path, run_id=run_id))["Policy"]["memory_size_vector"]
+        assert memory.item() == (8 if change else 0)
+        goal += STEPS if mode == "resume" else 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "change", "fault"),
+    [
+        (
+            Match(branches=(3, 2)),
+            {"network_settings": MEMORY},
+            r"no memory, but the behaviour has memory of shape \[8\]",
+        ),
+        (Widened(branches=(3, 3)), {}, r"action mask of shape \[5\], but the behaviour has action mask of shape \[6\]"),
+    ],
+)
+def test_replay_of_another_memory_or_other_actions_is_refused(
+    tmp_path: Path, environment: Match, change: dict[str, Any], fault: str
+) -> None:
+    """Its transitions could not stand beside new ones; the run stays as it was."""
+    start(tmp_path, {"Toy": settings("dqn")}, Match(branches=(3, 2)))
+    before = files(tmp_path)
+    with pytest.raises(TrainerConfigError, match=rf"cannot be loaded: it holds {fault}"):
+        start(tmp_path, {"Toy": settings("dqn", max_steps=2 * STEPS, **change)}, environment, "resume")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+def test_run_may_begin_from_one_with_other_actions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trainer_type: str
+) -> None:
+    """Outputs of the same shape that stand for others are warned of; the model states the new ones."""
+    behaviors = {"Toy": settings(trainer_type)}
+    start(tmp_path, behaviors, Match(branches=(3, 2)))
+    with caplog.at_level("WARNING"):
+        start(tmp_path, behaviors, Match(branches=(2, 3)), run_id="y", initialize_from="x")
+    sizes = read_checkpoint(checkpoint(tmp_path, run_id="y"))["Policy"]["discrete_act_size_vector"]
+    assert sizes.tolist() == [[2, 3]]
+    assert ("of other discrete actions" if trainer_type == "dqn" else "does not fit") in caplog.text
 
 
 @pytest.mark.parametrize("name", ["/Agent", "../Agent"])

@@ -23,6 +23,17 @@ logger = get_logger(__name__)
 TRAINER_STATE = "Trainer"
 """Name in a checkpoint of what only a resumed run takes up again."""
 
+# What a network says of itself in a model. ML-Agents keeps it among the weights.
+_ACTIONS = "discrete_act_size_vector"
+_DESCRIPTION = (
+    _ACTIONS,
+    "continuous_act_size_vector",
+    "act_size_vector_deprecated",
+    "is_continuous_int_deprecated",
+    "memory_size_vector",
+    "version_number",
+)
+
 
 class CheckpointSaver(TorchModelSaver):
     """ML-Agents' model saver with files that are whole or absent, and an export that works on every torch.
@@ -190,14 +201,34 @@ def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
         if not isinstance(module, torch.nn.Module):
             _load_optimizer(module, saved[name])
             return True
-        missing, unexpected = module.load_state_dict(saved[name], strict=False)
+        missing, unexpected = module.load_state_dict(_of_this_network(module, saved[name]), strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())
         logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {why}")
         return False
     if missing or unexpected:
         logger.warning(f"{name} of the checkpoint lacks {missing} and has {unexpected} too many.")
-    return not (missing or unexpected)
+        return False
+    if _have_other_actions(module, saved[name]):
+        logger.warning(
+            f"{name} of the checkpoint is of other discrete actions: what it has learned of them is mixed up."
+        )
+        return False
+    return True
+
+
+def _of_this_network(module: torch.nn.Module, saved: dict[str, Any]) -> dict[str, Any]:
+    """What was saved of a network, with this one's own description: memory and actions are not learned."""
+    return {
+        **saved,
+        **{name: own for name, own in module.state_dict().items() if name in _DESCRIPTION and name in saved},
+    }
+
+
+def _have_other_actions(module: torch.nn.Module, saved: dict[str, Any]) -> bool:
+    """Whether the same outputs stand for other actions: 3 and 2 of two branches are as many as 2 and 3."""
+    own = module.state_dict()
+    return _ACTIONS in own and _ACTIONS in saved and own[_ACTIONS].tolist() != saved[_ACTIONS].tolist()
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
+from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
 from mlagents.trainers.trajectory import ObsUtil
@@ -285,12 +286,24 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             logger.warning(f"{self.brain_name}: demo_path: other demonstrations than before, so their {error}.")
 
     def _check_replay(self) -> None:
-        """Raises ValueError unless the replay holds what the behaviour observes."""
-        observed = [spec.shape for spec in self.policy.behavior_spec.observation_specs]
-        shapes = self.update_buffer.row_shapes
-        held = [shapes.get(ObsUtil.get_name_at(i)) for i in range(len(observed))]
-        if shapes and held != observed:
-            raise ValueError(f"it holds observations of shape {held}, but the behaviour has {observed}")
+        """Raises ValueError unless the replay holds what the behaviour observes, chooses among and remembers."""
+        held, spec, policy = self.update_buffer.row_shapes, self.policy.behavior_spec, self.policy
+        expected: dict[str, tuple[Any, tuple[int, ...] | None]] = {
+            f"observation {i}": (ObsUtil.get_name_at(i), observed.shape)
+            for i, observed in enumerate(spec.observation_specs)
+        }
+        expected["memory"] = (BufferKey.MEMORY, (policy.m_size,) if policy.use_recurrent else None)
+        if branches := spec.action_spec.discrete_branches:
+            expected["action mask"] = (BufferKey.ACTION_MASK, (sum(branches),))
+        for name, (key, shape) in expected.items():
+            if held and held.get(key) != shape:
+                raise ValueError(
+                    f"it holds {_describe(name, held.get(key))}, but the behaviour has {_describe(name, shape)}"
+                )
+
+
+def _describe(name: str, shape: tuple[int, ...] | None) -> str:
+    return f"no {name}" if shape is None else f"{name} of shape {list(shape)}"
 
 
 class Rates:
