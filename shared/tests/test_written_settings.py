@@ -1,6 +1,7 @@
 """Settings are what the user wrote: default settings, faults of a whole file, and what is left to ML-Agents."""
 
 import logging
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -406,3 +407,63 @@ def test_every_hyperparameter_of_ml_agents_is_taken() -> None:
         own["trainer_type"] = "fake"
         settings["behaviors"] = {"Car": own}
         assert RunOptions.from_dict(settings).behaviors["Car"].trainer_type == "fake"
+
+
+# Around the behaviours
+
+CURRICULUM = """
+behaviors: {{Car: {{trainer_type: fake, max_steps: 9000}}}}
+environment_parameters:
+  width: 3
+  speed:
+    curriculum:
+      - {{name: slow, value: 1, completion_criteria: {{measure: {measure}, behavior: {behavior}, threshold: 0.5}}}}
+      - {{name: fast, value: {value}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"measure": "rewardd"}, "speed: .* is not valid; 'rewardd' is not a valid"),
+        ({"behavior": "Cart"}, "speed: curriculum: completion_criteria: behavior: 'Cart' is not valid; .*: Car"),
+        ({"value": "{sampler_type: even, sampler_parameters: {}}"}, "speed: .* is not valid; 'even' is not a valid"),
+        ({"value": "[1]"}, "speed: Unsupported parameter randomization"),
+    ],
+)
+def test_environment_parameter_is_refused_by_name(changes: dict[str, str], fault: str) -> None:
+    """What ML-Agents ends at with a traceback, and a lesson that could never be completed."""
+    values = {"measure": "reward", "behavior": "Car", "value": "2", **changes}
+    (line,) = faults(CURRICULUM.format(**values))
+    assert re.fullmatch(rf"environment_parameters: {fault}.*\.", line)
+
+
+def test_lesson_may_wait_for_any_behaviour_beside_default_settings() -> None:
+    """The control: the default settings stand for all that a file does not name."""
+    text = CURRICULUM.format(measure="reward", behavior="Cart", value="2")
+    options = read(f"default_settings: {{trainer_type: fake, max_steps: 9000}}{text}")
+    assert list(options.environment_parameters) == ["width", "speed"]
+    options = read(CURRICULUM.format(measure="reward", behavior="Car", value="2"))
+    assert len(options.environment_parameters["speed"].curriculum) == 2
+
+
+def test_default_settings_that_are_no_keys_are_refused_by_name() -> None:
+    """As a list is none."""
+    text = "{default_settings: [1], behaviors: {Car: {trainer_type: fake, max_steps: 9000}}}"
+    assert faults(text) == ["default_settings: [1] is not valid; keys are expected under it."]
+
+
+def test_section_that_nobody_has_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    """Whoever trains: without behaviors: the file says nothing of that."""
+    text = "behaviours: {Car: {trainer_type: fake}}\nenv_setting: {}\n"
+    with pytest.raises(TrainerConfigError) as error:
+        load_config(write(tmp_path, text))
+    first, second = str(error.value).splitlines()
+    assert first.endswith("car.yaml: behaviours is not a known key; did you mean behaviors?")
+    assert second.endswith("car.yaml: env_setting is not a known key; did you mean env_settings?")
+
+
+def test_alias_inside_of_itself_is_one_line(tmp_path: Path) -> None:
+    """YAML reads it as a mapping without an end."""
+    with pytest.raises(TrainerConfigError, match=r"car\.yaml: an alias"):
+        load_config(write(tmp_path, "behaviors:\n  Car: &car\n    trainer_type: fake\n    hyperparameters: *car\n"))

@@ -104,6 +104,8 @@ class _File:
         self.faults: list[str] = []
         self.remarks: list[str] = []
         self._defaults = options.get(DEFAULTS)
+        if self._defaults is not None and not isinstance(self._defaults, Mapping):
+            self.faults.append(f"{DEFAULTS}: {show(self._defaults)} is not valid; keys are expected under it.")
         self._of_defaults = self._read(DEFAULTS, self._defaults)
         behaviors = options.get("behaviors", {})
         if not isinstance(behaviors, Mapping):
@@ -209,8 +211,29 @@ def _check_run(options: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{key}: {show(value)} is not valid; {_unknown(key, fields)}"
         elif key == "debug":
             yield from _check_value(key, value, bool)
+        elif key == "environment_parameters":
+            yield from _check_parameters(key, value, None if DEFAULTS in options else options.get("behaviors"))
         elif key.endswith("_settings") and key != DEFAULTS:
             yield from _check_section(key, value, fields[key].type)
+
+
+def _check_parameters(section: str, written: Any, behaviors: Any) -> Iterator[str]:
+    """Faults of environment parameters; `behaviors` are all that there can be, None where any can."""
+    for name, value in written.items() if isinstance(written, Mapping) else ():
+        path = f"{section}: {name}"
+        try:
+            settings = host.EnvironmentParameterSettings.structure({name: value}, dict)[name]
+        except TrainerConfigError as error:
+            yield f"{path}: {error}"
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            yield f"{path}: {show(value)} is not valid; {error}."
+        else:
+            for lesson in settings.curriculum if behaviors else ():
+                if (criteria := lesson.completion_criteria) and criteria.behavior not in behaviors:
+                    yield (
+                        f"{path}: curriculum: completion_criteria: behavior: {show(criteria.behavior)} is not valid; "
+                        f"it must be one of behaviors: {', '.join(map(str, behaviors))}."
+                    )
 
 
 def _check_section(section: str, written: Any, class_type: Any) -> Iterator[str]:
@@ -331,7 +354,8 @@ def _load_config(file: TextIO) -> Any:
     """The YAML of a file.
 
     Raises:
-        TrainerConfigError: it is none, or a key stands twice in a file with a behaviour of ours.
+        TrainerConfigError: it is none, has sections that nobody has, or a key stands twice in a file with a behaviour
+            of ours.
     """
     text = file.read()
     name = getattr(file, "name", "the file")
@@ -342,9 +366,16 @@ def _load_config(file: TextIO) -> Any:
         raise TrainerConfigError(f"{name}: line {mark.line + 1 if mark else '?'}: {error.problem}.") from None
     if not isinstance(loaded, Mapping):
         raise TrainerConfigError(f"{name}: there are no settings in it; behaviors: is expected, and names under it.")
+    known = attr.fields_dict(RunOptions)
+    if unknown := [f"{name}: {_unknown(key, known)}" for key in loaded if key not in known]:
+        raise TrainerConfigError("\n".join(unknown))
     root = yaml.compose(text, yaml.SafeLoader)
-    is_ours = any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root))
-    if is_ours and (doubled := list(_doubled(root, ""))):
+    try:
+        is_ours = any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root))
+        doubled = list(_doubled(root, "")) if is_ours else []
+    except RecursionError:
+        raise TrainerConfigError(f"{name}: an alias (*) stands inside of what it is an alias of (&).") from None
+    if doubled:
         raise TrainerConfigError("\n".join(f"{name}: {fault}" for fault in doubled))
     return loaded
 
