@@ -9,6 +9,7 @@ from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionTuple
 
 from mlagents_plugin_a2c.trainer import A2CTrainer
+from mlagents_plugin_shared.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.testing import Corridor, Outcome, train
 
 MEMORY = {"memory_size": 8, "sequence_length": 4}
@@ -122,11 +123,39 @@ def test_moments_follow_streams_in_another_order(tmp_path: Path) -> None:
     assert all(torch.equal(square, squares[1][name]) for name, square in squares[0].items())
 
 
+def as_of_0_1(file: Path, streams: list[str]) -> None:
+    """A checkpoint as 0.1 wrote it: one vector of statistics, and value heads in the order of the streams."""
+    saved = read_checkpoint(file)
+    popart, moments = saved["Optimizer:popart"], saved["Optimizer:value_optimizer"]["state"]
+    parts = {key: [popart[f"streams.{stream}.{key}"] for stream in streams] for key in ("mean", "variance")}
+    rollouts = popart[f"streams.{streams[0]}.rollouts"]
+    saved["Optimizer:popart"] = {**{key: torch.stack(part) for key, part in parts.items()}, "rollouts": rollouts}
+    heads = range(len(moments) - 2 * len(streams), len(moments))
+    by_name = dict(zip(sorted(streams), zip(heads[::2], heads[1::2], strict=True), strict=True))
+    former = [moments[index] for stream in streams for index in by_name[stream]]
+    moments.update(dict(zip(heads, former, strict=True)))
+    torch.save(saved, file)
+
+
+@pytest.mark.parametrize("shared_critic", [False, True])
+def test_moments_of_0_1_follow_their_streams(tmp_path: Path, shared_critic: bool) -> None:
+    """The heads of several streams stood in another order there, and have the same shape."""
+    signals = {"extrinsic": EXTRINSIC, "curiosity": CURIOSITY}
+    first = run(tmp_path, 640, signals=signals, shared_critic=shared_critic)
+    for file in tmp_path.rglob("*.pt"):
+        as_of_0_1(file, list(signals))
+    second = run(tmp_path, 640, resume=True, signals=signals, shared_critic=shared_critic)
+    squares = [squared_gradients(trainer) for trainer in (first, second)]
+    assert squares[0].keys() == squares[1].keys()
+    assert all(torch.equal(square, squares[1][name]) for name, square in squares[0].items())
+
+
 def squared_gradients(trainer) -> dict[str, torch.Tensor]:
     """Second moments of the critic by the name of the parameter."""
     state = trainer.optimizer.optimizer.state
     name = "exp_avg_sq" if "exp_avg_sq" in next(iter(state.values())) else "square_avg"
-    return {key: state[parameter][name] for key, parameter in trainer.optimizer.critic.named_parameters()}
+    parameters = trainer.optimizer.critic.named_parameters()
+    return {key: state[parameter][name] for key, parameter in parameters if parameter in state}
 
 
 @pytest.mark.parametrize("first", [False, True])

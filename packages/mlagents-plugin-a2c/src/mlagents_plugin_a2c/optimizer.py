@@ -56,13 +56,18 @@ class A2COptimizer(PluginOptimizer):
     def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings) -> None:
         super().__init__(policy, trainer_settings)
         self._critic = policy.actor if self.hyperparameters.shared_critic else self._create_critic()
-        modules = [policy.actor] if self._critic is policy.actor else [policy.actor, self._critic]
         # Heads by name, so that the moments in a checkpoint find theirs where reward streams have changed places.
-        named = [sorted(module.named_parameters(), key=_head_of) for module in modules]
-        self.parameters = [parameter for part in named for _, parameter in part if parameter.requires_grad]
+        self.parameters = self._trained(by_head=True)
         self.optimizer = self._create_optimizer()
         self.beta = self.schedule(self.hyperparameters.beta_schedule, self.hyperparameters.beta, 1e-5)
         self.popart = PopArt(self._critic.value_heads.value_heads).to(default_device())
+
+    def _trained(self, *, by_head: bool) -> list[nn.Parameter]:
+        """All parameters that are trained, value heads by their names or in the order of the streams."""
+        modules = [self.policy.actor] if self._critic is self.policy.actor else [self.policy.actor, self._critic]
+        named = [list(module.named_parameters()) for module in modules]
+        parts = [sorted(part, key=_head_of) for part in named] if by_head else named
+        return [parameter for part in parts for _, parameter in part if parameter.requires_grad]
 
     def _create_critic(self) -> ValueNetwork:
         specs = self.policy.behavior_spec.observation_specs
@@ -226,6 +231,10 @@ class A2COptimizer(PluginOptimizer):
         Switched off, its units are folded into the value heads; switched on, statistics begin with the next rollout and
         keep the values. Either way the loss, and so every gradient, is in other units from then on: moments begin anew.
         """
+        if self.popart.was_of_0_1:  # which had heads in the order of the streams
+            moments = [self.optimizer.state.pop(parameter, {}) for parameter in self.parameters]
+            of_0_1 = zip(self._trained(by_head=False), moments, strict=True)
+            self.optimizer.state.update({parameter: found for parameter, found in of_0_1 if found})
         normalizes = self.hyperparameters.normalize_returns
         in_other_units = not self.popart.rollouts.all() if normalizes else self.popart.fold()
         if (in_other_units or POPART not in whole) and self.optimizer.state:

@@ -68,10 +68,14 @@ class PopArt(nn.Module):
 
     Args:
         heads: one linear layer a reward stream, by name, in the order of the streams.
+
+    Attributes:
+        was_of_0_1: whether it was loaded from a checkpoint of 0.1.
     """
 
     def __init__(self, heads: nn.ModuleDict) -> None:
         super().__init__()
+        self.was_of_0_1 = False
         # In a list, so that a checkpoint does not hold them twice.
         self._heads = [head for head in heads.values() if isinstance(head, nn.Linear)]
         self.streams = nn.ModuleDict({name: ReturnStatistics() for name in heads})
@@ -79,7 +83,8 @@ class PopArt(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *arguments: Any) -> None:
         """Reads checkpoints of 0.1 too, which hold one vector for all streams, in their order."""
         former = {name: state_dict.pop(prefix + name, None) for name in ("mean", "variance", "rollouts")}
-        if former["mean"] is not None and former["mean"].numel() == len(self.streams):
+        self.was_of_0_1 = former["mean"] is not None
+        if self.was_of_0_1 and former["mean"].numel() == len(self.streams):
             for name, values in former.items():
                 for stream, value in zip(self.streams, values.expand(len(self.streams)), strict=True):
                     state_dict[f"{prefix}streams.{stream}.{name}"] = value
