@@ -335,3 +335,18 @@ def test_an_environment_that_raises_ends_the_player(
     assert "gym:test_player_gymnasium:PlayerLava-v0 raised RuntimeError('the floor is lava') in step" in last
     environment.close()
     assert process.wait(60) == 1
+
+
+class Spaceless(gymnasium.Env):
+    """An environment whose author forgot a space."""
+
+    observation_space = spaces.Discrete(2)
+
+
+gymnasium.register("PlayerSpaceless-v0", Spaceless)
+
+
+def test_environment_without_a_space_is_refused_by_name() -> None:
+    """Before anything of it is played."""
+    with pytest.raises(PlayerError, match=r"gym:PlayerSpaceless-v0: it has no action_space"):
+        scenes.load("gym:PlayerSpaceless-v0")

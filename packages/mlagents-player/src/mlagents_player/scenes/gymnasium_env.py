@@ -141,6 +141,9 @@ def scene_type(environment: str, drawn: bool = False) -> type[GymnasiumScene]:
         PlayerError: it cannot be made, or has observations or actions that ML-Agents does not know.
     """
     example = make(environment, drawn)
+    for name in ("observation_space", "action_space"):
+        if not hasattr(example, name):
+            raise PlayerError(f"{GYMNASIUM}{environment}: it has no {name}; set it in the environment's class.")
     try:
         found, acted = spaces.sensors(example.observation_space), spaces.actuator(example.action_space)
     except PlayerError as error:
