@@ -29,7 +29,7 @@ from runs import learn as learn_to_the_end
 from starting import STEPS, TRAINERS, Alone, TwoBehaviors, files, settings, start, step_of
 
 from mlagents_plugin_shared.files import FolderInUse
-from mlagents_plugin_shared.host import traces
+from mlagents_plugin_shared.host import run_folder
 from mlagents_plugin_shared.testing import Corridor, Duel, Target, ToyEnv
 
 MODES = ["first", "resume", "force"]
@@ -121,7 +121,7 @@ REASONS = {
         prepare=lambda patch, run, trainer_type: patch.setattr(torch.onnx, "export", fail(ImportError("onnxscript"))),
     ),
     "self-play": Fault(
-        "keep_best: True is not valid beside self_play",
+        "keep_best: true is not valid; beside self_play",
         changes={"self_play": {"save_steps": 100}},
         behaviors=lambda values: {
             "Toy": {**values, "hyperparameters": {**values["hyperparameters"], "keep_best": True}}
@@ -142,7 +142,7 @@ REASONS = {
     "second run": Fault(
         "another process writes to .*--run-id",
         prepare=lambda patch, run, trainer_type: patch.setattr(
-            traces, "hold_folder", fail(FolderInUse("another process writes to x"))
+            run_folder, "hold_folder", fail(FolderInUse("another process writes to x"))
         ),
     ),
     "unforeseen": Fault(

@@ -17,7 +17,7 @@ from mlagents_envs import env_utils
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityCommunicatorStoppedException, UnityEnvironmentException
 
-from mlagents_plugin_shared.host import players, starting
+from mlagents_plugin_shared.host import arguments, players
 from mlagents_plugin_shared.host.players import find_reason
 
 STAMP = "2026-01-02 03:04:05,678"
@@ -152,7 +152,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list:
         names = factory.__code__.co_freevars
         runs.append(dict(zip(names, (cell.cell_contents for cell in factory.__closure__), strict=True))["start_port"])
 
-    monkeypatch.setattr(starting, "_run_training", begin)
+    monkeypatch.setattr(arguments, "_run_training", begin)
     monkeypatch.setattr(DetectDefault, "non_default_args", set())
     return runs
 

@@ -20,7 +20,7 @@ from mlagents_envs.exception import UnityCommunicationException
 from mlagents_plugin_shared import checkpoints
 from mlagents_plugin_shared.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.files import FolderInUse
-from mlagents_plugin_shared.host import traces
+from mlagents_plugin_shared.host import run_folder
 from mlagents_plugin_shared.optimizers import MOST_SKIPPED
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, run, train
 from mlagents_plugin_shared.trainers import saving
@@ -178,7 +178,7 @@ def test_folder_of_another_run_is_left_alone(tmp_path: Path, monkeypatch: pytest
     def held(folder: str) -> None:
         raise FolderInUse(f"another process writes to {folder}")
 
-    monkeypatch.setattr(traces, "hold_folder", held)
+    monkeypatch.setattr(run_folder, "hold_folder", held)
     with pytest.raises(TrainerConfigError, match=r"^another process writes to .* choose another --run-id"):
         train(Paying([1.0]), settings(max_steps=800), tmp_path, resume=True)
     assert {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before

@@ -296,7 +296,30 @@ def test_signals_without_keys_are_taken(signal: str) -> None:
             "behaviors: {Car: {trainer_type: fak}}",
             "Car: trainer_type: Invalid trainer type fak was found; did you mean",
         ),
-        ("behaviors: {Car: {hyperparameters: {depth: 1}}}", "Car: trainer_type is missing"),
+        ("behaviors: {Car: {hyperparameters: {depth: 1}}}", "no trainer_type was given: one of "),
+        (
+            "behaviors: {Car: {trainertype: fake, hyperparameters: {depth: 1}}}",
+            "Car: trainertype: 'fake' is not valid; trainertype is not a known key; did you mean trainer_type?",
+        ),
+        (
+            "behaviours: {Car: {trainer_type: fake}}",
+            "behaviours: {'Car': {'trainer_type': 'fake'}} is not valid; behaviours is not a known key; did you mean "
+            "behaviors?",
+        ),
+        (
+            "Car: {trainer_type: fake}",
+            "Car: {'trainer_type': 'fake'} is not valid; it holds keys of a behavior: indent it under behaviors:.",
+        ),
+        (
+            "behaviors: {Car: {trainer_type: fake}, network_settings: {hidden_units: 8}}",
+            "behaviors: network_settings: {'hidden_units': 8} is not valid; network_settings is a key of a behavior: "
+            "indent it, so that it stands under the behavior's name.",
+        ),
+        (
+            "behaviors: {Car: {trainer_type: fake}, max_steps: 5}",
+            "behaviors: max_steps: 5 is not valid; max_steps is a key of a behavior: indent it, so that it stands "
+            "under the behavior's name.",
+        ),
         ("behaviors: {Car: 5, Bus: {trainer_type: fake}}", "behaviors: Car: 5 is not valid; keys are expected"),
         ("behaviors: [Car]", "behaviors: ['Car'] is not valid; names of behaviors are expected"),
         ("{behaviors: {Car: {trainer_type: fake}}, torch_settings: {devic: cpu}}", "did you mean device?"),
@@ -348,6 +371,51 @@ def test_file_without_settings_is_one_line(text: str, tmp_path: Path) -> None:
     """It is no mapping."""
     with pytest.raises(TrainerConfigError, match=r"car\.yaml: .*behaviors"):
         load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("behaviours: {Car: {trainer_type: fake}}", "did you mean behaviors?"),
+        ("Car: {trainer_type: fake}", "it holds keys of a behavior: indent it under behaviors:."),
+        ("{trainer_type: fake, max_steps: 5}", "it belongs under behaviors:, under a behavior's name."),
+        ("{behaviors: {Car: {trainer_type: fake}}, run_id: x}", "it belongs under checkpoint_settings:."),
+        ("{behaviors: {Car: {trainer_type: fake}}, env_settings: null}", "keys are expected under it."),
+    ],
+)
+def test_wrong_outline_is_refused_before_the_command_line_is_put_into_it(text: str, end: str, tmp_path: Path) -> None:
+    """ML-Agents says only that the option is invalid, or fails in the attempt."""
+    with pytest.raises(TrainerConfigError) as error:
+        load_config(write(tmp_path, text))
+    assert all(line.endswith(end) for line in str(error.value).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("behaviors:\n  Car:\n\t\ttrainer_type: fake", "spaces, not with tabs."),
+        ("behaviors:\n  Car:\n    trainer_type: fake\n   max_steps: 5", "must begin in the same column."),
+        ("behaviors:\n  Car:\n    trainer_type:fake\n    max_steps: 5", "space is missing after the colon above."),
+        ("behaviors:\n  Car:\n    trainer_type: fake\n      max_steps: 5", "this line is indented too far, or"),
+        ("behaviors:\n  Car:\n    trainer_type: fake\n    max_steps 5\n    threaded: true", "a colon and a space."),
+    ],
+)
+def test_frequent_mistake_in_a_yaml_comes_with_its_remedy(text: str, remedy: str, tmp_path: Path) -> None:
+    """In the words of somebody who does not know how YAML is read."""
+    with pytest.raises(TrainerConfigError, match=r"car\.yaml: line \d: ") as error:
+        load_config(write(tmp_path, text))
+    assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "end"), [("car", "It has Car, Bus; write car in place of Car, if that was meant."), ("X", "Car, Bus.")]
+)
+def test_behaviour_that_the_file_does_not_name_is_refused_with_those_that_it_does(asked: str, end: str) -> None:
+    """ML-Agents says only which one is missing."""
+    options = read("behaviors: {Car: {trainer_type: fake}, Bus: {trainer_type: ppo}}")
+    with pytest.raises(TrainerConfigError, match=f"^The behavior name {asked} has not been specified") as error:
+        options.behaviors[asked]
+    assert str(error.value).endswith(end)
 
 
 # Remarks

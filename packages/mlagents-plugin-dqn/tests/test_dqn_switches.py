@@ -38,7 +38,7 @@ def first_item(options: dict) -> str:
 def test_every_switch_solves_the_corridor(tmp_path: Path, options: dict) -> None:
     """At least 0.65 of 0.8 over the last training episodes, exploration included."""
     one_step = options.get("n_step") == 1 or options.get("preset") in ("dqn", "double_dueling")
-    settings = config(2000 if one_step else 1600, {"learning_rate": 3e-3, **options})
+    settings = config(2600 if one_step else 1600, {"learning_rate": 3e-3, **options})
     assert trained_return(Corridor(AGENTS), settings, tmp_path) >= 0.65
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from mlagents.torch_utils import torch
-from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME, TorchModelSaver
 from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
@@ -181,6 +181,31 @@ class CheckpointSaver(TorchModelSaver):
             f"{self.behavior_name}: there is no checkpoint in {Path(load_path).parent} to begin from: {error}. "
             "Check --run-id and the behaviour's name, or begin anew with --force."
         )
+
+
+class StockSaver(CheckpointSaver):
+    """Our saver for ML-Agents' own trainers, which end with the first error that it raises."""
+
+    def save_checkpoint(self, behavior_name: str, step: int) -> tuple[str, list[str]]:
+        """Writes a checkpoint and its model, as `CheckpointSaver` does.
+
+        Args:
+            behavior_name: name of the behaviour.
+            step: step of the policy.
+
+        Returns:
+            Path of the .onnx, and the paths of the files that belong to it.
+
+        Raises:
+            UnityTrainerException: a module holds numbers that are not finite; nothing is written.
+        """
+        try:
+            return super().save_checkpoint(behavior_name, step)
+        except CheckpointError as error:
+            raise UnityTrainerException(
+                f"{behavior_name}: the checkpoint at step {step} was not written: {error}. Are rewards or observations "
+                "too large, or is learning_rate too high? --resume goes on from the last whole checkpoint."
+            ) from None
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:

@@ -4,10 +4,10 @@ Importing the package does it, for every trainer of the process. Each module men
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
 * `saving`: at the end of a run every behaviour is saved, even if one cannot be, and no failure there hides the reason.
-* `traces`: a start that is refused leaves no trace, and a run holds its folder.
+* `run_folder`: a start that is refused leaves no trace in the run's folder, and a run holds it.
 * `reasons`: the reason of a run's end is the last line, without a traceback.
 * `threads`: a trainer with `threaded: true` that fails ends the run.
-* `starting`: what cannot be done is refused before a run begins; `--base-port` holds without `--env` too.
+* `arguments`: what cannot be done is refused before a run begins; `--base-port` holds without `--env` too.
 * `players`: a player that ends with an error ends the run with its last words.
 * `restarts`: a player that was started again has the sensors and actions that the run began with.
 * `worker`: trainer, worker and player end together, also where one of them is killed.
@@ -22,17 +22,17 @@ Importing the package does it, for every trainer of the process. Each module men
 from importlib import import_module
 
 _MENDED = (
+    "arguments",
     "demonstrations",
     "environment",
     "messages",
     "players",
     "reasons",
     "restarts",
+    "run_folder",
     "saving",
-    "starting",
     "stock_savers",
     "threads",
-    "traces",
     "training_status",
     "waiting",
     "worker",

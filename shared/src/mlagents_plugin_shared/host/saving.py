@@ -13,7 +13,7 @@ from mlagents.trainers import learn
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.logging_util import get_logger
 
-from mlagents_plugin_shared.host.traces import has_begun
+from mlagents_plugin_shared.host.run_folder import has_begun
 
 logger = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from mlagents.trainers.trainer.rl_trainer import RLTrainer
 
 def _create_stock_saver(trainer_settings: Any, model_path: str, load: bool) -> Any:
     # Imported with the first trainer only: it brings onnx, and the processes beside the players import this package.
-    from mlagents_plugin_shared.stock_saver import StockSaver
+    from mlagents_plugin_shared.checkpoints import StockSaver
 
     return StockSaver(trainer_settings, model_path, load)
 

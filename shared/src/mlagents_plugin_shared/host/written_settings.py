@@ -6,7 +6,8 @@ this project's trainers are read from the raw mappings. The settings of ML-Agent
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TextIO, get_args
 
 import attr
@@ -34,6 +35,14 @@ from mlagents_plugin_shared.settings import CheckedSettings, is_number, show
 logger = get_logger(__name__)
 
 DEFAULTS = "default_settings"
+
+# By words of what YAML's reader says.
+_YAML_REMEDIES = {
+    "'\\t'": "indent with spaces, not with tabs",
+    "<block end>": "the keys of one section must begin in the same column",
+    "mapping values are not allowed here": "this line is indented too far, or a space is missing after the colon above",
+    "could not find expected ':'": "a key must be followed by a colon and a space",
+}
 
 _host_check_and_structure = host.check_and_structure
 _host_structure = TrainerSettings.structure
@@ -129,6 +138,12 @@ class _File:
 
     def _read_behavior(self, name: str, own: Any) -> Reading | None:
         written = _merge(self._defaults, own)
+        if _is_misplaced(name, own):
+            self.faults.append(
+                f"behaviors: {name}: {show(own)} is not valid; {name} is a key of a behavior: indent it, so that it "
+                "stands under the behavior's name."
+            )
+            return None
         reading = self._read(name, written)
         if reading is None:
             if not isinstance(own, Mapping):
@@ -172,14 +187,29 @@ def _trainer_fault(name: str, written: Any) -> str | None:
     if not isinstance(written, Mapping):
         return None
     if "trainer_type" not in written:
+        if misspelt := next((key for key in written if did_you_mean(key, ["trainer_type"])), None):
+            return f"{name}: {misspelt}: {show(written[misspelt])} is not valid; {_unknown(misspelt, ['trainer_type'])}"
         if written.get(HYPERPARAMETERS):
-            return f"{name}: trainer_type is missing; hyperparameters were specified but no trainer_type was given."
+            return (
+                f"{name}: trainer_type is missing; hyperparameters were specified but no trainer_type was given: one "
+                f"of {', '.join(sorted(all_trainer_types))}."
+            )
         return None
     trainer_type = written["trainer_type"]
     if trainer_type in list(all_trainer_types):
         return None
     meant = did_you_mean(trainer_type, all_trainer_types) or f"; known are {', '.join(sorted(all_trainer_types))}."
     return f"{name}: trainer_type: Invalid trainer type {trainer_type} was found{meant}"
+
+
+def _is_behavior(written: Any) -> bool:
+    """Whether a mapping holds keys that only stand under a behaviour's name."""
+    return isinstance(written, Mapping) and any(key in attr.fields_dict(TrainerSettings) for key in written)
+
+
+def _is_misplaced(name: str, own: Any) -> bool:
+    """Whether what stands as a behaviour among the others is a key of one, indented too little."""
+    return name in attr.fields_dict(TrainerSettings) and not _is_behavior(own)
 
 
 def _read(name: str, written: Any) -> Reading:
@@ -197,18 +227,19 @@ def _concerns_us(options: Mapping[str, Any]) -> bool:
     owned = list(behaviors.values()) if behaviors else []
     if not all(isinstance(own, Mapping) for own in owned):
         return True
-    written = [defaults, *(_merge(defaults, own) for own in owned)]
+    unknown = [value for key, value in options.items() if key not in attr.fields_dict(RunOptions)]
+    astray = [each for value in unknown if isinstance(value, Mapping) for each in (value, *value.values())]
+    written = [defaults, *(_merge(defaults, own) for own in owned), *astray]
     return any(_is_ours(settings) or _trainer_fault("", settings) for settings in written)
 
 
-def _check_run(options: Mapping[str, Any]) -> Iterator[str]:
-    """Faults of what concerns the run and not a behaviour; the arguments of the command line stand beside it."""
+def _check_run(options: Mapping[str, Any], arguments: Collection[str] = ()) -> Iterator[str]:
+    """Faults of what concerns the run and not a behaviour; arguments of the command line may stand beside it."""
     fields = attr.fields_dict(RunOptions)
-    arguments = {action.dest for action in cli_utils.parser._actions}
     for key, value in options.items():
         if key not in fields:
             if key not in arguments:
-                yield f"{key}: {show(value)} is not valid; {_unknown(key, fields)}"
+                yield f"{key}: {show(value)} is not valid; {_unknown_section(key, value)}"
         elif key == "debug":
             yield from _check_value(key, value, bool)
         elif key == "environment_parameters":
@@ -234,6 +265,18 @@ def _check_parameters(section: str, written: Any, behaviors: Any) -> Iterator[st
                         f"{path}: curriculum: completion_criteria: behavior: {show(criteria.behavior)} is not valid; "
                         f"it must be one of behaviors: {', '.join(map(str, behaviors))}."
                     )
+
+
+def _unknown_section(key: str, value: Any) -> str:
+    """Where a key belongs that stands at the left margin and must not."""
+    if _is_behavior(value):
+        return "it holds keys of a behavior: indent it under behaviors:."
+    if key in attr.fields_dict(TrainerSettings):
+        return f"{key} is not a known key here; it belongs under behaviors:, under a behavior's name."
+    for section, field in attr.fields_dict(RunOptions).items():
+        if field.type is not None and attr.has(field.type) and key in attr.fields_dict(field.type):
+            return f"{key} is not a known key here; it belongs under {section}:."
+    return _unknown(key, attr.fields_dict(RunOptions))
 
 
 def _check_section(section: str, written: Any, class_type: Any) -> Iterator[str]:
@@ -279,17 +322,30 @@ def _from_dict(options_dict: dict[str, Any]) -> RunOptions:
     if not _concerns_us(options_dict):
         return _host_from_dict(options_dict)
     file = _File(options_dict)
-    if faults := [*_check_run(options_dict), *file.faults]:
+    arguments = {action.dest for action in cli_utils.parser._actions}
+    if faults := [*_check_run(options_dict, arguments), *file.faults]:
         raise TrainerConfigError("\n".join(faults))
     defaults = options_dict.get(DEFAULTS)
     if defaults is not None or hasattr(TrainerSettings.default_override, "_written"):  # those of an earlier file
         TrainerSettings.default_override = None if defaults is None else _structure_defaults(defaults)
-    options = _host_from_dict({key: value for key, value in options_dict.items() if key != DEFAULTS})
+    options = _host_from_dict({key: _as_read(key, value) for key, value in options_dict.items() if key != DEFAULTS})
     if defaults is not None:
         options.default_settings = TrainerSettings.default_override
     for remark in file.remarks:
         logger.warning(remark)
     return options
+
+
+def _as_read(section: str, written: Any) -> Any:
+    """A section of the run with numbers where YAML has the text 1e5, of which ML-Agents could make none."""
+    kind = attr.fields_dict(RunOptions)[section].type if section in attr.fields_dict(RunOptions) else None
+    if not (isinstance(written, Mapping) and kind is not None and attr.has(kind)):
+        return written
+    numbers = {key for key, field in attr.fields_dict(kind).items() if {int, float} & {field.type, *get_args(field.type)}}
+    return {
+        key: read_value(value, attr.fields_dict(kind)[key].type) if key in numbers and isinstance(value, str) else value
+        for key, value in written.items()
+    }
 
 
 def _structure_defaults(defaults: Any) -> Any:
@@ -312,14 +368,30 @@ def _describe_behaviors(behaviors: Any) -> str:
 
 
 def _structure_missing(behaviors: Any, name: str) -> Any:
-    """The default settings, for a behaviour that the file does not name."""
+    """The default settings, for a behaviour that the file does not name.
+
+    Raises:
+        TrainerConfigError: there are none.
+    """
     written = getattr(TrainerSettings.default_override, "_written", None)
     if not _is_ours(written):
-        return _host_missing(behaviors, name)
+        try:
+            return _host_missing(behaviors, name)
+        except TrainerConfigError as error:
+            if not behaviors:
+                raise
+            raise TrainerConfigError(f"{error} It has {', '.join(behaviors)}{_or_meant(name, behaviors)}") from None
     behaviors[name] = _structure({}, TrainerSettings, name=name)
     if remark := _remark(name, _trainer_type(written), _read(name, written)):
         logger.warning(remark)
     return behaviors[name]
+
+
+def _or_meant(name: str, behaviors: Mapping[str, Any]) -> str:
+    """The end of a sentence about the behaviours of a file, of which one may have been meant."""
+    words = {each.lower(): each for each in behaviors}
+    nearest = difflib.get_close_matches(name.lower(), list(words), n=1)
+    return f"; write {name} in place of {words[nearest[0]]}, if that was meant." if nearest else "."
 
 
 def _structure(own: Any, _type: Any, name: str | None = None) -> Any:
@@ -354,8 +426,8 @@ def _load_config(file: TextIO) -> Any:
     """The YAML of a file.
 
     Raises:
-        TrainerConfigError: it is none, has sections that nobody has, or a key stands twice in a file with a behaviour
-            of ours.
+        TrainerConfigError: it is none, or has sections that nobody has; or, in a file with a behaviour of ours, a key
+            stands twice, or its outline is not one into which ML-Agents can put the arguments of the command line.
     """
     text = file.read()
     name = getattr(file, "name", "the file")
@@ -363,12 +435,10 @@ def _load_config(file: TextIO) -> Any:
         loaded = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise TrainerConfigError(f"{name}: line {mark.line + 1 if mark else '?'}: {error.problem}.") from None
+        line = mark.line + 1 if mark else "?"
+        raise TrainerConfigError(f"{name}: line {line}: {error.problem}{_yaml_remedy(error.problem)}.") from None
     if not isinstance(loaded, Mapping):
         raise TrainerConfigError(f"{name}: there are no settings in it; behaviors: is expected, and names under it.")
-    known = attr.fields_dict(RunOptions)
-    if unknown := [f"{name}: {_unknown(key, known)}" for key in loaded if key not in known]:
-        raise TrainerConfigError("\n".join(unknown))
     root = yaml.compose(text, yaml.SafeLoader)
     try:
         is_ours = any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root))
@@ -377,7 +447,26 @@ def _load_config(file: TextIO) -> Any:
         raise TrainerConfigError(f"{name}: an alias (*) stands inside of what it is an alias of (&).") from None
     if doubled:
         raise TrainerConfigError("\n".join(f"{name}: {fault}" for fault in doubled))
+    if is_ours and not _has_outline(loaded):
+        raise TrainerConfigError("\n".join([*_check_run(loaded), *_File(loaded).faults]))
+    known = attr.fields_dict(RunOptions)
+    if unknown := [f"{name}: {_unknown_section(key, value)}" for key, value in loaded.items() if key not in known]:
+        raise TrainerConfigError("\n".join(unknown))
     return loaded
+
+
+def _has_outline(options: Mapping[str, Any]) -> bool:
+    """Whether a file has no sections but those of a run, with keys in those of the run itself."""
+    return all(
+        key in attr.fields_dict(RunOptions) and (isinstance(value, Mapping) or not key.endswith("_settings"))
+        for key, value in options.items()
+        if key != DEFAULTS
+    )
+
+
+def _yaml_remedy(problem: str | None) -> str:
+    """What to do about the mistakes in a YAML that are made most often, of which its reader says what it expected."""
+    return next((f"; {remedy}" for words, remedy in _YAML_REMEDIES.items() if words in str(problem)), "")
 
 
 def _trainer_types(node: Any) -> Iterator[str]:

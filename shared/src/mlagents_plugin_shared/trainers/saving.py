@@ -25,7 +25,7 @@ from mlagents_plugin_shared.checkpoint_files import CheckpointError, has_checkpo
 from mlagents_plugin_shared.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.export import ExportError
 from mlagents_plugin_shared.files import check_writable
-from mlagents_plugin_shared.host.traces import not_writable
+from mlagents_plugin_shared.host.run_folder import not_writable
 from mlagents_plugin_shared.host.training_status import write_training_status
 from mlagents_plugin_shared.random_state import (
     derived_seed,

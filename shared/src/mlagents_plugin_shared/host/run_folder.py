@@ -1,4 +1,4 @@
-"""A start that is refused changes nothing: the run's folder stays as it was, and a first run leaves none.
+"""The run's folder: a start that is refused leaves it as it was, a first run leaves none, and one run alone holds it.
 
 ML-Agents makes folders, deletes TensorBoard's files of before and starts players, whose logs replace those of before,
 ahead of every check; and whatever the reason, it saves all models on its way out. Here a behaviour *begins* with the
@@ -10,7 +10,6 @@ A run also holds its folder against a second one of the same name, which is refu
 
 import contextlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
@@ -26,6 +25,7 @@ from mlagents_envs.exception import UnityException
 from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.files import LOCK, FolderCopy, FolderInUse, hold_folder, remove_unfinished
+from mlagents_plugin_shared.host._command import replace_run_training
 
 logger = get_logger(__name__)
 
@@ -254,10 +254,7 @@ def _once_begun(write: Callable[..., None]) -> Callable[..., None]:
     return write_once_begun
 
 
-learn.run_training = _run_training_or_leave_no_trace
-_main: Any = sys.modules["__main__"]
-if getattr(_main.__spec__, "name", None) == learn.__name__:  # python -m mlagents.trainers.learn has a copy of its own
-    _main.run_training = _run_training_or_leave_no_trace
+replace_run_training(_run_training_or_leave_no_trace)
 learn.validate_existing_directories = _validate_and_prepare
 learn.write_run_options = _once_begun(learn.write_run_options)
 learn.write_timing_tree = _once_begun(learn.write_timing_tree)

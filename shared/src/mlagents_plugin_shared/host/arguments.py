@@ -1,4 +1,4 @@
-"""Before a run begins: what it was asked to do, and cannot do, is refused in one line; the port is the one asked for.
+"""Arguments of the command line: what cannot be done is refused before a run begins, and the port is the one asked for.
 
 * `--inference` plays what a run has learned. Without `--resume` ML-Agents would play an untrained policy for ever.
 * `--env` names a program that can be run. ML-Agents would first write into the folder of the run.
@@ -7,7 +7,6 @@
 """
 
 import inspect
-import sys
 from typing import Any
 
 from mlagents.trainers import learn
@@ -15,6 +14,7 @@ from mlagents.trainers.cli_utils import DetectDefault, parser
 from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.settings import EnvironmentSettings, RunOptions
 
+from mlagents_plugin_shared.host._command import replace_run_training
 from mlagents_plugin_shared.host.players import find_program
 
 _run_training = learn.run_training
@@ -58,9 +58,4 @@ def _create_factory_on_chosen_port(*arguments: Any, **named: Any) -> Any:
 
 
 learn.create_environment_factory = _create_factory_on_chosen_port
-learn.run_training = _run_training_if_it_can_be
-_main: Any = sys.modules["__main__"]
-if (
-    getattr(getattr(_main, "__spec__", None), "name", None) == learn.__name__
-):  # `python -m` runs a second copy of the module
-    _main.run_training = _run_training_if_it_can_be
+replace_run_training(_run_training_if_it_can_be)
