@@ -226,7 +226,7 @@ def test_exported_model_acts_as_the_checkpoint(tmp_path: Path, players: Path) ->
             {"hyperparameters": {"batch_size": 99, "buffer_size": 9}},
             r"batch_size: 99 .* buffer_size, which is 9",
         ),
-        ("3DBall", {"hyperparameters": {"num_epoch": 3}}, r"num_epoch: 3 .* trainer_type: ppo"),
+        ("3DBall", {"hyperparameters": {"num_epoch": 2.5}}, r"3DBall: hyperparameters: num_epoch: 2\.5 is not valid"),
         ("Basic", {"trainer_type": "dqm"}, r"Invalid trainer type dqm was found"),
     ],
 )

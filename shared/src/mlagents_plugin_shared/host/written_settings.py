@@ -341,7 +341,9 @@ def _as_read(section: str, written: Any) -> Any:
     kind = attr.fields_dict(RunOptions)[section].type if section in attr.fields_dict(RunOptions) else None
     if not (isinstance(written, Mapping) and kind is not None and attr.has(kind)):
         return written
-    numbers = {key for key, field in attr.fields_dict(kind).items() if {int, float} & {field.type, *get_args(field.type)}}
+    numbers = {
+        key for key, field in attr.fields_dict(kind).items() if {int, float} & {field.type, *get_args(field.type)}
+    }
     return {
         key: read_value(value, attr.fields_dict(kind)[key].type) if key in numbers and isinstance(value, str) else value
         for key, value in written.items()
