@@ -64,7 +64,9 @@ def test_dependencies_are_met_but_for_the_known_override():
 
 def broken_requirements():
     """Distribution and requirement, wherever the environment does not meet one."""
-    versions = {canonicalize_name(dist.metadata["Name"]): dist.version for dist in metadata.distributions()}
+    versions: dict[str, str] = {}
+    for dist in metadata.distributions():  # the first one on the path counts: setuptools brings copies of others
+        versions.setdefault(canonicalize_name(dist.metadata["Name"]), dist.version)
     for dist in metadata.distributions():
         for requirement in map(Requirement, dist.requires or []):
             if requirement.marker and not requirement.marker.evaluate({"extra": ""}):

@@ -527,8 +527,8 @@ def test_section_that_nobody_has_is_refused_with_the_nearest(tmp_path: Path) -> 
     with pytest.raises(TrainerConfigError) as error:
         load_config(write(tmp_path, text))
     first, second = str(error.value).splitlines()
-    assert first.endswith("car.yaml: behaviours is not a known key; did you mean behaviors?")
-    assert second.endswith("car.yaml: env_setting is not a known key; did you mean env_settings?")
+    assert first.endswith("behaviours is not a known key; did you mean behaviors?")
+    assert second.endswith("env_setting is not a known key; did you mean env_settings?")
 
 
 def test_alias_inside_of_itself_is_one_line(tmp_path: Path) -> None:
