@@ -176,6 +176,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
+def results(session: nox.Session) -> None:
+    """Train every scene on several seeds, ours beside their peers: nox -s results -- quick | full | list | page."""
+    install_all(session, *group(ROOT, "bench"))
+    arguments = session.posargs or ["list"]
+    # Ctrl+C ends the trainings that are underway; the next call goes on.
+    environment = {"PYTHONPATH": str(ROOT / "benchmarks")}
+    session.run("python", "-W", "ignore", "-m", "results", *arguments, env=environment, interrupt_timeout=60)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
 def docs(session: nox.Session) -> None:
     """Write docs/api.md from the docstrings."""
     install(session, *group(ROOT, "docs"), ours=False)

@@ -167,6 +167,8 @@ def train(
     seed: int,
     note: Callable[[Summary], object],
     num_areas: int = 1,
+    *,
+    resume: bool = False,
 ) -> dict[str, Trainer]:
     """Trains as `mlagents-learn` does, but for the model at the end.
 
@@ -177,6 +179,7 @@ def train(
         seed: of trainer and scene.
         note: called with each summary; it may raise `Enough`.
         num_areas: copies of the scene.
+        resume: goes on from the checkpoints in `folder`.
 
     Returns:
         The trainers by behaviour.
@@ -184,8 +187,8 @@ def train(
     torch.set_num_threads(1)
     register_trainer_plugins()
     options = RunOptions.from_dict({"behaviors": dict(behaviors)})
-    parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=False)
-    factory = TrainerFactory(options.behaviors, str(folder), True, False, seed, parameters)
+    parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=resume)
+    factory = TrainerFactory(options.behaviors, str(folder), True, resume, seed, parameters)
     controller = TrainerController(factory, str(folder), scene, parameters, True, seed)
     controller._save_models = lambda: None  # whoever wants one saves it; ML-Agents' own export fails with PyTorch 2.9
     StatsReporter.writers[:] = [_Summaries(note)]

@@ -1,0 +1,110 @@
+"""Who learns: trainers of ML-Agents, ours and its own, and nobody; `stable_baselines` has one more.
+
+Each function trains to the end and returns what lets the trained model play; it then belongs to no clock.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import _scene
+
+from mlagents_player import scenes
+from mlagents_player.scenes.base import base_name, team
+from results.records import Played
+from results.suites import Training
+
+if TYPE_CHECKING:
+    from results.training import Journal
+
+Kinds = dict[str, Played | None]
+Play = Callable[[], dict[str, Kinds]]
+
+POINTS = 50
+"""Of a curve."""
+CHECKPOINTS = 20
+"""Of a training, so that a kill loses a twentieth of it."""
+
+
+def chance(training: Training, folder: Path, journal: "Journal") -> Play:
+    """Nobody learns; what every learner has to beat."""
+
+    def play() -> dict[str, Kinds]:
+        played = _watch(training, "random")
+        return {name: {"default": played[name], "greedy": None} for name in played}
+
+    return play
+
+
+def ml_agents(training: Training, folder: Path, journal: "Journal") -> Play:
+    """A trainer of ML-Agents or of ours, on a scene of the player, in this process.
+
+    Args:
+        training: what to train.
+        folder: where checkpoints go; those that lie there are gone on from.
+        journal: takes the summaries.
+    """
+    checkpoints = folder / "checkpoints"
+    behaviors = {name: _watched(config) for name, config in training.config["behaviors"].items()}
+    step = _newest_step(checkpoints)
+    if step:
+        journal.resume(step)
+
+    def note(summary: _scene.Summary) -> None:
+        journal.note(base_name(summary.behavior), summary.step, summary.reward)
+
+    trainers = _scene.train(
+        training.scene, behaviors, checkpoints, training.seed, note, training.areas, resume=bool(step)
+    )
+    for trainer in trainers.values():
+        trainer.save_model()
+    models = folder / "models"
+    models.mkdir(exist_ok=True)
+    for model in checkpoints.glob("*.onnx"):
+        model.replace(models / model.name)
+    return lambda: _kinds(training, models)
+
+
+def _watched(config: dict[str, Any]) -> dict[str, Any]:
+    """A behaviour's settings with enough summaries for a curve, and checkpoints to go on from; it learns the same."""
+    watched = copy.deepcopy(config)
+    steps = int(float(config["max_steps"]))
+    watched.update(
+        summary_freq=max(steps // POINTS, 1), checkpoint_interval=max(steps // CHECKPOINTS, 1), keep_checkpoints=1
+    )
+    if config["trainer_type"] in ("dqn", "sac"):
+        watched.setdefault("hyperparameters", {})["save_replay_buffer"] = True
+    return watched
+
+
+def _newest_step(checkpoints: Path) -> int:
+    """The least step of all behaviours' newest checkpoints; 0 where there is none to go on from."""
+    newest = [
+        max((int(file.stem.rpartition("-")[2]) for file in behavior.glob("*-*.pt")), default=0)
+        for behavior in checkpoints.glob("*/")
+        if (behavior / "checkpoint.pt").is_file()
+    ]
+    return min(newest, default=0)
+
+
+def _kinds(training: Training, models: Path) -> dict[str, Kinds]:
+    """What exported models return, with the outputs that Unity takes by default and with their best actions."""
+    default, greedy = _watch(training, str(models), "--stochastic"), _watch(training, str(models))
+    return {name: {"default": default.get(name), "greedy": greedy.get(name)} for name in {**default, **greedy}}
+
+
+def _watch(training: Training, model: str, *options: str) -> dict[str, Played]:
+    command = [sys.executable, "-m", "mlagents_player", "watch", model, training.scene, "--json", *options]
+    # Starts that training has not seen: its scene was seeded with the small numbers of the suite.
+    command += ["--episodes", str(training.episodes), "--seed", str(1_000_000 + training.seed)]
+    if any(team(name) for name in scenes.load(training.scene).behaviors):
+        command += ["--opponent", "random"]
+    played = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = {
+        base_name(name): numbers for name, numbers in json.loads(played.stdout)["behaviors"].items() if team(name) == 0
+    }
+    return {name: Played(**numbers["return"], episodes=numbers["episodes"]) for name, numbers in found.items()}

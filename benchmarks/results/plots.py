@@ -1,0 +1,137 @@
+"""Pictures of records: learning curves with bands, and how often one learner beats another."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+from results.suites import CHANCE
+from results.tables import Row
+
+mpl.use("agg")
+from matplotlib import pyplot as plt
+
+COLOURS = {
+    "dqn": "#d1495b",
+    "a2c": "#00798c",
+    "ppo": "#6c757d",
+    "sac": "#adb5bd",
+    "poca": "#495057",
+    "sb3-dqn": "#edae49",
+    "sb3-qrdqn": "#f4d58d",
+    "sb3-a2c": "#66a182",
+    "sb3-ppo": "#8d96a3",
+    "sb3-tqc": "#b5838d",
+}
+"""Ours are strong, peers are pale; the same on every picture."""
+STYLES = ("-", "--", ":", "-.")
+
+
+def curves(rows: list[Row], file: Path, goal: float | None) -> None:
+    """Mean return of the training episodes by agent step: the mean of the seeds, and a band from worst to best.
+
+    Args:
+        rows: learners on one behaviour.
+        file: the picture.
+        goal: what the scene counts as solved.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    seen: dict[str, int] = {}
+    for row in rows:
+        found = [outcome.curve for outcome in row.outcomes if len(outcome.curve) > 1]
+        if row.learner == CHANCE:
+            axes.axhline(np.mean(row.scores), color="#999999", linewidth=1, linestyle=":", label="chance")
+        if row.learner == CHANCE or not found:
+            continue
+        style = STYLES[seen.setdefault(row.learner, 0) % len(STYLES)]
+        seen[row.learner] += 1
+        steps = np.linspace(max(curve[0][0] for curve in found), min(curve[-1][0] for curve in found), 200)
+        values = np.array([np.interp(steps, *zip(*curve, strict=True)) for curve in found])
+        colour = COLOURS.get(row.learner)
+        axes.plot(steps, values.mean(0), style, color=colour, label=f"{row.label}, {len(found)} seeds")
+        axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
+    if goal is not None:
+        axes.axhline(goal, color="black", linewidth=0.8, linestyle="--", label=f"goal {goal:g}")
+    axes.set(xlabel="agent steps", ylabel="mean return of training episodes", title=rows[0].behavior)
+    axes.legend(fontsize=8)
+    _save(figure, file)
+
+
+def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) -> None:
+    """The exported models, from chance (0) to the goal (1): a bar a learner, a dot a seed.
+
+    Args:
+        rows: of all behaviours that have bounds.
+        file: the picture.
+        bounds: returns of chance and of the goal, by behaviour.
+    """
+    behaviors = [name for name in bounds if any(row.behavior == name for row in rows)]
+    figure, axes = plt.subplots(figsize=(max(7, 1.3 * len(behaviors)), 3.6), layout="constrained")
+    labelled: set[str] = set()
+    for place, behavior in enumerate(behaviors):
+        low, high = bounds[behavior]
+        shown = [row for row in rows if row.behavior == behavior and row.learner != CHANCE and row.scores]
+        for turn, row in enumerate(shown):
+            share = (np.array(row.scores) - low) / (high - low)
+            at = place + (turn - (len(shown) - 1) / 2) * 0.8 / max(len(shown), 1)
+            label = row.learner if row.learner not in labelled else None
+            labelled.add(row.learner)
+            width = 0.7 / max(len(shown), 1)
+            axes.bar(at, share.mean(), width, color=COLOURS.get(row.learner), label=label)
+            axes.plot(np.full(len(share), at), share, "k.", markersize=3)
+    axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(ylabel="0: chance, 1: goal", ylim=(-0.3, 1.3))
+    axes.set_xticks(range(len(behaviors)), behaviors, rotation=30, ha="right", fontsize=8)
+    axes.legend(fontsize=7, ncols=2)
+    _save(figure, file)
+
+
+def compared(scores: dict[str, np.ndarray], file: Path, repetitions: int = 2000) -> None:
+    """Interquartile means with intervals, performance profiles, and the probability that one learner beats another.
+
+    Source: Agarwal et al. (2021), https://arxiv.org/abs/2108.13264.
+
+    Args:
+        scores: [seeds, scenes] by learner, 0 as chance and 1 as the goal.
+        file: the picture.
+        repetitions: of the bootstrap.
+    """
+    from rliable import library, metrics
+
+    learners = list(scores)
+    means, intervals = library.get_interval_estimates(
+        scores, lambda each: np.array([metrics.aggregate_iqm(each)]), reps=repetitions
+    )
+    thresholds = np.linspace(0, 1.2, 61)
+    profiles, bands = library.create_performance_profile(scores, thresholds, reps=repetitions)
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 3.8), layout="constrained")
+    for place, learner in enumerate(learners):
+        low, high = intervals[learner][:, 0]
+        left.barh(place, high - low, left=low, color=COLOURS.get(learner), alpha=0.6)
+        left.plot([means[learner][0]] * 2, [place - 0.35, place + 0.35], "k-")
+        middle.plot(thresholds, profiles[learner], color=COLOURS.get(learner), label=learner)
+        middle.fill_between(thresholds, *bands[learner], color=COLOURS.get(learner), alpha=0.15, linewidth=0)
+    left.set_yticks(range(len(learners)), learners)
+    left.set(xlabel="interquartile mean, with its 95 % interval", title="0: chance, 1: goal")
+    middle.set(xlabel="score τ", ylabel="share of runs above τ", title="performance profile")
+    middle.legend(fontsize=8)
+    pairs = {
+        f"{ours},{other}": (scores[ours], scores[other]) for ours in learners[:2] for other in learners if other != ours
+    }
+    chances, ranges = library.get_interval_estimates(pairs, metrics.probability_of_improvement, reps=repetitions)
+    for place, pair in enumerate(pairs):
+        low, high = np.ravel(ranges[pair])
+        right.barh(place, high - low, left=low, color=COLOURS.get(pair.split(",")[0]), alpha=0.6)
+        right.plot([np.ravel(chances[pair])[0]] * 2, [place - 0.35, place + 0.35], "k-")
+    right.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
+    right.set_yticks(range(len(pairs)), [pair.replace(",", " > ") for pair in pairs], fontsize=8)
+    right.set(xlabel="probability of improvement", xlim=(0, 1))
+    _save(figure, file)
+
+
+def _save(figure: plt.Figure, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Without a date and a version in it the same records give the same file.
+    figure.savefig(file, dpi=110, metadata={"Software": None})
+    plt.close(figure)

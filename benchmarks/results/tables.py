@@ -1,0 +1,100 @@
+"""Records, gathered: a row is a learner on a behaviour, over its seeds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+
+from results.records import Outcome, Record
+from results.suites import CHANCE
+
+
+@dataclass(frozen=True)
+class Row:
+    """A learner on a behaviour of a scene, with one outcome a seed.
+
+    Attributes:
+        scene: of the player.
+        behavior: of the scene.
+        learner: who learns.
+        variant: what differs from its own file.
+        steps: agent steps.
+        seeds: in rising order.
+        outcomes: one a seed.
+        minutes: wall-clock of each training.
+        commits: of the repository, at which they were trained.
+    """
+
+    scene: str
+    behavior: str
+    learner: str
+    variant: str
+    steps: int
+    seeds: list[int]
+    outcomes: list[Outcome]
+    minutes: list[float]
+    commits: list[str]
+
+    @property
+    def label(self) -> str:
+        """Of the learner, with what differs."""
+        return f"{self.learner} {self.variant}".strip()
+
+    @property
+    def scores(self) -> list[float]:
+        """[seeds] mean returns of the exported models, with the outputs that Unity takes by default."""
+        return [outcome.default.mean for outcome in self.outcomes if outcome.default]
+
+    @property
+    def greedy(self) -> list[float]:
+        """[seeds] mean returns of their best actions."""
+        return [outcome.greedy.mean for outcome in self.outcomes if outcome.greedy]
+
+    @property
+    def training(self) -> list[float]:
+        """[seeds] mean returns at the end of the training, as its log shows them."""
+        return [outcome.curve[-1][1] for outcome in self.outcomes if outcome.curve]
+
+
+def rows(records: Iterable[Record]) -> list[Row]:
+    """A row for every (scene, behaviour, learner, variant, steps), best first within its behaviour."""
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        training = record.training
+        for behavior in record.behaviors:
+            key = (training.scene, behavior, training.learner, training.variant, training.steps)
+            groups.setdefault(key, []).append(record)
+    found = [_row(key, sorted(group, key=lambda record: record.training.seed)) for key, group in groups.items()]
+    return sorted(found, key=lambda row: (row.scene, row.behavior, row.learner == CHANCE, -_mean(row.scores)))
+
+
+def _row(key: tuple, group: list[Record]) -> Row:
+    scene, behavior, learner, variant, steps = key
+    return Row(
+        scene,
+        behavior,
+        learner,
+        variant,
+        steps,
+        seeds=[record.training.seed for record in group],
+        outcomes=[record.behaviors[behavior] for record in group],
+        minutes=[record.seconds / 60 for record in group],
+        commits=sorted({record.commit for record in group}),
+    )
+
+
+def spread(values: list[float]) -> str:
+    """`0.930 ± 0.002`, over the seeds; `-` where there is none."""
+    if not values:
+        return "-"
+    digits = 3 if max(map(abs, values)) < 10 else 1
+    return f"{fmean(values):.{digits}f}" + (f" ± {pstdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def each(values: list[float]) -> str:
+    """One number a seed."""
+    digits = 3 if max(map(abs, values), default=0) < 10 else 1
+    return ", ".join(f"{value:.{digits}f}" for value in values)
+
+
+def _mean(values: list[float]) -> float:
+    return fmean(values) if values else float("-inf")

@@ -1,0 +1,100 @@
+"""The harness of results: what it asks for exists, and what it found is read as it was written."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from results import records, suites, tables  # noqa: E402 - lies beside the packages, not in one
+
+
+def training(seed: int = 1, **changes: object) -> suites.Training:
+    """A training on Basic."""
+    config = {"behaviors": {"Basic": {"trainer_type": "dqn", "max_steps": 100}}}
+    made = suites.Training("dqn", "Basic", "", config, seed, 200)
+    return replace(made, **changes)
+
+
+def record(seed: int, mean: float) -> records.Record:
+    """What came of it."""
+    played = records.Played(mean, 0.1, mean - 1, mean + 1, 200)
+    outcome = records.Outcome([(50, 0.1), (100, 0.2)], played, played)
+    measured = {"seconds": 60.0, "cpu_seconds": 30.0, "peak_bytes": 1, "resumed_at": []}
+    return records.of(training(seed), {"Basic": outcome}, **measured)
+
+
+@pytest.mark.parametrize("suite", suites.available())
+def test_suite_names_learners_and_scenes_that_there_are(suite: str) -> None:
+    """And steps to train, but for chance."""
+    found = suites.load(suite)
+    assert len({each.digest for each in found}) == len(found)
+    assert all((each.steps > 0) != (each.learner == suites.CHANCE) for each in found)
+
+
+def test_suite_gives_every_cell_its_first_seed_first() -> None:
+    """A suite that is stopped half way has something of everything."""
+    seeds = [each.seed for each in suites.load("full")]
+    assert seeds == sorted(seeds)
+
+
+def test_suite_without_a_file_for_a_learner_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders that it looked in stand in the message."""
+    (tmp_path / "odd.yaml").write_text(
+        yaml.safe_dump({"episodes": 1, "trainings": [{"scene": "Basic", "learners": ["dqm"], "seeds": [1]}]}), "utf-8"
+    )
+    monkeypatch.setattr(suites, "SUITES", tmp_path)
+    with pytest.raises(suites.SuiteError, match=r"configs/dqm nor peers/dqm has a file Basic\.yaml"):
+        suites.load("odd")
+
+
+def test_full_suite_has_at_least_three_seeds_of_everything() -> None:
+    """One seed is an anecdote."""
+    seeds: dict[tuple, set[int]] = {}
+    for each in suites.load("full"):
+        seeds.setdefault((each.learner, each.scene, each.variant), set()).add(each.seed)
+    assert min(map(len, seeds.values())) >= 3
+
+
+def test_full_suite_trains_every_configuration() -> None:
+    """A file in configs/ that nobody measures is a promise."""
+    trained = {(each.learner, each.scene.removeprefix("gym:")) for each in suites.load("full")}
+    files = {(file.parent.name, file.stem) for file in (ROOT / "configs").glob("*/*.yaml")}
+    assert files <= trained
+
+
+def test_record_is_read_as_it_was_written() -> None:
+    """With its training, so that the same training is known again."""
+    made = record(1, 0.5)
+    assert records.Record.of_line(made.line()) == made
+    assert records.Record.of_line(made.line()).training.digest == training(1).digest
+
+
+def test_training_of_another_configuration_is_another_one() -> None:
+    """So a changed file is trained again."""
+    assert training().digest != training(config={"behaviors": {"Basic": {"max_steps": 101}}}).digest
+    assert training(1).digest != training(2).digest
+
+
+def test_newest_record_counts(tmp_path: Path) -> None:
+    """Where a training has two."""
+    older, newer = replace(record(1, 0.1), finished="2026-01-01T00:00:00+00:00"), record(1, 0.9)
+    (tmp_path / "dqn.jsonl").write_text(f"{newer.line()}\n{older.line()}\n", "utf-8")
+    (found,) = records.load([tmp_path / "dqn.jsonl"])
+    assert found == newer
+
+
+def test_row_holds_every_seed() -> None:
+    """In rising order, with the exported models' means."""
+    (row,) = tables.rows([record(2, 0.3), record(1, 0.1)])
+    assert (row.seeds, row.scores, row.training) == ([1, 2], [0.1, 0.3], [0.2, 0.2])
+    assert tables.spread(row.scores) == "0.200 ± 0.100"
+
+
+def test_committed_records_can_be_read() -> None:
+    """All lines of all files."""
+    assert all(found.behaviors for found in records.load())
