@@ -19,7 +19,7 @@ from mlagents_plugin_shared.testing import Corridor, train
 from recording import Recorder, RecordingReplayTrainer, RecordingRolloutTrainer, config, registered  # noqa: F401
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, error: Exception) -> list[str]:
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, error: BaseException) -> list[str]:
     """Lines on the standard error stream where `mlagents-learn` ends with an error."""
 
     def fail() -> None:
@@ -33,7 +33,7 @@ def shown_of(call: Callable[[], None], capsys: pytest.CaptureFixture) -> list[st
     """Lines on the standard error stream where a program ends with the error of a call."""
     try:
         call()
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         sys.excepthook(*sys.exc_info())
     return capsys.readouterr().err.splitlines()
 
@@ -50,6 +50,12 @@ def test_lines_of_one_reason_stay_together(monkeypatch: pytest.MonkeyPatch, caps
     """A list of faults is shown as it is; an error without words by its kind."""
     assert shown(monkeypatch, capsys, TrainerConfigError("A: one\nA: two"))[-2:] == ["mlagents-learn: A: one", "A: two"]
     assert shown(monkeypatch, capsys, TrainerConfigError()) == ["mlagents-learn: TrainerConfigError"]
+
+
+def test_second_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """ML-Agents takes the first; one that comes while it saves would be a traceback."""
+    (line,) = shown(monkeypatch, capsys, KeyboardInterrupt())
+    assert line.startswith("mlagents-learn: interrupted")
 
 
 def test_fault_of_a_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

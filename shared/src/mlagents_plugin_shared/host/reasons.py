@@ -20,12 +20,17 @@ logger = get_logger(__name__)
 # What says all that a user needs. Anything else is a fault of a program, and its traceback is of use.
 _REASONS = (TrainerConfigError, TrainerError, UnityException)
 
+# The first Ctrl+C is ML-Agents' own: it ends a run as it should be ended.
+_INTERRUPTED = "mlagents-learn: interrupted while it was about to end; --resume goes on from the last whole checkpoint."
+
 _excepthook = sys.excepthook
 
 
 def _show_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, _REASONS) and _came_out_of_learn(trace) and not _debugs():
         print(f"mlagents-learn: {str(error).strip() or kind.__name__}", file=sys.stderr)
+    elif issubclass(kind, KeyboardInterrupt) and _came_out_of_learn(trace) and not _debugs():
+        print(_INTERRUPTED, file=sys.stderr)
     else:
         _excepthook(kind, error, trace)
 
