@@ -3,8 +3,11 @@
 import multiprocessing
 import pickle
 import queue
+import sys
 import threading
+import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mlagents.trainers import subprocess_env_manager
@@ -161,3 +164,23 @@ def test_queue_of_answers_reaches_workers(monkeypatch: pytest.MonkeyPatch) -> No
     process.start()
     assert answers.get(timeout=60) == "hello"
     process.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe needs no lock there")
+def test_queue_of_answers_is_freed_of_a_killed_writer() -> None:
+    """A process that is killed while it writes keeps the lock, and no other could ever write again."""
+    answers = subprocess_env_manager.Queue()
+    holder = multiprocessing.get_context("fork").Process(target=_hold_for_ever, args=(answers,))
+    holder.start()
+    while answers._wlock.acquire(block=False):
+        answers._wlock.release()
+    holder.kill()
+    worker._speak_for(holder, 3, answers)
+    said = [answers.get(timeout=20) for _ in range(2)]
+    assert [each.cmd.name for each in said] == ["ENV_EXITED", "CLOSED"]
+    assert {each.worker_id for each in said} == {3}
+
+
+def _hold_for_ever(answers: Any) -> None:
+    answers._wlock.acquire()
+    time.sleep(600)

@@ -26,6 +26,9 @@ _create_worker = SubprocessEnvManager.create_worker
 # Beyond what ML-Agents grants a player to end, seconds.
 _GRACE = 10.0
 
+# For so long no writer holds a queue that is being read, seconds.
+_WRITING = 2.0
+
 
 def _run_worker(*arguments: Any) -> None:
     """ML-Agents' process beside a player. Where processes start empty, as on Windows, its name imports this module."""
@@ -63,11 +66,26 @@ def _create_watched_worker(worker_id: int, step_queue: Any, *arguments: Any) -> 
 def _speak_for(process: Any, worker_id: int, step_queue: Any) -> None:
     """Says for a process that was killed what others say themselves when they end; ML-Agents then starts it again."""
     wait([process.sentinel])
+    process.join()  # its pipe closes a moment before it can be asked for its code
     if process.exitcode:
         lost = UnityEnvironmentException(f"worker number {worker_id} was ended with code {process.exitcode}")
+        _free(step_queue)
         with contextlib.suppress(ValueError):  # the run has ended, and nobody listens
             step_queue.put(EnvironmentResponse(EnvironmentCommand.ENV_EXITED, worker_id, lost))
             step_queue.put(EnvironmentResponse(EnvironmentCommand.CLOSED, worker_id, None))
+
+
+def _free(step_queue: Any) -> None:
+    """Takes the queue's lock from a process that was killed while it wrote: nobody could ever write again.
+
+    A writer that lives and waits has filled the pipe; one that is dead has left nothing in it, or a whole message.
+    """
+    lock = step_queue._wlock
+    if lock is None:  # on Windows a pipe needs none
+        return
+    while not lock.acquire(timeout=_WRITING) and step_queue._reader.poll():
+        pass
+    lock.release()
 
 
 subprocess_env_manager.worker = _run_worker
