@@ -19,8 +19,8 @@ from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents.trainers.trajectory import AgentExperience, ObsUtil, Trajectory
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 
-from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
-from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
+from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data.trajectories import Segment, trajectory_to_segment
 
 with contextlib.redirect_stderr(io.StringIO()):  # they import gym, which tells everybody that it is unmaintained
     import tianshou.data as tianshou

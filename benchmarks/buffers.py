@@ -32,9 +32,9 @@ from mlagents.trainers.buffer import AgentBuffer, BufferKey, RewardSignalUtil
 from mlagents.trainers.trainer.trainer_utils import get_gae
 from mlagents.trainers.trajectory import Trajectory
 
-from mlagents_plugin_shared.buffers import RolloutBuffer
-from mlagents_plugin_shared.targets import gae
-from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.data import RolloutBuffer
+from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.maths.targets import gae
 
 SHAPES: dict[str, tuple[int, ...]] = {"8 floats": (8,), "64 floats": (64,), "84x84x3": (3, 84, 84)}
 COLUMNS = ("AgentBuffer", "SB3", "cpprb", "Tianshou", "ours")

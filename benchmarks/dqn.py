@@ -34,7 +34,7 @@ from mlagents_envs.base_env import (
 )
 
 from mlagents_plugin_dqn.trainer import DQNTrainer
-from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
 
 ACTIONS = 4
 HORIZON = 64

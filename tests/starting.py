@@ -14,7 +14,7 @@ from mlagents.trainers.training_status import GlobalTrainingStatus
 from mlagents_envs.base_env import ActionTuple, BehaviorSpec
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 
-from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.testing import Duel, ToyEnv
 
 TRAINERS: dict[str, dict[str, Any]] = {

@@ -29,7 +29,7 @@ from runs import (
     wait_until,
 )
 
-from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 
 pytestmark = [
     pytest.mark.faults,

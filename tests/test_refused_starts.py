@@ -28,8 +28,8 @@ from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, start
 from runs import learn as learn_to_the_end
 from starting import STEPS, TRAINERS, Alone, TwoBehaviors, files, settings, start, step_of
 
-from mlagents_plugin_shared.files import FolderInUse
-from mlagents_plugin_shared.host import run_folder
+from mlagents_plugin_shared.run.files import FolderInUse
+from mlagents_plugin_shared.run.host import run_folder
 from mlagents_plugin_shared.testing import Corridor, Duel, Target, ToyEnv
 
 MODES = ["first", "resume", "force"]

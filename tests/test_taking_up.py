@@ -11,8 +11,8 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
 from starting import STEPS, Alone, TwoBehaviors, files, settings, start, step_of
 
-from mlagents_plugin_shared.checkpoint_files import read_checkpoint
-from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match
 
 OPTIMIZERS = [

@@ -154,7 +154,7 @@ def test_readme_of_the_repository_installs_as_the_packages_do(root, override, pa
 def test_install_hints_of_all_packages_agree():
     """Two distributions that never import each other tell their users the same."""
     from mlagents_player import hints as player
-    from mlagents_plugin_shared import hints as shared
+    from mlagents_plugin_shared.run import hints as shared
 
     for requirements in (("onnxruntime",), ("gymnasium[box2d]", "imageio-ffmpeg>=0.4")):
         assert player.install_command(*requirements) == shared.install_command(*requirements)

@@ -9,8 +9,8 @@ from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
 from mlagents.trainers.trajectory import AgentExperience, ObsUtil, Trajectory
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 
-from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
-from mlagents_plugin_shared.trajectories import Segment
+from mlagents_plugin_shared.data import ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data.trajectories import Segment
 
 DISCRETE = ActionSpec(0, (3, 2))
 CONTINUOUS = ActionSpec(2, ())

@@ -12,7 +12,7 @@ from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, 
 from onnx import TensorProto
 
 from mlagents_plugin_shared.conformance import Behavior
-from mlagents_plugin_shared.export import OnnxExporter
+from mlagents_plugin_shared.run.export import OnnxExporter
 from onnx_changes import (
     Change,
     add_input,

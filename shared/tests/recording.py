@@ -8,10 +8,10 @@ from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, OnPolicyHyperparamSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
 
-from mlagents_plugin_shared.buffers import Batch
-from mlagents_plugin_shared.optimizers import PluginOptimizer
-from mlagents_plugin_shared.settings import CheckedSettings
-from mlagents_plugin_shared.trainers import ReplayTrainer, RolloutTrainer
+from mlagents_plugin_shared.data import Batch
+from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
+from mlagents_plugin_shared.run import ReplayTrainer, RolloutTrainer
+from mlagents_plugin_shared.run.settings import CheckedSettings
 
 
 @attr.s(auto_attribs=True)

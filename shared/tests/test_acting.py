@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlagents.torch_utils import torch
 
-from mlagents_plugin_shared.acting import AgentTable
+from mlagents_plugin_shared.acting.exploring import AgentTable
 
 AGENTS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6, unique=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mlagents.torch_utils import torch
 
-from mlagents_plugin_shared.optimizers import adam
+from mlagents_plugin_shared.learning.optimizer import adam
 
 
 def trained(optimizer_of: Any) -> torch.Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
-from mlagents_plugin_shared.buffers import Batch
+from mlagents_plugin_shared.data import Batch
 
 DONE, MASKS, MEMORY = BufferKey.DONE, BufferKey.MASKS, BufferKey.MEMORY
 

@@ -7,8 +7,8 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents_envs.base_env import BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 
 from fakes import DISCRETE, HYBRID, counting_segment, trajectory
-from mlagents_plugin_shared.buffers import BufferMemoryError, PrioritizedReplayBuffer, ReplayBuffer, memory
-from mlagents_plugin_shared.trajectories import blank_segment, trajectory_to_segment
+from mlagents_plugin_shared.data import BufferMemoryError, PrioritizedReplayBuffer, ReplayBuffer, memory
+from mlagents_plugin_shared.data.trajectories import blank_segment, trajectory_to_segment
 
 
 def test_free_memory_is_what_the_machine_and_its_container_leave(monkeypatch, tmp_path):

@@ -27,10 +27,10 @@ from mlagents_envs.base_env import (
     ObservationType,
 )
 
-from mlagents_plugin_shared import checkpoints
-from mlagents_plugin_shared.checkpoint_files import CheckpointError, read_checkpoint
-from mlagents_plugin_shared.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.files import remove_unfinished
+from mlagents_plugin_shared.run import checkpoints
+from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, read_checkpoint
+from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.run.files import remove_unfinished
 
 HYBRID = ActionSpec(2, (3, 2))
 MEMORY = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)

@@ -18,10 +18,10 @@ from mlagents_envs.communicator_objects.demonstration_meta_pb2 import Demonstrat
 from mlagents_envs.communicator_objects.observation_pb2 import PNG
 from PIL import Image
 
-from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
-from mlagents_plugin_shared.demonstrations import DemonstrationError, load_demonstrations
+from mlagents_plugin_shared.data import ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_demonstrations
+from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
 from mlagents_plugin_shared.testing import Corridor, train
-from mlagents_plugin_shared.trajectories import Segment, blank_segment
 
 BRANCHES = (3, 2)
 FOLDER = os.environ.get("MLAGENTS_REFERENCE_DATA")

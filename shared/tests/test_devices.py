@@ -7,7 +7,8 @@ another device, and where Python looks at a number, which on a GPU would wait fo
 import pytest
 import torch
 
-from mlagents_plugin_shared import distributional, exploration, losses, munchausen, networks, rescaling, targets
+from mlagents_plugin_shared.learning import networks
+from mlagents_plugin_shared.maths import branches, distributional, exploration, losses, munchausen, rescaling, targets
 
 BRANCHES = [3, 2]
 DEVICES = ["meta", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
@@ -22,7 +23,7 @@ SEQUENCE = [normal(6, 4) for _ in range(5)]
 SCORES, Q, ATOMS = normal(4, 5), normal(4, 2, 5), normal(4, 2, 5, 7)
 MASK = torch.tensor([[1.0, 0, 1, 1, 0]]).repeat(4, 1)
 ACTIONS = torch.tensor([[0, 0], [2, 0], [2, 1], [1, 1]])
-LOG_POLICY = exploration.soft_policy(SCORES, MASK, BRANCHES, 0.5)
+LOG_POLICY = branches.soft_policy(SCORES, MASK, BRANCHES, 0.5)
 STREAMS = normal(4, 2)
 PROBS, SUPPORT, TAUS = ATOMS.softmax(dim=3), torch.linspace(-1, 1, 7), distributional.quantile_midpoints(7)
 
@@ -60,9 +61,9 @@ EXACT = {
     "max_mean_priority": (losses.max_mean_priority, [SEQUENCE[0], torch.ones(6, 4)], {}),
     "clipped_value_loss": (losses.clipped_value_loss, SEQUENCE[:3], {"epsilon": 0.2}),
     "policy_gradient_loss": (losses.policy_gradient_loss, [SCORES, STREAMS[:, 0]], {}),
-    "greedy_actions": (exploration.greedy_actions, [SCORES, MASK, BRANCHES], {}),
-    "soft_policy": (exploration.soft_policy, [SCORES, MASK, BRANCHES, 0.5], {}),
-    "chosen_values": (exploration.chosen_values, [ATOMS, ACTIONS, BRANCHES], {}),
+    "greedy_actions": (branches.greedy_actions, [SCORES, MASK, BRANCHES], {}),
+    "soft_policy": (branches.soft_policy, [SCORES, MASK, BRANCHES, 0.5], {}),
+    "chosen_values": (branches.chosen_values, [ATOMS, ACTIONS, BRANCHES], {}),
 }
 RANDOM = {
     "random_actions": (exploration.random_actions, [MASK, BRANCHES], {}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.distributional import categorical_target, quantile_midpoints, quantile_target
+from mlagents_plugin_shared.maths.distributional import categorical_target, quantile_midpoints, quantile_target
 
 SUPPORT = torch.tensor([0.0, 1.0, 2.0])
 

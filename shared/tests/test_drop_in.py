@@ -10,7 +10,7 @@ from mlagents.trainers.buffer import AgentBuffer
 from mlagents.trainers.sac.optimizer_torch import SACSettings
 from mlagents.trainers.sac.trainer import SACTrainer
 
-from mlagents_plugin_shared.buffers import ReplayBuffer
+from mlagents_plugin_shared.data import ReplayBuffer
 from mlagents_plugin_shared.testing import Corridor, Match, Recall, Target, ToyEnv, train
 from twins import Case, assert_same_numbers, parameters, write_demonstration
 

@@ -22,7 +22,7 @@ from mlagents.trainers.torch_entities.components.bc.module import BCModule
 from mlagents.trainers.torch_entities.networks import SimpleActor
 from mlagents.trainers.trajectory import ObsUtil
 
-from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data import ReplayBuffer, ReplayKey
 from twins import CASES, STEPS, Case, Twins, assert_same_numbers, parameters, rows_of, write_demonstration
 
 LENGTH = 4  # of the sequences of recurrent networks

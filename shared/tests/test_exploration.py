@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.exploration import (
+from mlagents_plugin_shared.maths.exploration import (
     action_columns,
     boltzmann,
     chosen_values,

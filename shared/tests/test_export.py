@@ -10,8 +10,8 @@ from mlagents.trainers.settings import NetworkSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 
-from mlagents_plugin_shared import export
-from mlagents_plugin_shared.export import ExportError, OnnxExporter
+from mlagents_plugin_shared.run import export
+from mlagents_plugin_shared.run.export import ExportError, OnnxExporter
 
 
 def exporter(version: float = 3.0) -> OnnxExporter:

@@ -6,10 +6,10 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec
 
-from mlagents_plugin_shared.checkpoint_files import CheckpointError, read_checkpoint
 from mlagents_plugin_shared.conformance.cli import main
-from mlagents_plugin_shared.demonstrations import DemonstrationError, load_demonstrations
-from mlagents_plugin_shared.file_kinds import describe_stranger
+from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_demonstrations
+from mlagents_plugin_shared.data.file_kinds import describe_stranger
+from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, read_checkpoint
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 PAGE = b"<!-- saved -->\n<!DOCTYPE html><html><body>Sign in</body></html>"

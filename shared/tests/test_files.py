@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlagents_plugin_shared import files
-from mlagents_plugin_shared.files import FolderCopy, FolderInUse, check_writable, hold_folder, replacing
+from mlagents_plugin_shared.run import files
+from mlagents_plugin_shared.run.files import FolderCopy, FolderInUse, check_writable, hold_folder, replacing
 
 
 def test_replacing_writes_the_new_file(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_replacing_keeps_the_suffix(tmp_path: Path) -> None:
         assert temporary.suffix == ".onnx"
 
 
-HOLDER = "import sys, time; from mlagents_plugin_shared.files import hold_folder; held = hold_folder(sys.argv[1]); "
+HOLDER = "import sys, time; from mlagents_plugin_shared.run.files import hold_folder; held = hold_folder(sys.argv[1]); "
 
 
 def test_folder_is_held_until_its_process_is_killed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from mlagents_envs.base_env import (
     TerminalSteps,
 )
 
-from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, train
 from recording import RecordingReplayTrainer, RecordingRolloutTrainer, config, registered  # noqa: F401 - a fixture
 

@@ -19,7 +19,7 @@ from mlagents_envs.communicator_objects.unity_rl_output_pb2 import UnityRLOutput
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityObservationException
 
-from mlagents_plugin_shared.host import restarts, worker
+from mlagents_plugin_shared.run.host import restarts, worker
 
 SENSORS = [
     ObservationSpec((size,), (DimensionProperty.NONE,), ObservationType.DEFAULT, name)

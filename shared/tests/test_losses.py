@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.losses import (
+from mlagents_plugin_shared.maths.losses import (
     categorical_error,
     clipped_value_loss,
     entropy_loss,

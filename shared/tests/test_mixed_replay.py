@@ -6,7 +6,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import counting_segment
-from mlagents_plugin_shared.buffers import (
+from mlagents_plugin_shared.data import (
     Batch,
     MixedReplay,
     PrioritizedReplayBuffer,

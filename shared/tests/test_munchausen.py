@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.exploration import soft_policy
-from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_value
+from mlagents_plugin_shared.maths.branches import soft_policy
+from mlagents_plugin_shared.maths.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_value
 
 BRANCHES = [3, 2]
 LOG_POLICY = torch.tensor([[0.25, 0.5, 0.25, 0.1, 0.9]]).log()

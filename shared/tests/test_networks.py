@@ -14,7 +14,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import DimensionProperty, ObservationSpec, ObservationType
 from torch import nn
 
-from mlagents_plugin_shared.networks import (
+from mlagents_plugin_shared.learning.networks import (
     BranchingQHead,
     ImplicitQuantileHead,
     NoisyLinear,

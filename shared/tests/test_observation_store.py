@@ -7,9 +7,9 @@ import pytest
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
-from mlagents_plugin_shared.buffers import BufferMemoryError, ReplayBuffer, memory
-from mlagents_plugin_shared.buffers.observations import ObservationStore
-from mlagents_plugin_shared.trajectories import Segment
+from mlagents_plugin_shared.data import BufferMemoryError, ReplayBuffer, memory
+from mlagents_plugin_shared.data.observations import ObservationStore
+from mlagents_plugin_shared.data.trajectories import Segment
 
 OBSERVATION, NEXT_OBSERVATION = ObsUtil.get_name_at(0), ObsUtil.get_name_at_next(0)
 SHAPE = (3, 5, 4)

@@ -17,8 +17,8 @@ from mlagents_envs import env_utils
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityCommunicatorStoppedException, UnityEnvironmentException
 
-from mlagents_plugin_shared.host import arguments, players
-from mlagents_plugin_shared.host.players import find_reason
+from mlagents_plugin_shared.run.host import arguments, players
+from mlagents_plugin_shared.run.host.players import find_reason
 
 STAMP = "2026-01-02 03:04:05,678"
 TRACE = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\n    raise X\n'

@@ -8,7 +8,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import counting_segment
-from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
 
 OBSERVATION = ObsUtil.get_name_at(0)
 SERIAL, WEIGHT = ReplayKey.SERIAL, ReplayKey.WEIGHT

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlagents.torch_utils import torch
 
-from mlagents_plugin_shared.random_state import derived_seed
+from mlagents_plugin_shared.run.random_state import derived_seed
 
 
 def test_derived_seed_golden() -> None:

@@ -8,8 +8,8 @@ from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import DISCRETE, filled, trajectory
-from mlagents_plugin_shared.buffers import ReplayBuffer, ReplayKey
-from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.data import ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
 
 OBSERVATION = ObsUtil.get_name_at(0)
 NEXT_OBSERVATION = ObsUtil.get_name_at_next(0)

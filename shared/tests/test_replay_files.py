@@ -8,7 +8,7 @@ import pytest
 from mlagents.trainers.buffer import AgentBuffer, BufferKey
 
 from fakes import counting_segment, filled, mask, saved, windows
-from mlagents_plugin_shared.buffers import ReplayBuffer
+from mlagents_plugin_shared.data import ReplayBuffer
 
 REWARDS = BufferKey.ENVIRONMENT_REWARDS
 

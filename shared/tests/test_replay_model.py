@@ -13,7 +13,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import counting_segment, mask_of
-from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayBuffer, ReplayKey
 
 CAPACITY = 17
 AGENTS = ("a", "b", "c")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.rescaling import signed_hyperbolic, signed_parabolic
+from mlagents_plugin_shared.maths.rescaling import signed_hyperbolic, signed_parabolic
 
 SIZES = torch.logspace(-6, 4, 500)
 GRID = torch.cat([-SIZES.flip(0), torch.zeros(1), SIZES])

@@ -17,8 +17,8 @@ from mlagents.trainers.settings import (
 from mlagents.trainers.torch_entities.components.reward_providers import BaseRewardProvider, create_reward_provider
 
 from fakes import HYBRID, trajectory
-from mlagents_plugin_shared.buffers import ReplayBuffer, RolloutBuffer
-from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.data import ReplayBuffer, RolloutBuffer
+from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
 from twins import CASES, STEPS, Case, Twins, assert_same_numbers, rows_of, write_demonstration
 
 SIGNALS = {

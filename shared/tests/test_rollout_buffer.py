@@ -5,9 +5,9 @@ from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
 from fakes import HYBRID, counting_segment, mask_of, trajectory
-from mlagents_plugin_shared.buffers import RolloutBuffer
-from mlagents_plugin_shared.targets import gae, lambda_return, n_step_target, vtrace
-from mlagents_plugin_shared.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.data import RolloutBuffer
+from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
+from mlagents_plugin_shared.maths.targets import gae, lambda_return, n_step_target, vtrace
 
 OBSERVATION = ObsUtil.get_name_at(0)
 NEXT_OBSERVATION = ObsUtil.get_name_at_next(0)

@@ -17,13 +17,12 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 from mlagents_envs.exception import UnityCommunicationException
 
-from mlagents_plugin_shared import checkpoints
-from mlagents_plugin_shared.checkpoint_files import read_checkpoint
-from mlagents_plugin_shared.files import FolderInUse
-from mlagents_plugin_shared.host import run_folder
-from mlagents_plugin_shared.optimizers import MOST_SKIPPED
+from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED
+from mlagents_plugin_shared.run import checkpoints, saving
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.files import FolderInUse
+from mlagents_plugin_shared.run.host import run_folder
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, run, train
-from mlagents_plugin_shared.trainers import saving
 from recording import Recorder, RecordingReplayTrainer, config, registered  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("registered")

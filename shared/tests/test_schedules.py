@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlagents_plugin_shared.schedules import constant, exponential, linear, warm_up
+from mlagents_plugin_shared.maths.schedules import constant, exponential, linear, warm_up
 
 
 def test_constant_never_changes() -> None:

@@ -6,7 +6,7 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.ppo.optimizer_torch import PPOSettings
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, strict_to_cls
 
-from mlagents_plugin_shared.settings import CheckedSettings, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import CheckedSettings, between, not_negative, positive
 
 
 @attr.s(auto_attribs=True)

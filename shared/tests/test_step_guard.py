@@ -5,8 +5,8 @@ from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, TrainerSettings
 
-from mlagents_plugin_shared.networks import update_normalization
-from mlagents_plugin_shared.optimizers import MOST_SKIPPED, StepGuard
+from mlagents_plugin_shared.learning.networks import update_normalization
+from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED, StepGuard
 from recording import Recorder
 from test_checkpoints import policy
 

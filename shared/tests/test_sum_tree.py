@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlagents_plugin_shared.buffers.sum_tree import SumTree
+from mlagents_plugin_shared.data.sum_tree import SumTree
 
 SIZES = (1, 2, 63, 64, 65, 1000, 4096)
 

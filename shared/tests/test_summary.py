@@ -10,10 +10,10 @@ from mlagents.trainers.stats import StatsReporter
 from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
 from mlagents_envs.exception import UnityCommunicatorStoppedException
 
-from mlagents_plugin_shared.host import environment
+from mlagents_plugin_shared.run import summary
+from mlagents_plugin_shared.run.host import environment
+from mlagents_plugin_shared.run.summary import ELO, RunSummary, report_often
 from mlagents_plugin_shared.testing import BEHAVIOR, Corridor, Duel, Recall, ToyEnv, train
-from mlagents_plugin_shared.trainers import summary
-from mlagents_plugin_shared.trainers.summary import ELO, RunSummary, report_often
 from recording import config
 from recording import registered as registered  # the fixture
 
@@ -269,7 +269,7 @@ def test_refused_start_says_nothing_of_an_end(
     if resume:
         train(Corridor(), config("replay"), tmp_path)
         caplog.clear()
-    monkeypatch.setattr("mlagents_plugin_shared.export.OnnxExporter._write", None)  # every export fails
+    monkeypatch.setattr("mlagents_plugin_shared.run.export.OnnxExporter._write", None)  # every export fails
     with pytest.raises(Exception, match="cannot be exported"):
         train(Corridor(), config("replay"), tmp_path, resume=resume)
     assert lines(caplog) == []

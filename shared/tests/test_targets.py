@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlagents_plugin_shared.targets import (
+from mlagents_plugin_shared.maths.targets import (
     double_q_target,
     double_q_value,
     gae,

@@ -7,9 +7,9 @@ import pytest
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 
-from mlagents_plugin_shared.reward_streams import discount_key
+from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.run.replay_trainer import REPLAY_FILE_NAME
 from mlagents_plugin_shared.testing import Corridor, Recall, train
-from mlagents_plugin_shared.trainers.replay import REPLAY_FILE_NAME
 from recording import config, registered  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("registered")

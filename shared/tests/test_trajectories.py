@@ -7,7 +7,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec
 
 from fakes import CONTINUOUS, DISCRETE, HYBRID, trajectory
-from mlagents_plugin_shared.trajectories import Segment, trajectory_to_segment
+from mlagents_plugin_shared.data.trajectories import Segment, trajectory_to_segment
 
 GROUP_KEYS = (
     BufferKey.GROUP_DONES,

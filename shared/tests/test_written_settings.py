@@ -16,8 +16,8 @@ from mlagents.trainers.cli_utils import load_config
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, RunOptions, TrainerSettings
 
-from mlagents_plugin_shared.host.written_settings import written_settings
-from mlagents_plugin_shared.settings import CheckedSettings, Far, Idle, positive
+from mlagents_plugin_shared.run.host.written_settings import written_settings
+from mlagents_plugin_shared.run.settings import CheckedSettings, Far, Idle, positive
 
 
 class Kind(Enum):

@@ -15,7 +15,7 @@ from mlagents_envs.communicator_objects.brain_parameters_pb2 import BrainParamet
 from mlagents_envs.communicator_objects.demonstration_meta_pb2 import DemonstrationMetaProto
 
 from fakes import CONTINUOUS, DISCRETE, HYBRID, trajectory
-from mlagents_plugin_shared.buffers import ReplayBuffer
+from mlagents_plugin_shared.data import ReplayBuffer
 
 STEPS = 8
 

@@ -18,7 +18,7 @@ from mlagents_envs.base_env import (
 )
 
 from mlagents_plugin_a2c.trainer import A2CTrainer
-from mlagents_plugin_shared.trajectories import Segment
+from mlagents_plugin_shared.data.trajectories import Segment
 
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 ACTIONS = {

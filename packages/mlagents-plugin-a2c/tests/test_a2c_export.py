@@ -10,7 +10,7 @@ from mlagents_envs.base_env import DecisionSteps
 from a2c_testing import ACTIONS, MEMORY, trainer
 from mlagents_plugin_a2c.trainer import A2CTrainer
 from mlagents_plugin_shared.conformance import Behavior, check_model
-from mlagents_plugin_shared.networks import update_normalization
+from mlagents_plugin_shared.learning.networks import update_normalization
 from mlagents_plugin_shared.testing import SENSORS, ExportedModel, masked_decisions
 
 STEPS, AGENTS, DRAWS = 5, 100, 2000

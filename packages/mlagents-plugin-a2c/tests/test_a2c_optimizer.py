@@ -12,7 +12,7 @@ from a2c_testing import ACTIONS, MEMORY, batch, fill, segment, trainer
 from mlagents_plugin_a2c.optimizer import normalize
 from mlagents_plugin_a2c.rmsprop import RMSpropTF
 from mlagents_plugin_a2c.rollout import Rollout, Steps, even_parts
-from mlagents_plugin_shared.targets import gae
+from mlagents_plugin_shared.maths.targets import gae
 
 ADVANTAGES = BufferKey.ADVANTAGES
 

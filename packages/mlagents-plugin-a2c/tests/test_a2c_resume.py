@@ -99,7 +99,7 @@ def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlagents_plugin_shared.buffers.RolloutBuffer.load_state_dict", lambda self, state: None)
+    monkeypatch.setattr("mlagents_plugin_shared.data.RolloutBuffer.load_state_dict", lambda self, state: None)
 
 
 @pytest.mark.parametrize("forget", [forget_generators, forget_rollout])

@@ -8,7 +8,7 @@ from mlagents.trainers.ppo.optimizer_torch import PPOSettings
 from mlagents.trainers.settings import RunOptions, ScheduleType, strict_to_cls
 
 from mlagents_plugin_a2c.settings import PRESETS, A2CSettings, Activation, OptimizerType, Preset
-from mlagents_plugin_shared.settings import show
+from mlagents_plugin_shared.run.settings import show
 
 UNITY_3DBALL = {  # the hyperparameters of Unity's a2c_3DBall.yaml
     "batch_size": 1000,

@@ -9,7 +9,7 @@ from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionTuple
 
 from mlagents_plugin_a2c.trainer import A2CTrainer
-from mlagents_plugin_shared.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.testing import Corridor, Outcome, train
 
 MEMORY = {"memory_size": 8, "sequence_length": 4}

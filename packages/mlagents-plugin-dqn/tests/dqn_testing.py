@@ -20,8 +20,8 @@ from mlagents_envs.base_env import (
 )
 
 from mlagents_plugin_dqn.trainer import DQNTrainer
-from mlagents_plugin_shared.targets import td_target
-from mlagents_plugin_shared.trajectories import Segment
+from mlagents_plugin_shared.data.trajectories import Segment
+from mlagents_plugin_shared.maths.targets import td_target
 
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 BRANCHES = (3, 2)

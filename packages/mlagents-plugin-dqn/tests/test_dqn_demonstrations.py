@@ -19,7 +19,7 @@ from dqn_demos import record
 from dqn_runs import MEMORY, NO_LEARNING, config, final_return
 from dqn_testing import BRANCHES, behavior_spec, decision_steps, disturb, segment, trainer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings
-from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayKey
+from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, train
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]

@@ -23,9 +23,9 @@ from dqn_testing import (
 )
 from mlagents_plugin_dqn.policy import LADDER
 from mlagents_plugin_dqn.settings import PRESETS, Distribution, Preset
-from mlagents_plugin_shared.buffers import PrioritizedReplayBuffer, ReplayKey
-from mlagents_plugin_shared.networks import NoisyLinear
-from mlagents_plugin_shared.reward_streams import discount_key
+from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
+from mlagents_plugin_shared.learning.networks import NoisyLinear
+from mlagents_plugin_shared.learning.reward_streams import discount_key
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 COMBINATIONS = [

@@ -9,8 +9,8 @@ from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
 from dqn_testing import MEMORY, behavior_spec, disturb, filled, next_values, random_legal, segment, targets, trainer
-from mlagents_plugin_shared.buffers import ReplayKey
-from mlagents_plugin_shared.reward_streams import discount_key
+from mlagents_plugin_shared.data import ReplayKey
+from mlagents_plugin_shared.learning.reward_streams import discount_key
 
 
 @pytest.mark.parametrize("double", [True, False])

@@ -9,7 +9,7 @@ import pytest
 from dqn_demos import record
 from dqn_runs import MEMORY, config
 from mlagents_plugin_dqn.trainer import DQNTrainer
-from mlagents_plugin_shared.checkpoints import CheckpointSaver
+from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed
 
 VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {

@@ -9,7 +9,7 @@ from mlagents.trainers.torch_entities.distributions import GaussianDistInstance,
 from mlagents_envs.base_env import DecisionSteps
 from torch import nn
 
-from mlagents_plugin_shared.acting import AgentTable, ExploringPolicy
+from mlagents_plugin_shared.acting.exploring import AgentTable, ExploringPolicy
 
 MIN_VARIANCE = 1e-8  # of a state whose features are all 0; only there does it count
 

@@ -21,9 +21,9 @@ from mlagents_plugin_a2c.rmsprop import RMSpropTF
 from mlagents_plugin_a2c.rollout import Rollout, Steps
 from mlagents_plugin_a2c.settings import A2CSettings, Activation, OptimizerType, ValueLoss
 from mlagents_plugin_a2c.values import feedforward_values, recurrent_values
-from mlagents_plugin_shared.buffers import RolloutBuffer
-from mlagents_plugin_shared.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
-from mlagents_plugin_shared.optimizers import PluginOptimizer, adam
+from mlagents_plugin_shared.data import RolloutBuffer
+from mlagents_plugin_shared.learning.optimizer import PluginOptimizer, adam
+from mlagents_plugin_shared.maths.losses import entropy_loss, masked_mean, policy_gradient_loss, value_loss
 
 logger = get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from mlagents.torch_utils import torch
 from torch import nn
 
-from mlagents_plugin_shared.losses import masked_mean
+from mlagents_plugin_shared.maths.losses import masked_mean
 
 # A rollout's share in the statistics, once 1 / rollouts has fallen below it.
 STEP_SIZE = 0.01

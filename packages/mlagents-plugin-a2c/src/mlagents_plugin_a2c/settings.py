@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 import attr
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
-from mlagents_plugin_shared.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
 
 
 class OptimizerType(Enum):

@@ -14,9 +14,9 @@ from mlagents_plugin_a2c.initialization import initialize_actor
 from mlagents_plugin_a2c.optimizer import A2COptimizer
 from mlagents_plugin_a2c.settings import A2CSettings, Activation, OffPolicyCorrection
 from mlagents_plugin_a2c.squashing import squash
-from mlagents_plugin_shared.buffers import RolloutBuffer, StreamSteps
-from mlagents_plugin_shared.targets import vtrace
-from mlagents_plugin_shared.trainers import RolloutTrainer
+from mlagents_plugin_shared.data import RolloutBuffer, StreamSteps
+from mlagents_plugin_shared.maths.targets import vtrace
+from mlagents_plugin_shared.run import RolloutTrainer
 
 TRAINER_NAME = "a2c"
 

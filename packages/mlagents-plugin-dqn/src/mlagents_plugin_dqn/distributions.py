@@ -18,10 +18,10 @@ from mlagents.torch_utils import torch
 from torch import nn
 
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings, LossType
-from mlagents_plugin_shared.distributional import categorical_target, quantile_midpoints, quantile_target
-from mlagents_plugin_shared.losses import categorical_error, huber, quantile_huber_error, td_error
-from mlagents_plugin_shared.networks import BranchingQHead, ImplicitQuantileHead
-from mlagents_plugin_shared.targets import td_target
+from mlagents_plugin_shared.learning.networks import BranchingQHead, ImplicitQuantileHead
+from mlagents_plugin_shared.maths.distributional import categorical_target, quantile_midpoints, quantile_target
+from mlagents_plugin_shared.maths.losses import categorical_error, huber, quantile_huber_error, td_error
+from mlagents_plugin_shared.maths.targets import td_target
 
 
 class ReturnHead(nn.Module):

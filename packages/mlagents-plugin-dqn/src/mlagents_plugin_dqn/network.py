@@ -12,8 +12,8 @@ from torch import nn
 
 from mlagents_plugin_dqn.distributions import return_head
 from mlagents_plugin_dqn.settings import DQNSettings
-from mlagents_plugin_shared.exploration import greedy_actions
-from mlagents_plugin_shared.networks import add_layer_norm
+from mlagents_plugin_shared.learning.networks import add_layer_norm
+from mlagents_plugin_shared.maths.branches import greedy_actions
 
 MODEL_EXPORT_VERSION = 3.0  # MLAgents2_0, the version that Unity's current loader expects
 

@@ -14,14 +14,14 @@ from mlagents_envs.timers import timed
 
 from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.settings import DQNSettings, OptimizerType
-from mlagents_plugin_shared.buffers import ReplayKey
-from mlagents_plugin_shared.exploration import chosen_values, soft_policy
-from mlagents_plugin_shared.losses import large_margin_error, masked_mean, max_mean_priority, td_error
-from mlagents_plugin_shared.munchausen import munchausen_bonus, policy_entropy, policy_mean
-from mlagents_plugin_shared.networks import resample_noise, update_target_network
-from mlagents_plugin_shared.optimizers import PluginOptimizer, Statistics, adam
-from mlagents_plugin_shared.reward_streams import discount_key
-from mlagents_plugin_shared.targets import double_q_value, n_step_windows
+from mlagents_plugin_shared.data import ReplayKey
+from mlagents_plugin_shared.learning.networks import resample_noise, update_target_network
+from mlagents_plugin_shared.learning.optimizer import PluginOptimizer, Statistics, adam
+from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.maths.branches import chosen_values, soft_policy
+from mlagents_plugin_shared.maths.losses import large_margin_error, masked_mean, max_mean_priority, td_error
+from mlagents_plugin_shared.maths.munchausen import munchausen_bonus, policy_entropy, policy_mean
+from mlagents_plugin_shared.maths.targets import double_q_value, n_step_windows
 
 # Name of the target network in a checkpoint.
 _TARGET = "Optimizer:target_network"

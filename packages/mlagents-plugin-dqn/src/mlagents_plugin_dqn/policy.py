@@ -9,10 +9,11 @@ from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.base_env import ActionTuple, DecisionSteps
 from mlagents_envs.timers import timed
 
-from mlagents_plugin_shared.acting import AgentTable, ExploringPolicy
-from mlagents_plugin_shared.exploration import epsilon_greedy, epsilon_ladder, greedy_actions
-from mlagents_plugin_shared.networks import resample_noise
-from mlagents_plugin_shared.schedules import Schedule, constant
+from mlagents_plugin_shared.acting.exploring import AgentTable, ExploringPolicy
+from mlagents_plugin_shared.learning.networks import resample_noise
+from mlagents_plugin_shared.maths.branches import greedy_actions
+from mlagents_plugin_shared.maths.exploration import epsilon_greedy, epsilon_ladder
+from mlagents_plugin_shared.maths.schedules import Schedule, constant
 
 _STEP = "exploration_step"
 _NO_RUNG = -1

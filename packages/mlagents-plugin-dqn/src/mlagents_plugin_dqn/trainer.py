@@ -11,10 +11,10 @@ from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
 from mlagents_plugin_dqn.policy import QPolicy
 from mlagents_plugin_dqn.settings import DQNSettings, Exploration
-from mlagents_plugin_shared import schedules
-from mlagents_plugin_shared.buffers import Batch, MixedReplay, PrioritizedReplayBuffer, ReplayBuffer
-from mlagents_plugin_shared.networks import update_target_network
-from mlagents_plugin_shared.trainers import ReplayTrainer
+from mlagents_plugin_shared.data import Batch, MixedReplay, PrioritizedReplayBuffer, ReplayBuffer
+from mlagents_plugin_shared.learning.networks import update_target_network
+from mlagents_plugin_shared.maths import schedules
+from mlagents_plugin_shared.run import ReplayTrainer
 
 TRAINER_NAME = "dqn"
 

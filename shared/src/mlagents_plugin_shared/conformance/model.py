@@ -12,7 +12,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
-from mlagents_plugin_shared.file_kinds import describe_stranger
+from mlagents_plugin_shared.data.file_kinds import describe_stranger
 
 VERSION, MEMORY_SIZE = "version_number", "memory_size"
 CONTINUOUS_SHAPE, DISCRETE_SHAPE = "continuous_action_output_shape", "discrete_action_output_shape"

@@ -9,7 +9,7 @@ from mlagents_plugin_shared.conformance.findings import RULES, Report
 from mlagents_plugin_shared.conformance.model import OnnxModel
 from mlagents_plugin_shared.conformance.traps import trap_findings
 from mlagents_plugin_shared.conformance.unity import unity_findings
-from mlagents_plugin_shared.hints import install_command
+from mlagents_plugin_shared.run.hints import install_command
 
 WITHOUT_RUNTIME = "onnxruntime is not installed: the model was not run; to install it: {}"
 

@@ -8,10 +8,9 @@ Every task has a control that must fail: `ToyEnv` can blank a sensor and keep th
 """
 
 from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
-from mlagents_plugin_shared.testing.environment import BEHAVIOR, Outcome, ToyEnv
 from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
+from mlagents_plugin_shared.testing.in_process import train
 from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed
-from mlagents_plugin_shared.testing.run import train
 from mlagents_plugin_shared.testing.tasks import (
     Corridor,
     Crowd,
@@ -23,6 +22,7 @@ from mlagents_plugin_shared.testing.tasks import (
     Recall,
     Target,
 )
+from mlagents_plugin_shared.testing.toy_environment import BEHAVIOR, Outcome, ToyEnv
 
 __all__ = [
     "BEHAVIOR",

@@ -9,8 +9,8 @@ import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.trainer import Trainer
 
-from mlagents_plugin_shared.testing.environment import BEHAVIOR, ToyEnv
-from mlagents_plugin_shared.testing.run import train
+from mlagents_plugin_shared.testing.in_process import train
+from mlagents_plugin_shared.testing.toy_environment import BEHAVIOR, ToyEnv
 
 
 class _Repeatable(ToyEnv):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 
-from mlagents_plugin_shared.testing.environment import Outcome, ToyEnv
+from mlagents_plugin_shared.testing.toy_environment import Outcome, ToyEnv
 
 
 class Corridor(ToyEnv):

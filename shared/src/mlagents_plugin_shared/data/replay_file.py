@@ -1,0 +1,96 @@
+"""Replay buffers as HDF5 files."""
+
+import json
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from mlagents.trainers.buffer import AgentBuffer
+
+from mlagents_plugin_shared.data.ring import TransitionRing
+from mlagents_plugin_shared.data.segment import RowShapes, describe
+
+# Rows that are no columns of a segment.
+OWN_ROWS = ("terminal", "sampleable", "priority")
+FORMAT = "mlagents_plugin_shared.ReplayBuffer 1"
+
+
+def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator) -> None:
+    """Writes all transitions, oldest first, how they are linked, and the state of the generator."""
+    with h5py.File(file_object, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["serial"] = ring.serial
+        file.attrs["size"] = ring.size
+        file.attrs["generator"] = json.dumps(generator.bit_generator.state)
+        file.attrs["unfinished"] = json.dumps(ring.unfinished)
+        file.attrs["state"] = json.dumps(ring.extra_state())
+        for name, array in ring.row_arrays().items():
+            dataset = _create(file, f"rows/{name}", (ring.size, *array.shape[1:]), array.dtype)
+            for rows, part in ring.spans(ring.oldest, ring.size):
+                dataset[part] = array[rows]
+        positions, slots = ring.links()
+        _create(file, "following", positions.shape, positions.dtype)[:] = positions
+        file.create_group("ends")
+        for i, store in enumerate(ring.observations):
+            ends = store.aside[slots]
+            _create(file, f"ends/{i}", ends.shape, ends.dtype)[:] = ends
+
+
+def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> dict[str, Any]:
+    """Fills an empty ring with the newest transitions of a file; gives the state of the generator.
+
+    Raises:
+        ValueError: the file is no replay buffer, or its columns or shapes are not the expected ones (if any
+        are).
+    """
+    try:
+        with h5py.File(file_object, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise ValueError(f"no replay buffer: its format is {file.attrs.get('format')}, not {FORMAT}")
+            _read(file, ring, expected)
+            return json.loads(file.attrs["generator"])
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"no replay buffer, or a damaged one: {error}") from error
+
+
+def _create(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
+    # HDF5 cannot compress a dataset without elements.
+    compression = {"compression": "gzip", "compression_opts": 1} if np.prod(shape) > 0 else {}
+    return file.create_dataset(name, shape, dtype, **compression)
+
+
+def _read(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:
+    _allocate(file, ring, expected)
+    size = int(file.attrs["size"])
+    ring.serial, ring.size = int(file.attrs["serial"]), min(size, ring.capacity)
+    dropped = size - ring.size
+    for name, array in ring.row_arrays().items():
+        if name in file["rows"]:  # a buffer without priorities writes none
+            for rows, part in ring.spans(ring.oldest, ring.size):
+                array[rows] = file[f"rows/{name}"][dropped + part.start : dropped + part.stop]
+    unfinished = json.loads(file.attrs["unfinished"]).items()
+    ring.unfinished = {agent_id: serial for agent_id, serial in unfinished if serial >= ring.oldest}
+    _read_links(file, ring, dropped)
+    ring.restore_extra_state(json.loads(file.attrs.get("state", "{}")))
+
+
+def _allocate(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:
+    names = [name for name in file["rows"] if name not in OWN_ROWS]
+    shapes = {AgentBuffer._decode_key(name): file["rows"][name].shape[1:] for name in names}
+    # A buffer that was saved before its first transition has no columns.
+    if expected and shapes and shapes != expected:
+        raise ValueError(f"the buffer holds {describe(expected)}, the file {describe(shapes)}")
+    ring.allocate(shapes or expected)
+    for i in range(len(file["ends"])):
+        if file[f"ends/{i}"].dtype != ring.observations[i].ring.dtype:
+            ring.observations[i].widen()
+
+
+def _read_links(file: h5py.File, ring: TransitionRing, dropped: int) -> None:
+    following = file["following"][dropped:] - dropped
+    at_end = following >= ring.size
+    ends = [file[f"ends/{i}"] for i in range(len(file["ends"]))]
+    # Ends are in the order of their transitions, so those of the dropped ones come first.
+    dropped_ends = len(ends[0]) - np.count_nonzero(at_end) if ends else 0
+    following[at_end] -= dropped_ends
+    ring.restore_links(following, [observations[dropped_ends:] for observations in ends])

@@ -1,0 +1,179 @@
+"""What the optimizer of every algorithm repeats: schedules, gradient steps and the list of what is saved."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from mlagents.torch_utils import torch
+from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
+from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import ScheduleType, TrainerSettings
+from mlagents.trainers.torch_entities.networks import NetworkBody
+from mlagents_envs.logging_util import get_logger
+from torch import nn
+
+from mlagents_plugin_shared.maths import schedules
+
+logger = get_logger(__name__)
+
+
+Statistics = dict[str, float | torch.Tensor]
+"""Numbers by TensorBoard tag. Tensors of one number stay on their device until they are reported."""
+
+LARGEST_NORM = 1e18
+"""Largest norm of a gradient: its square, which moments take in, is still a number that a float32 can hold."""
+
+MOST_SKIPPED = 20
+"""Gradient steps left out one after the other until a run is given up."""
+
+
+def adam(parameters: list[nn.Parameter], learning_rate: float, eps: float = 1e-8) -> torch.optim.Adam:
+    """Adam in one kernel, or in a few where this PyTorch has no such kernel for the parameters' device.
+
+    Source: Kingma & Ba (2015), https://arxiv.org/abs/1412.6980, algorithm 1.
+
+    Args:
+        parameters: what to train.
+        learning_rate: α of the paper.
+        eps: ε of the paper.
+    """
+    try:
+        return torch.optim.Adam(parameters, lr=learning_rate, eps=eps, fused=True)
+    except RuntimeError:  # on a CPU before PyTorch 2.4
+        return torch.optim.Adam(parameters, lr=learning_rate, eps=eps, foreach=True)
+
+
+class StepGuard:
+    """Which gradient steps can be taken: those whose loss and gradient are numbers.
+
+    Attributes:
+        skipped: steps left out since the run began.
+        in_a_row: steps left out since one was taken.
+        reason: why the last one was.
+    """
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self.in_a_row = 0
+        self.reason = ""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether so many steps in a row were left out that no further one will be taken."""
+        return self.in_a_row >= MOST_SKIPPED
+
+    def admits(self, loss: float, norm: float) -> bool:
+        """Whether a step can be taken; one that cannot is counted, with a warning at each power of two.
+
+        Args:
+            loss: the loss.
+            norm: norm of its gradient.
+        """
+        if math.isfinite(loss) and norm <= LARGEST_NORM:
+            self.in_a_row = 0
+            return True
+        self.skipped += 1
+        self.in_a_row += 1
+        self.reason = f"the loss was {loss:g} and its gradient {norm:g}"
+        if self.skipped.bit_count() == 1:
+            logger.warning(
+                f"This step is left out, {self.skipped} so far: {self.reason}. Are rewards or observations too large, "
+                "or is learning_rate too high?"
+            )
+        return False
+
+
+class PluginOptimizer(TorchOptimizer):
+    """Base of a plugin's optimizer.
+
+    A subclass builds its networks, sets `optimizer` to the torch optimizer of their parameters, and writes `update`.
+
+    Attributes:
+        guard: counts the steps that were left out.
+    """
+
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings) -> None:
+        super().__init__(policy, trainer_settings)
+        self.hyperparameters: Any = trainer_settings.hyperparameters
+        self.streams: list[str] = list(self.reward_signals)
+        self.guard = StepGuard()
+        self.learning_rate = self.schedule(
+            self.hyperparameters.learning_rate_schedule, self.hyperparameters.learning_rate, 1e-10
+        )
+
+    @property
+    @abstractmethod
+    def network_bodies(self) -> list[NetworkBody]:
+        """Bodies of the networks whose observation normalisation follows the data."""
+
+    def schedule(self, kind: ScheduleType, initial: float, final: float) -> schedules.Schedule:
+        """A value that is constant, or falls in a line to `final` at the run's `max_steps`.
+
+        Args:
+            kind: constant or linear.
+            initial: value at step 0.
+            final: value at max_steps.
+        """
+        if kind == ScheduleType.CONSTANT:
+            return schedules.constant(initial)
+        return schedules.linear(initial, final, self.trainer_settings.max_steps)
+
+    def step_optimizer(self, loss: torch.Tensor, parameters: Iterable[nn.Parameter], max_grad_norm: float) -> float:
+        """Clips the accumulated gradient, takes one step at the scheduled learning rate and clears the gradient.
+
+        Where loss or gradient are not finite the step is left out with a warning, and parameters and moments stay as
+        they are: see `StepGuard`.
+
+        Args:
+            loss: [] what the gradient is of.
+            parameters: those that the optimizer trains.
+            max_grad_norm: bound of the gradient's norm; 0 does not clip.
+
+        Returns:
+            Norm of the gradient before it was clipped.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.policy.get_current_step())
+        norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"), foreach=True)
+        loss_value, size = torch.stack([loss.detach(), norm]).tolist()
+        if self.guard.admits(loss_value, size):
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return size
+
+    def get_modules(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the policy: torch optimizers, and reward signals with theirs."""
+        modules: dict[str, Any] = {"Optimizer:value_optimizer": self.optimizer}
+        for name, signal in self.reward_signals.items():
+            modules.update(signal.get_modules())
+            if hasattr(signal, "optimizer"):
+                modules[f"Optimizer:{name}"] = signal.optimizer
+        if self.bc_module is not None:
+            modules["Optimizer:behavioral_cloning"] = self.bc_module.optimizer
+        return modules
+
+    def on_loaded(self, whole: Collection[str]) -> None:
+        """Called when a checkpoint was taken up, of this run or another, this trainer or another.
+
+        To be overridden where one module follows from others: one that was not in the checkpoint, or only in part, then
+        holds numbers that have nothing to do with them.
+
+        Args:
+            whole: names in `get_modules`, of the policy or this optimizer, of what took up all that was saved of it.
+        """
+
+    def learned_signals(self) -> list[str]:
+        """Reward signals that give rewards only once they were updated, and were."""
+        return [name for name, signal in self.reward_signals.items() if getattr(signal, "_has_updated_once", False)]
+
+    def restore_learned_signals(self, names: Iterable[str]) -> None:
+        """Lets reward signals give their rewards at once: their networks come from a checkpoint.
+
+        Args:
+            names: what `learned_signals` gave.
+        """
+        for name in set(names) & set(self.reward_signals):
+            self.reward_signals[name]._has_updated_once = True

@@ -1,0 +1,99 @@
+"""Reading checkpoints: whole ones only, and none that carries code."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import UnityTrainerException
+from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
+from mlagents_envs.logging_util import get_logger
+
+from mlagents_plugin_shared.data.file_kinds import describe_stranger
+
+logger = get_logger(__name__)
+
+
+class CheckpointError(UnityTrainerException):
+    """A checkpoint that cannot be read, or must not be written."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The contents of a checkpoint, on the CPU.
+
+    Every byte is checked against the file's own checksums, and no code of it is run.
+
+    Args:
+        path: a .pt file.
+
+    Returns:
+        State of every module, by its name.
+
+    Raises:
+        CheckpointError: it is missing, damaged, holds code, or is no checkpoint of a policy.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no {path.name}")
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            if damaged := archive.testzip():
+                raise CheckpointError(f"{path.name} is damaged at {damaged}")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except zipfile.BadZipFile as error:
+        what = describe_stranger(path, ".pt") or f"is damaged: {error}"
+        raise CheckpointError(f"{path.name} {what}") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path.name} holds objects other than numbers, which may be code") from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+    if not (isinstance(saved, dict) and "Policy" in saved):
+        raise CheckpointError(f"{path.name} is no checkpoint of a policy")
+    return saved
+
+
+def newest_intact(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that a run begins from, or the newest numbered one beside it that is whole.
+
+    Args:
+        path: the .pt file that was asked for. Where it is `checkpoint.pt`, those beside it can stand in.
+
+    Returns:
+        The file that was read, and its contents.
+
+    Raises:
+        CheckpointError: none of them is whole; it says why of each.
+    """
+    faults: list[str] = []
+    candidates = [path, *(numbered_checkpoints(path.parent) if path.name == DEFAULT_CHECKPOINT_NAME else [])]
+    for candidate in candidates:
+        try:
+            saved = read_checkpoint(candidate)
+        except CheckpointError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            logger.warning(f"{path.parent}: {'; '.join(faults)}. Using {candidate.name}, the newest that is whole.")
+        return candidate, saved
+    raise CheckpointError("; ".join(faults))
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a behaviour was saved, be the files whole or not.
+
+    Args:
+        folder: `results/<run>/<behavior>`.
+    """
+    return (folder / DEFAULT_CHECKPOINT_NAME).exists() or bool(numbered_checkpoints(folder))
+
+
+def numbered_checkpoints(folder: Path) -> list[Path]:
+    """`<behavior>-<step>.pt` in the folder of a behaviour, newest first; of `Group/Agent` these are `Agent-<step>.pt`.
+
+    Args:
+        folder: `results/<run>/<behavior>`.
+    """
+    pattern = re.compile(re.escape(folder.name) + r"-(\d+)\.pt")
+    steps = {file: int(match[1]) for file in folder.glob("*.pt") if (match := pattern.fullmatch(file.name))}
+    return sorted(steps, key=lambda file: steps[file], reverse=True)

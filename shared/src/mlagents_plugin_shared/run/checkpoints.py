@@ -1,0 +1,295 @@
+"""Checkpoints: atomic .pt files, and .onnx files beside them."""
+
+import copy
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+from mlagents.torch_utils import torch
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME, TorchModelSaver
+from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
+from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import TrainerSettings
+from mlagents_envs.logging_util import get_logger
+
+from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, newest_intact, read_checkpoint
+from mlagents_plugin_shared.run.export import OnnxExporter
+from mlagents_plugin_shared.run.files import replacing
+
+logger = get_logger(__name__)
+
+TRAINER_STATE = "Trainer"
+"""Name in a checkpoint of what only a resumed run takes up again."""
+
+# What a network says of itself in a model. ML-Agents keeps it among the weights.
+_ACTIONS = "discrete_act_size_vector"
+_DESCRIPTION = (
+    _ACTIONS,
+    "continuous_act_size_vector",
+    "act_size_vector_deprecated",
+    "is_continuous_int_deprecated",
+    "memory_size_vector",
+    "version_number",
+)
+
+
+class CheckpointSaver(TorchModelSaver):
+    """ML-Agents' model saver with files that are whole or absent, and an export that works on every torch.
+
+    A run that is resumed goes on from its own checkpoint, whatever `init_path` it once began from.
+
+    Attributes:
+        behavior_name: whose checkpoints these are, for messages.
+        trainer_state: gives what a checkpoint holds beside the modules: plain numbers, strings and tensors.
+        resumed_state: what it gave when the checkpoint was written from which this run resumed; else empty.
+        on_loaded: is told the names of the modules that took up all that was saved of them, once they have.
+        fits: whether every network took up all that was saved of it.
+    """
+
+    initialize_path: str | None
+
+    def __init__(self, trainer_settings: TrainerSettings, model_path: str, load: bool = False) -> None:
+        super().__init__(trainer_settings, str(Path(model_path)), load)
+        self.behavior_name = Path(model_path).name
+        self.trainer_state: Callable[[], dict[str, Any]] = dict
+        self.resumed_state: dict[str, Any] = {}
+        self.fits = True
+        self.on_loaded: Callable[[Collection[str]], None] = lambda whole: None
+
+    def register(self, module: TorchPolicy | TorchOptimizer) -> None:
+        """Adds the modules of a policy or optimizer to what is saved."""
+        is_first_policy = self.policy is None and isinstance(module, TorchPolicy)
+        super().register(module)
+        if is_first_policy:
+            self.exporter = OnnxExporter(module)
+
+    def save_checkpoint(self, behavior_name: str, step: int) -> tuple[str, list[str]]:
+        """Writes `<behavior>-<step>.pt`, `checkpoint.pt`, from which a run resumes, and `<behavior>-<step>.onnx`.
+
+        Where one of them cannot be written, no numbered one stays, and `checkpoint.pt` is the old or the new one.
+        A behaviour's name may have slashes, as `Group/Agent`: its folder then lies deeper, and files are `Agent-...`.
+
+        Args:
+            behavior_name: name of the behaviour.
+            step: step of the policy.
+
+        Returns:
+            Path of the .onnx, and the paths of the files that belong to it.
+
+        Raises:
+            CheckpointError: a module holds numbers that are not finite; nothing is written.
+        """
+        stem = self._stem(behavior_name, step)
+        numbered = Path(f"{stem}.pt")
+        is_new = not numbered.exists()
+        try:
+            self._write(numbered)
+            with replacing(Path(self.model_path) / DEFAULT_CHECKPOINT_NAME) as temporary:
+                shutil.copyfile(numbered, temporary)
+            self.export(str(stem), behavior_name)
+        except Exception:
+            if is_new:
+                numbered.unlink(missing_ok=True)
+            raise
+        return f"{stem}.onnx", [str(numbered)]
+
+    def save_best(self, behavior_name: str) -> None:
+        """Writes `<behavior>-best.pt` and `.onnx`, which ML-Agents' `keep_checkpoints` does not count.
+
+        Args:
+            behavior_name: name of the behaviour.
+        """
+        self._write(self._best_path(behavior_name))
+        self.export(str(self._stem(behavior_name, "best")), behavior_name)
+
+    def best_state(self, behavior_name: str) -> dict[str, Any]:
+        """The trainer's state in `<behavior>-best.pt`; empty where there is none.
+
+        Args:
+            behavior_name: name of the behaviour.
+        """
+        try:
+            return read_checkpoint(self._best_path(behavior_name)).get(TRAINER_STATE, {})
+        except CheckpointError:
+            return {}
+
+    def copy_final_model(self, source_nn_path: str) -> None:
+        """Copies the model of a checkpoint to `<results>/<run>/<behavior>.onnx`.
+
+        Args:
+            source_nn_path: path of the checkpoint's .onnx.
+        """
+        with replacing(f"{self.model_path}.onnx") as temporary:
+            shutil.copyfile(source_nn_path, temporary)
+
+    def _best_path(self, behavior_name: str) -> Path:
+        return Path(f"{self._stem(behavior_name, 'best')}.pt")
+
+    def _stem(self, behavior_name: str, which: int | str) -> Path:
+        """A file without its suffix."""
+        return Path(self.model_path) / f"{PurePath(behavior_name).name}-{which}"
+
+    def _write(self, path: Path) -> None:
+        state = {name: module.state_dict() for name, module in self.modules.items()}
+        for name, module_state in state.items():
+            if not all(tensor.isfinite().all() for tensor in _tensors(module_state)):
+                raise CheckpointError(f"{name} holds numbers that are not finite")
+        with replacing(path) as temporary:
+            torch.save({**state, TRAINER_STATE: self.trainer_state()}, temporary)
+
+    def initialize_or_load(self, policy: TorchPolicy | None = None) -> None:
+        """Takes up the run's own checkpoint where it is resumed, or else `init_path`, if there is one.
+
+        Args:
+            policy: the policy to load; default all that is registered.
+
+        Raises:
+            TrainerConfigError: there is no whole checkpoint.
+        """
+        if self.load and self.initialize_path is not None:
+            logger.info(f"{self.behavior_name}: init_path is where the run began; --resume goes on from its own files.")
+            self.initialize_path = None
+        super().initialize_or_load(policy)
+
+    def _load_model(self, load_path: str, policy: TorchPolicy | None = None, reset_global_steps: bool = False) -> None:
+        try:
+            path, saved = newest_intact(Path(load_path))
+        except CheckpointError as error:
+            raise TrainerConfigError(self._describe_missing(load_path, error)) from None
+        target = policy if policy is not None else self.policy
+        modules = policy.get_modules() if policy is not None else self.modules
+        whole = {name for name, module in modules.items() if _load_module(name, module, saved)}
+        self.fits &= all(name in whole for name, module in modules.items() if isinstance(module, torch.nn.Module))
+        if policy is None:
+            self.on_loaded(whole)
+        if reset_global_steps:
+            target.set_step(0)
+            logger.info(f"Starting training from step 0 and saving to {self.model_path}.")
+        else:
+            self.resumed_state = saved.get(TRAINER_STATE, {})
+            logger.info(f"Resuming training from step {target.get_current_step()}, read from {path.name}.")
+
+    def _describe_missing(self, load_path: str, error: CheckpointError) -> str:
+        if self.initialize_path is not None:
+            return (
+                f"{self.behavior_name}: init_path: {load_path} is no checkpoint to begin from: {error}. Give the path "
+                "of a .pt file, or leave init_path and --initialize-from out."
+            )
+        return (
+            f"{self.behavior_name}: there is no checkpoint in {Path(load_path).parent} to begin from: {error}. "
+            "Check --run-id and the behaviour's name, or begin anew with --force."
+        )
+
+
+class StockSaver(CheckpointSaver):
+    """Our saver for ML-Agents' own trainers, which end with the first error that it raises."""
+
+    def save_checkpoint(self, behavior_name: str, step: int) -> tuple[str, list[str]]:
+        """Writes a checkpoint and its model, as `CheckpointSaver` does.
+
+        Args:
+            behavior_name: name of the behaviour.
+            step: step of the policy.
+
+        Returns:
+            Path of the .onnx, and the paths of the files that belong to it.
+
+        Raises:
+            UnityTrainerException: a module holds numbers that are not finite; nothing is written.
+        """
+        try:
+            return super().save_checkpoint(behavior_name, step)
+        except CheckpointError as error:
+            raise UnityTrainerException(
+                f"{behavior_name}: the checkpoint at step {step} was not written: {error}. Are rewards or observations "
+                "too large, or is learning_rate too high? --resume goes on from the last whole checkpoint."
+            ) from None
+
+
+def _tensors(state: Any) -> Iterator[torch.Tensor]:
+    """All tensors in a state dict, at any depth."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    elif isinstance(state, dict):
+        for part in state.values():
+            yield from _tensors(part)
+
+
+def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
+    """Loads what fits, and says whether all did; what does not starts anew, with a warning, as in ML-Agents."""
+    if name not in saved:
+        logger.warning(f"The checkpoint holds no {name}: it starts anew.")
+        return False
+    try:
+        if not isinstance(module, torch.nn.Module):
+            _load_optimizer(module, saved[name])
+            return True
+        missing, unexpected = module.load_state_dict(_of_this_network(module, saved[name]), strict=False)
+    except (KeyError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {why}")
+        return False
+    if missing or unexpected:
+        logger.warning(f"{name} of the checkpoint lacks {missing} and has {unexpected} too many.")
+        return False
+    if _have_other_actions(module, saved[name]):
+        logger.warning(
+            f"{name} of the checkpoint is of other discrete actions: what it has learned of them is mixed up."
+        )
+        return False
+    return True
+
+
+def _of_this_network(module: torch.nn.Module, saved: dict[str, Any]) -> dict[str, Any]:
+    """What was saved of a network, with this one's own description: memory and actions are not learned."""
+    return {
+        **saved,
+        **{name: own for name, own in module.state_dict().items() if name in _DESCRIPTION and name in saved},
+    }
+
+
+def _have_other_actions(module: torch.nn.Module, saved: dict[str, Any]) -> bool:
+    """Whether the same outputs stand for other actions: 3 and 2 of two branches are as many as 2 and 3."""
+    own = module.state_dict()
+    return _ACTIONS in own and _ACTIONS in saved and own[_ACTIONS].tolist() != saved[_ACTIONS].tolist()
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Loads moments, if they are of such an optimizer; its options are those of this run's settings.
+
+    Raises:
+        ValueError: it is the state of another optimizer or of other parameters, which PyTorch would notice at the first
+            step only.
+    """
+    groups, own_groups = saved["param_groups"], optimizer.param_groups
+    sizes, own_sizes = [len(group["params"]) for group in groups], [len(group["params"]) for group in own_groups]
+    if sizes != own_sizes:
+        raise ValueError(f"it is of {sizes} parameters, and should be of {own_sizes}")
+    kept = (index for group in groups for index in group["params"])
+    for index, own_moments in zip(kept, _moments_after_a_step(optimizer), strict=True):
+        moments = _shapes(saved["state"].get(index, own_moments))
+        if moments != _shapes(own_moments):
+            raise ValueError(f"its moments are {_describe(moments)}, and should be {_describe(_shapes(own_moments))}")
+    merged = [{**own, "params": group["params"]} for group, own in zip(groups, own_groups, strict=True)]
+    optimizer.load_state_dict({**saved, "param_groups": merged})
+
+
+def _moments_after_a_step(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What an optimizer of this class and these options keeps of each parameter, found out on a copy."""
+    twin = copy.deepcopy(optimizer)
+    parameters = [parameter for group in twin.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    twin.step()
+    return [twin.state[parameter] for parameter in parameters]
+
+
+def _shapes(moments: dict[str, Any]) -> dict[str, list[int]]:
+    """Shapes by name; a count has none, be it a number or a tensor."""
+    return {name: list(getattr(value, "shape", ())) for name, value in moments.items()}
+
+
+def _describe(moments: dict[str, list[int]]) -> str:
+    return ", ".join(f"{name} {shape or ''}".rstrip() for name, shape in sorted(moments.items())) or "none"

@@ -1,0 +1,516 @@
+"""A file's settings are what its user wrote: checked as a whole, each behaviour by its name.
+
+ML-Agents forgets a behaviour's name before it looks at its settings, ends at the first fault, and writes every default
+of `default_settings` out as if the user had: then no default can depend on another key any more. Here behaviours of
+this project's trainers are read from the raw mappings. The settings of ML-Agents' own trainers are left to it.
+"""
+
+import copy
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TextIO, get_args
+
+import attr
+import cattr
+import yaml
+from mlagents.plugins import all_trainer_settings, all_trainer_types
+from mlagents.trainers import cli_utils
+from mlagents.trainers import settings as host
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.settings import RunOptions, TrainerSettings
+from mlagents_envs.logging_util import get_logger
+
+from mlagents_plugin_shared.run.reading import (
+    HYPERPARAMETERS,
+    Reading,
+    Unreadable,
+    did_you_mean,
+    holds,
+    read_behavior,
+    read_hyperparameter,
+    read_value,
+)
+from mlagents_plugin_shared.run.settings import CheckedSettings, is_number, show
+
+logger = get_logger(__name__)
+
+DEFAULTS = "default_settings"
+
+# By words of what YAML's reader says.
+_YAML_REMEDIES = {
+    "'\\t'": "indent with spaces, not with tabs",
+    "<block end>": "the keys of one section must begin in the same column",
+    "mapping values are not allowed here": "this line is indented too far, or a space is missing after the colon above",
+    "could not find expected ':'": "a key must be followed by a colon and a space",
+}
+
+_host_check_and_structure = host.check_and_structure
+_host_structure = TrainerSettings.structure
+_host_from_dict = RunOptions.from_dict
+_host_missing = TrainerSettings.DefaultTrainerDict.__missing__
+
+
+def written_settings(settings: TrainerSettings) -> Mapping[str, Any]:
+    """What the user wrote of a behaviour's settings, in `default_settings` or under its name, as a YAML has it."""
+    return getattr(settings, "_written", {})
+
+
+# What belongs to whom
+
+
+def _settings_class(written: Any) -> Any:
+    """The class of a behaviour's hyperparameters, None where the trainer is unknown."""
+    return all_trainer_settings.get(_trainer_type(written))
+
+
+def _trainer_type(written: Any) -> Any:
+    name = written.get("trainer_type", "ppo") if isinstance(written, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _is_ours(written: Any) -> bool:
+    class_type = _settings_class(written)
+    return isinstance(class_type, type) and issubclass(class_type, CheckedSettings)
+
+
+def _merge(defaults: Any, own: Any) -> Any:
+    """What a user wrote for a behaviour: its own keys on top of those of `default_settings`.
+
+    Of another trainer's default hyperparameters those count that this one has too, with values of the same type: a
+    `preset` of the one is none of the other.
+    """
+    if not isinstance(own, Mapping) or not isinstance(defaults, Mapping):
+        return own
+    merged: dict[str, Any] = copy.deepcopy(dict(defaults))
+    trainer_type = own.get("trainer_type", defaults.get("trainer_type", "ppo"))
+    hyperparameters = merged.get(HYPERPARAMETERS)
+    class_type, default_type = _settings_class({"trainer_type": trainer_type}), _settings_class(defaults)
+    if class_type not in (None, default_type) and isinstance(hyperparameters, Mapping):
+        types = _types(class_type)
+        former = {**types, **_types(default_type)}
+        kept = {key for key in types if types[key] == former[key]}
+        merged[HYPERPARAMETERS] = {key: value for key, value in hyperparameters.items() if key in kept}
+    host.deep_update_dict(merged, own)
+    return merged
+
+
+def _types(class_type: Any) -> dict[str, Any]:
+    return {} if class_type is None else {field.name: field.type for field in attr.fields(class_type)}
+
+
+# A whole file
+
+
+class _File:
+    """The behaviours of a file and its default settings, read as far as they are of this project's trainers.
+
+    Attributes:
+        faults: a line each.
+        remarks: what the user is to be told, a line for each behaviour.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.faults: list[str] = []
+        self.remarks: list[str] = []
+        self._defaults = options.get(DEFAULTS)
+        if self._defaults is not None and not isinstance(self._defaults, Mapping):
+            self.faults.append(f"{DEFAULTS}: {show(self._defaults)} is not valid; keys are expected under it.")
+        self._of_defaults = self._read(DEFAULTS, self._defaults)
+        behaviors = options.get("behaviors", {})
+        if not isinstance(behaviors, Mapping):
+            self.faults.append(_describe_behaviors(behaviors))
+            return
+        readings = [reading for name, own in behaviors.items() if (reading := self._read_behavior(str(name), own))]
+        if self._of_defaults and not behaviors:  # every behaviour gets them as they are
+            self.faults += self._of_defaults.conflicts.values()
+        elif self._of_defaults and readings:
+            self._remark(DEFAULTS, self._defaults, _of_all(readings, self._defaults))
+
+    def _read(self, name: str, written: Any) -> Reading | None:
+        if fault := _trainer_fault(name, written):
+            self.faults.append(fault)
+        if not _is_ours(written):
+            return None
+        reading = _read(name, written)
+        if name == DEFAULTS:
+            self.faults += reading.faults.values()
+        return reading
+
+    def _read_behavior(self, name: str, own: Any) -> Reading | None:
+        written = _merge(self._defaults, own)
+        if _is_misplaced(name, own):
+            self.faults.append(
+                f"behaviors: {name}: {show(own)} is not valid; {name} is a key of a behavior: indent it, so that it "
+                "stands under the behavior's name."
+            )
+            return None
+        reading = self._read(name, written)
+        if reading is None:
+            if not isinstance(own, Mapping):
+                self.faults.append(
+                    f"behaviors: {name}: {show(own)} is not valid; keys are expected under a behavior's name."
+                )
+            return None
+        said = self._of_defaults.faults if self._of_defaults else {}
+        self.faults += [line for path, line in reading.faults.items() if path not in said or holds(own, path)]
+        self.faults += reading.conflicts.values()
+        self._remark(name, written, reading.of(own))
+        return reading
+
+    def _remark(self, name: str, written: Any, reading: Reading) -> None:
+        if text := _remark(name, _trainer_type(written), reading):
+            self.remarks.append(text)
+
+
+def _of_all(readings: list[Reading], defaults: Any) -> Reading:
+    """The remarks on keys of the default settings that hold for every behaviour: others may be meant for one alone."""
+    first = readings[0]
+    return first._replace(
+        idle={path: why for path, why in first.idle.items() if all(path in one.idle for one in readings)},
+        far={path: text for path, text in first.far.items() if all(path in one.far for one in readings)},
+    ).of(defaults)
+
+
+def _remark(name: str, trainer_type: Any, reading: Reading) -> str:
+    """One line about keys that have no effect and values that are far from what the algorithm needs."""
+    parts = []
+    if reading.idle:
+        keys = ", ".join(f"{path.removeprefix(f'{HYPERPARAMETERS}: ')} ({why})" for path, why in reading.idle.items())
+        parts.append(f"without effect for trainer_type {trainer_type}: {keys}.")
+    if reading.far:
+        parts.append(f"Far from what {trainer_type} needs: {' '.join(reading.far.values())}")
+    return f"{name}: {' '.join(parts)}" if parts else ""
+
+
+def _trainer_fault(name: str, written: Any) -> str | None:
+    """What is wrong with a behaviour's trainer_type, which says who reads the rest; None where nothing is."""
+    if not isinstance(written, Mapping):
+        return None
+    if "trainer_type" not in written:
+        if misspelt := next((key for key in written if did_you_mean(key, ["trainer_type"])), None):
+            return f"{name}: {misspelt}: {show(written[misspelt])} is not valid; {_unknown(misspelt, ['trainer_type'])}"
+        if written.get(HYPERPARAMETERS):
+            return (
+                f"{name}: trainer_type is missing; hyperparameters were specified but no trainer_type was given: one "
+                f"of {', '.join(sorted(all_trainer_types))}."
+            )
+        return None
+    trainer_type = written["trainer_type"]
+    if trainer_type in list(all_trainer_types):
+        return None
+    meant = did_you_mean(trainer_type, all_trainer_types) or f"; known are {', '.join(sorted(all_trainer_types))}."
+    return f"{name}: trainer_type: Invalid trainer type {trainer_type} was found{meant}"
+
+
+def _is_behavior(written: Any) -> bool:
+    """Whether a mapping holds keys that only stand under a behaviour's name."""
+    return isinstance(written, Mapping) and any(key in attr.fields_dict(TrainerSettings) for key in written)
+
+
+def _is_misplaced(name: str, own: Any) -> bool:
+    """Whether what stands as a behaviour among the others is a key of one, indented too little."""
+    return name in attr.fields_dict(TrainerSettings) and not _is_behavior(own)
+
+
+def _read(name: str, written: Any) -> Reading:
+    if "framework" in written:  # as ML-Agents does
+        logger.warning("Framework option was deprecated but was specified")
+        written = {key: value for key, value in written.items() if key != "framework"}
+    return read_behavior(name, written, _settings_class(written))
+
+
+def _concerns_us(options: Mapping[str, Any]) -> bool:
+    """Whether a file has a behaviour of this project's trainers, or may get one from its default settings."""
+    defaults, behaviors = options.get(DEFAULTS), options.get("behaviors")
+    if "behaviors" in options and not isinstance(behaviors, Mapping):
+        return True
+    owned = list(behaviors.values()) if behaviors else []
+    if not all(isinstance(own, Mapping) for own in owned):
+        return True
+    unknown = [value for key, value in options.items() if key not in attr.fields_dict(RunOptions)]
+    astray = [each for value in unknown if isinstance(value, Mapping) for each in (value, *value.values())]
+    written = [defaults, *(_merge(defaults, own) for own in owned), *astray]
+    return any(_is_ours(settings) or _trainer_fault("", settings) for settings in written)
+
+
+def _check_run(options: Mapping[str, Any], arguments: Collection[str] = ()) -> Iterator[str]:
+    """Faults of what concerns the run and not a behaviour; arguments of the command line may stand beside it."""
+    fields = attr.fields_dict(RunOptions)
+    for key, value in options.items():
+        if key not in fields:
+            if key not in arguments:
+                yield f"{key}: {show(value)} is not valid; {_unknown_section(key, value)}"
+        elif key == "debug":
+            yield from _check_value(key, value, bool)
+        elif key == "environment_parameters":
+            yield from _check_parameters(key, value, None if DEFAULTS in options else options.get("behaviors"))
+        elif key.endswith("_settings") and key != DEFAULTS:
+            yield from _check_section(key, value, fields[key].type)
+
+
+def _check_parameters(section: str, written: Any, behaviors: Any) -> Iterator[str]:
+    """Faults of environment parameters; `behaviors` are all that there can be, None where any can."""
+    for name, value in written.items() if isinstance(written, Mapping) else ():
+        path = f"{section}: {name}"
+        try:
+            settings = host.EnvironmentParameterSettings.structure({name: value}, dict)[name]
+        except TrainerConfigError as error:
+            yield f"{path}: {error}"
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            yield f"{path}: {show(value)} is not valid; {error}."
+        else:
+            for lesson in settings.curriculum if behaviors else ():
+                if (criteria := lesson.completion_criteria) and criteria.behavior not in behaviors:
+                    yield (
+                        f"{path}: curriculum: completion_criteria: behavior: {show(criteria.behavior)} is not valid; "
+                        f"it must be one of behaviors: {', '.join(map(str, behaviors))}."
+                    )
+
+
+def _unknown_section(key: str, value: Any) -> str:
+    """Where a key belongs that stands at the left margin and must not."""
+    if _is_behavior(value):
+        return "it holds keys of a behavior: indent it under behaviors:."
+    if key in attr.fields_dict(TrainerSettings):
+        return f"{key} is not a known key here; it belongs under behaviors:, under a behavior's name."
+    for section, field in attr.fields_dict(RunOptions).items():
+        if field.type is not None and attr.has(field.type) and key in attr.fields_dict(field.type):
+            return f"{key} is not a known key here; it belongs under {section}:."
+    return _unknown(key, attr.fields_dict(RunOptions))
+
+
+def _check_section(section: str, written: Any, class_type: Any) -> Iterator[str]:
+    if not isinstance(written, Mapping):
+        yield f"{section}: {show(written)} is not valid; keys are expected under it."
+        return
+    fields = attr.fields_dict(class_type)
+    for key, value in written.items():
+        path = f"{section}: {key}"
+        if key in fields:
+            yield from _check_value(path, value, fields[key].type)
+        else:
+            yield f"{path}: {show(value)} is not valid; {_unknown(key, fields)}"
+
+
+def _check_value(path: str, value: Any, kind: Any) -> Iterator[str]:
+    try:
+        read_value(_as_text(value) if str in (kind, *get_args(kind)) or isinstance(value, list) else value, kind)
+    except Unreadable as error:
+        yield f"{path}: {show(value)} is not valid; {error}."
+
+
+def _as_text(value: Any) -> Any:
+    """Numbers as text: ML-Agents takes a run_id of 7."""
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
+    return str(value) if is_number(value) else value
+
+
+def _unknown(key: Any, known: Any) -> str:
+    return f"{key} is not a known key" + (did_you_mean(key, known) or f"; the known ones are {', '.join(known)}.")
+
+
+# In ML-Agents' place
+
+
+def _from_dict(options_dict: dict[str, Any]) -> RunOptions:
+    """The options of a run; all faults of a file with a behaviour of ours come in one error.
+
+    Raises:
+        TrainerConfigError: there are faults, one a line.
+    """
+    if not _concerns_us(options_dict):
+        return _host_from_dict(options_dict)
+    file = _File(options_dict)
+    arguments = {action.dest for action in cli_utils.parser._actions}
+    if faults := [*_check_run(options_dict, arguments), *file.faults]:
+        raise TrainerConfigError("\n".join(faults))
+    defaults = options_dict.get(DEFAULTS)
+    if defaults is not None or hasattr(TrainerSettings.default_override, "_written"):  # those of an earlier file
+        TrainerSettings.default_override = None if defaults is None else _structure_defaults(defaults)
+    options = _host_from_dict({key: _as_read(key, value) for key, value in options_dict.items() if key != DEFAULTS})
+    if defaults is not None:
+        options.default_settings = TrainerSettings.default_override
+    for remark in file.remarks:
+        logger.warning(remark)
+    return options
+
+
+def _as_read(section: str, written: Any) -> Any:
+    """A section of the run with numbers where YAML has the text 1e5, of which ML-Agents could make none."""
+    kind = attr.fields_dict(RunOptions)[section].type if section in attr.fields_dict(RunOptions) else None
+    if not (isinstance(written, Mapping) and kind is not None and attr.has(kind)):
+        return written
+    numbers = {
+        key for key, field in attr.fields_dict(kind).items() if {int, float} & {field.type, *get_args(field.type)}
+    }
+    return {
+        key: read_value(value, attr.fields_dict(kind)[key].type) if key in numbers and isinstance(value, str) else value
+        for key, value in written.items()
+    }
+
+
+def _structure_defaults(defaults: Any) -> Any:
+    """The default settings; where their keys contradict each other without those of a behaviour, a draft of them."""
+    TrainerSettings.default_override = None
+    settings = _read(DEFAULTS, defaults).settings if _is_ours(defaults) else _host_structure(defaults, TrainerSettings)
+    settings._written = defaults
+    return settings
+
+
+def _structure_behaviors(behaviors: Any, _type: Any) -> Any:
+    if not isinstance(behaviors, Mapping):
+        raise TrainerConfigError(_describe_behaviors(behaviors))
+    named = {name: _structure(own, TrainerSettings, name=str(name)) for name, own in behaviors.items()}
+    return TrainerSettings.DefaultTrainerDict(named)
+
+
+def _describe_behaviors(behaviors: Any) -> str:
+    return f"behaviors: {show(behaviors)} is not valid; names of behaviors are expected under it."
+
+
+def _structure_missing(behaviors: Any, name: str) -> Any:
+    """The default settings, for a behaviour that the file does not name.
+
+    Raises:
+        TrainerConfigError: there are none.
+    """
+    written = getattr(TrainerSettings.default_override, "_written", None)
+    if not _is_ours(written):
+        try:
+            return _host_missing(behaviors, name)
+        except TrainerConfigError as error:
+            if not behaviors:
+                raise
+            raise TrainerConfigError(f"{error} It has {', '.join(behaviors)}{_or_meant(name, behaviors)}") from None
+    behaviors[name] = _structure({}, TrainerSettings, name=name)
+    if remark := _remark(name, _trainer_type(written), _read(name, written)):
+        logger.warning(remark)
+    return behaviors[name]
+
+
+def _or_meant(name: str, behaviors: Mapping[str, Any]) -> str:
+    """The end of a sentence about the behaviours of a file, of which one may have been meant."""
+    words = {each.lower(): each for each in behaviors}
+    nearest = difflib.get_close_matches(name.lower(), list(words), n=1)
+    return f"; write {name} in place of {words[nearest[0]]}, if that was meant." if nearest else "."
+
+
+def _structure(own: Any, _type: Any, name: str | None = None) -> Any:
+    """ML-Agents' `TrainerSettings.structure`; `name` is the behaviour's, and stands before each fault."""
+    override = TrainerSettings.default_override
+    defaults = getattr(override, "_written", None)
+    if override is not None and defaults is None:  # somebody set it who had no file
+        defaults = cattr.unstructure(override)
+    written = _merge(defaults, own)
+    if _is_ours(written):
+        reading = _read(name or str(_trainer_type(written)), written)
+        if reading.lines:
+            raise TrainerConfigError("\n".join(reading.lines))
+        settings = reading.settings
+    elif _is_ours(defaults):  # ML-Agents would write out hyperparameters that are not those of its trainer
+        settings = _host_structure_alone(written, _type)
+    else:
+        settings = _host_structure(own, _type)
+    settings._written = written
+    return settings
+
+
+def _host_structure_alone(written: Any, _type: Any) -> Any:
+    override, TrainerSettings.default_override = TrainerSettings.default_override, None
+    try:
+        return _host_structure(written, _type)
+    finally:
+        TrainerSettings.default_override = override
+
+
+def _load_config(file: TextIO) -> Any:
+    """The YAML of a file.
+
+    Raises:
+        TrainerConfigError: it is none, or has sections that nobody has; or, in a file with a behaviour of ours, a key
+            stands twice, or its outline is not one into which ML-Agents can put the arguments of the command line.
+    """
+    text = file.read()
+    name = getattr(file, "name", "the file")
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = mark.line + 1 if mark else "?"
+        raise TrainerConfigError(f"{name}: line {line}: {error.problem}{_yaml_remedy(error.problem)}.") from None
+    if not isinstance(loaded, Mapping):
+        raise TrainerConfigError(f"{name}: there are no settings in it; behaviors: is expected, and names under it.")
+    root = yaml.compose(text, yaml.SafeLoader)
+    try:
+        is_ours = any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root))
+        doubled = list(_doubled(root, "")) if is_ours else []
+    except RecursionError:
+        raise TrainerConfigError(f"{name}: an alias (*) stands inside of what it is an alias of (&).") from None
+    if doubled:
+        raise TrainerConfigError("\n".join(f"{name}: {fault}" for fault in doubled))
+    if is_ours and not _has_outline(loaded):
+        raise TrainerConfigError("\n".join([*_check_run(loaded), *_File(loaded).faults]))
+    known = attr.fields_dict(RunOptions)
+    if unknown := [f"{name}: {_unknown_section(key, value)}" for key, value in loaded.items() if key not in known]:
+        raise TrainerConfigError("\n".join(unknown))
+    return loaded
+
+
+def _has_outline(options: Mapping[str, Any]) -> bool:
+    """Whether a file has no sections but those of a run, with keys in those of the run itself."""
+    return all(
+        key in attr.fields_dict(RunOptions) and (isinstance(value, Mapping) or not key.endswith("_settings"))
+        for key, value in options.items()
+        if key != DEFAULTS
+    )
+
+
+def _yaml_remedy(problem: str | None) -> str:
+    """What to do about the mistakes in a YAML that are made most often, of which its reader says what it expected."""
+    return next((f"; {remedy}" for words, remedy in _YAML_REMEDIES.items() if words in str(problem)), "")
+
+
+def _trainer_types(node: Any) -> Iterator[str]:
+    """What stands behind any trainer_type, in a mapping that was overwritten too."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if key.value == "trainer_type":
+            yield value.value
+        yield from _trainer_types(value)
+
+
+def _doubled(node: Any, path: str) -> Iterator[str]:
+    """Keys that stand twice in one mapping, of which YAML would take the last without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _doubled(item, path)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[Any, int] = {}
+    for key, value in node.value:
+        place = f"{path}{key.value}: "
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            yield (
+                f"{place}stands twice, in line {lines[key.value]} and in line {line}, of which only the last would "
+                "count; leave one of them out."
+            )
+        lines[key.value] = line
+        yield from _doubled(value, place)
+
+
+def _check_and_structure(key: str, value: Any, class_type: Any) -> Any:
+    """One setting of a class, where no file was read."""
+    if issubclass(class_type, CheckedSettings):
+        return read_hyperparameter(key, value, class_type)
+    return _host_check_and_structure(key, value, class_type)
+
+
+host.check_and_structure = _check_and_structure
+cli_utils._load_config = _load_config
+RunOptions.from_dict = staticmethod(_from_dict)
+TrainerSettings.structure = staticmethod(_structure)
+TrainerSettings.dict_to_trainerdict = staticmethod(_structure_behaviors)
+TrainerSettings.DefaultTrainerDict.__missing__ = _structure_missing
+cattr.register_structure_hook(TrainerSettings, _structure)
+cattr.register_structure_hook(TrainerSettings.DefaultTrainerDict, _structure_behaviors)

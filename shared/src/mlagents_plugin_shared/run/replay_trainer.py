@@ -1,0 +1,346 @@
+"""Trainer of off-policy algorithms: replay, a fixed ratio of updates to steps, and a replay that survives a resume."""
+
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlagents.torch_utils import torch
+from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
+from mlagents.trainers.trajectory import ObsUtil
+from mlagents_envs.logging_util import get_logger
+from mlagents_envs.timers import timed
+
+from mlagents_plugin_shared.data import (
+    Batch,
+    BufferMemoryError,
+    MixedReplay,
+    PrioritizedReplayBuffer,
+    ReplayBuffer,
+    ReplayKey,
+)
+from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_demonstrations
+from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
+from mlagents_plugin_shared.learning.reward_streams import add_step_rewards, add_window_rewards
+from mlagents_plugin_shared.run.files import replacing
+from mlagents_plugin_shared.run.intake import IntakeTrainer
+from mlagents_plugin_shared.run.random_state import numpy_state, restore_numpy
+
+logger = get_logger(__name__)
+
+REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
+
+# A replay that was given so many times its size, and held no complete transition when it mattered, never will.
+_OVERWRITTEN = 20
+
+
+class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
+    """Off-policy trainer on an array-backed replay buffer.
+
+    Updates fall due at one in `steps_per_update` agent steps, however many agents there are, once the replay was given
+    `buffer_init_steps` and a batch: as in ML-Agents' SAC, those count that it has overwritten since or cannot sample
+    yet. A run that resumes without its replay first fills it again.
+    A plugin sets `n_step` and `burn_in` from its settings, writes `create_policy` and `create_optimizer`, and overrides
+    `create_replay` if its replay is prioritised. Where it sets `demo_path`, a share `demo_ratio` of every batch are
+    demonstrations, and the first `demo_pretraining_steps` updates of a run are on demonstrations alone.
+
+    Attributes:
+        replay: what batches are drawn from: `update_buffer`, or a mixture with `demonstrations`.
+        demonstrations: their own replay, which is filled once and never overwritten; None without `demo_path`.
+    """
+
+    n_step = 1
+    burn_in = 0
+    demo_path: str | None = None
+    demo_ratio = 0.0
+    demo_pretraining_steps = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.update_buffer = self._create_seeded(self.hyperparameters.buffer_size, "replay")
+        self.replay: ReplayBuffer | MixedReplay = self.update_buffer
+        self.demonstrations: ReplayBuffer | None = None
+        self._rates = Rates()
+        self._updates_due = 0.0
+        self._reward_updates_due = 0.0
+
+    def create_replay(self, capacity: int) -> ReplayBuffer:
+        """Creates a replay of so many transitions; the trainer gives it its stream of chance."""
+        return ReplayBuffer(capacity)
+
+    def _create_seeded(self, capacity: int, part: str) -> ReplayBuffer:
+        """A replay whose batches are drawn from a stream of its own, whatever `create_replay` seeds it with."""
+        replay = self.create_replay(capacity)
+        replay.generator = np.random.default_rng(self.stream_seed(part))
+        return replay
+
+    def _prepare(self) -> None:
+        """Makes the replay, on a resume as it was saved, and reads demonstrations.
+
+        Before the first step of a run it learns from the demonstrations, if it is to.
+
+        Raises:
+            TrainerConfigError: the replay does not fit into the free memory, the saved one does not fit, or the
+                demonstrations cannot be used.
+        """
+        try:
+            self.update_buffer.reserve(blank_segment(self.policy.behavior_spec, self.policy.m_size))
+        except BufferMemoryError as error:
+            raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
+        if self.load:
+            self._resume_replay()
+        if self.demo_path is not None:
+            self._load_demonstrations(self.demo_path)
+
+    def _load_demonstrations(self, path: str) -> None:
+        begins = self.get_step == 0
+        try:
+            episodes = load_demonstrations(path, self.policy.behavior_spec)
+            self.demonstrations = self._create_seeded(sum(map(len, episodes)), "demonstrations")
+            for episode in episodes:
+                segment = episode.segment(self.policy.behavior_spec, self.policy.m_size)
+                self.demonstrations.add(segment)
+                if begins and self.policy.normalize:
+                    self._update_normalization(segment)
+        except (DemonstrationError, BufferMemoryError) as error:
+            raise TrainerConfigError(f"{self.brain_name}: demo_path: {error}.") from None
+        count = self.demonstrations.num_experiences
+        logger.info(f"{self.brain_name}: loaded {count} transitions of {len(episodes)} episodes from {path}.")
+        self.replay = MixedReplay(
+            self.update_buffer, self.demonstrations, self.demo_ratio, seed=self.stream_seed("mixture")
+        )
+        if begins:
+            self._pretrain(self.replay)
+
+    def _pretrain(self, replay: MixedReplay) -> None:
+        """Learns from demonstrations alone, and says ten times on the log how it goes."""
+        replay.ratio = 1.0
+        stats: dict[str, list] = defaultdict(list)
+        for update in range(1, self.demo_pretraining_steps + 1):
+            self._learn(stats, self._sample())
+            if update % max(self.demo_pretraining_steps // 10, 1) == 0:
+                losses = [f"{name} {_mean(stats[name]):.4f}" for name in stats if name.startswith("Losses/")]
+                progress = f"{update} of {self.demo_pretraining_steps} updates on demonstrations"
+                logger.info(f"{self.brain_name}: {progress}, {', '.join(losses)}.")
+                stats.clear()
+        replay.ratio = self.demo_ratio
+
+    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
+        self.update_buffer.add(segment)
+        if self._is_warm():
+            self._updates_due += len(segment) / self.steps_per_update
+            self._reward_updates_due += len(segment) / self.reward_signal_steps_per_update
+
+    def _is_warm(self) -> bool:
+        """Whether the replay was given enough to learn from, and holds a transition that is complete.
+
+        Raises:
+            TrainerConfigError: it was overwritten several times without an update.
+        """
+        given, capacity = self.update_buffer.serial, self.update_buffer.capacity
+        if given < max(self.hyperparameters.batch_size, self.hyperparameters.buffer_init_steps):
+            return False
+        if self.update_buffer.num_experiences == 0 and self._rates.total == 0 and given >= _OVERWRITTEN * capacity:
+            raise TrainerConfigError(
+                f"{self.brain_name}: hyperparameters: buffer_size: {capacity} is not valid; the open segments of so "
+                "many agents fill it with transitions whose next one has not come, and nothing can be learned: make it "
+                "many times larger than the number of agents."
+            )
+        return self.update_buffer.num_experiences > 0
+
+    def _is_ready_update(self) -> bool:
+        return self._updates_due >= 1.0 and self.update_buffer.num_experiences > 0
+
+    @timed
+    def _update_policy(self) -> bool:
+        """Takes the updates that have fallen due."""
+        self.cumulative_returns_since_policy_update.clear()
+        stats: dict[str, list] = defaultdict(list)
+        while self._updates_due >= 1.0:
+            self._updates_due -= 1.0
+            batch = self._sample()
+            self._learn(stats, batch)
+            if self.optimizer.bc_module:
+                _collect(stats, self.optimizer.bc_module.update())
+            if self._reward_updates_due >= 1.0:
+                self._update_reward_signals(stats, batch)
+        while self._reward_updates_due >= 1.0:  # they may be due more often than the policy
+            self._update_reward_signals(stats, self._sample())
+        self._report(stats)
+        return True
+
+    def _learn(self, stats: dict[str, list], batch: Batch) -> None:
+        """Updates the policy on a batch, takes the new priorities from it, and counts."""
+        num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
+        _collect(stats, self.optimizer.update(batch, num_sequences))
+        serials = batch[ReplayKey.SERIAL]
+        if isinstance(self.replay, (PrioritizedReplayBuffer, MixedReplay)) and ReplayKey.ERROR in batch:
+            self.replay.update_priorities(serials, batch[ReplayKey.ERROR])
+        own = serials[serials >= 0]  # those of demonstrations are negative
+        if own.size:
+            stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(own.mean()))
+        self._rates.count()
+
+    def _update_reward_signals(self, stats: dict[str, list], batch: Batch) -> None:
+        """Updates curiosity, RND and GAIL on the transitions that were drawn for the policy."""
+        self._reward_updates_due -= 1.0
+        steps = self.replay.gather(batch[ReplayKey.WINDOW][:, 0]) if ReplayKey.WINDOW in batch else batch
+        _collect(stats, self.optimizer.update_reward_signals(steps))
+
+    def _write_summary(self, step: int) -> None:
+        """Adds what is known once a summary: how full the replay is, and how fast the run."""
+        buffer = self.update_buffer
+        self._stats_reporter.add_stat("Replay/Fill", buffer.num_experiences / buffer.capacity)
+        for name, rate in self._rates.measure(self.get_step).items():
+            self._stats_reporter.add_stat(name, rate)
+        super()._write_summary(step)
+
+    def _sample(self) -> Batch:
+        """A batch with the rewards and discounts of every stream: n-step windows, or sequences if there is memory."""
+        signals = self.optimizer.reward_signals
+        size = self.hyperparameters.batch_size
+        if self.policy.use_recurrent:
+            batch = self.replay.sample_mini_batch(size, self.policy.sequence_length, self.burn_in)
+            add_step_rewards(batch, signals)
+        else:
+            batch = self.replay.sample_n_step(size, self.n_step)
+            window = self.replay.gather(batch[ReplayKey.WINDOW].ravel())
+            add_window_rewards(batch, window, signals)
+        return batch
+
+    def save_replay_buffer(self) -> None:
+        """Writes the replay to the results folder, as a whole or not at all."""
+        path = Path(self.artifact_path) / REPLAY_FILE_NAME
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            self.update_buffer.save_to_file(file)
+        logger.info(f"Saved {self.update_buffer.num_experiences} transitions ({path.stat().st_size} bytes) to {path}.")
+
+    def _resume_replay(self) -> None:
+        path = Path(self.artifact_path) / REPLAY_FILE_NAME
+        if not (self.checkpoint_replay_buffer and path.is_file()):
+            logger.info(f"{self.brain_name}: resuming with an empty replay; save_replay_buffer: true keeps it.")
+            return
+        try:
+            with path.open("rb") as file:
+                self.update_buffer.load_from_file(file)
+            self._check_replay()
+            self.update_buffer.end_episodes()
+        except (OSError, ValueError) as error:
+            raise TrainerConfigError(
+                f"{self.brain_name}: the replay {path} cannot be loaded: {error}. "
+                "Delete it, or set save_replay_buffer: false, to go on with an empty replay."
+            ) from None
+        logger.info(f"{self.brain_name}: loaded {self.update_buffer.num_experiences} transitions from {path}.")
+
+    def end_episode(self) -> None:
+        """Ends all episodes, because the environment is reset."""
+        super().end_episode()
+        self.update_buffer.end_episodes()
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside networks and optimizers; the replay has a file of its own."""
+        return {
+            **super()._state(),
+            "updates_due": self._updates_due,
+            "reward_updates_due": self._reward_updates_due,
+            "transitions": self.update_buffer.serial,
+            "generators": {name: numpy_state(generator) for name, generator in self._generators().items()},
+            "demonstration_priorities": self._demonstration_priorities(),
+        }
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        """Generators that batches are drawn with."""
+        drawn_from = {"replay": self.update_buffer, "demonstrations": self.demonstrations, "mixture": self.replay}
+        return {name: source.generator for name, source in drawn_from.items() if source is not None}
+
+    def _demonstration_priorities(self) -> tuple[torch.Tensor, float] | None:
+        if not isinstance(self.demonstrations, PrioritizedReplayBuffer):
+            return None
+        priorities, largest = self.demonstrations.priorities()
+        return torch.from_numpy(priorities), largest
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        for name, generator in self._generators().items():
+            if name in state["generators"]:
+                restore_numpy(state["generators"][name], generator)
+        self._restore_demonstration_priorities(state["demonstration_priorities"])
+        if self.update_buffer.serial:
+            self._updates_due = state["updates_due"]
+            self._reward_updates_due = state["reward_updates_due"]
+            if lead := self.update_buffer.serial - state["transitions"]:
+                logger.warning(
+                    f"{self.brain_name}: the replay was saved {abs(lead)} transitions "
+                    f"{'after' if lead > 0 else 'before'} the checkpoint. The run goes on with both."
+                )
+
+    def _restore_demonstration_priorities(self, saved: tuple[torch.Tensor, float] | None) -> None:
+        if saved is None or not isinstance(self.demonstrations, PrioritizedReplayBuffer):
+            return
+        try:
+            self.demonstrations.restore_priorities(saved[0].numpy(), saved[1])
+        except ValueError as error:
+            logger.warning(f"{self.brain_name}: demo_path: other demonstrations than before, so their {error}.")
+
+    def _check_replay(self) -> None:
+        """Raises ValueError unless the replay holds what the behaviour observes, chooses among and remembers."""
+        held, spec, policy = self.update_buffer.row_shapes, self.policy.behavior_spec, self.policy
+        expected: dict[str, tuple[Any, tuple[int, ...] | None]] = {
+            f"observation {i}": (ObsUtil.get_name_at(i), observed.shape)
+            for i, observed in enumerate(spec.observation_specs)
+        }
+        expected["memory"] = (BufferKey.MEMORY, (policy.m_size,) if policy.use_recurrent else None)
+        if branches := spec.action_spec.discrete_branches:
+            expected["action mask"] = (BufferKey.ACTION_MASK, (sum(branches),))
+        for name, (key, shape) in expected.items():
+            if held and held.get(key) != shape:
+                raise ValueError(
+                    f"it holds {_describe(name, held.get(key))}, but the behaviour has {_describe(name, shape)}"
+                )
+
+
+def _describe(name: str, shape: tuple[int, ...] | None) -> str:
+    return f"no {name}" if shape is None else f"{name} of shape {list(shape)}"
+
+
+class Rates:
+    """Updates and agent steps a second since the last measurement.
+
+    Attributes:
+        total: updates since the start.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.updates = 0
+        self._step = 0
+        self._time = time.perf_counter()
+
+    def count(self) -> None:
+        """Counts an update."""
+        self.total += 1
+        self.updates += 1
+
+    def measure(self, step: int) -> dict[str, float]:
+        """The rates by TensorBoard tag; counting begins anew.
+
+        Args:
+            step: the trainer's step.
+        """
+        now = time.perf_counter()
+        counts = {"Performance/Updates per Second": self.updates, "Performance/Steps per Second": step - self._step}
+        rates = {name: count / max(now - self._time, 1e-9) for name, count in counts.items()}
+        self.updates, self._step, self._time = 0, step, now
+        return rates
+
+
+def _mean(values: list[Any]) -> float:
+    return sum(map(float, values)) / len(values)
+
+
+def _collect(stats: dict[str, list], new: dict[str, Any]) -> None:
+    for name, value in new.items():
+        stats[name].append(value)

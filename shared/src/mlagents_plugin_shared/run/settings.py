@@ -1,0 +1,250 @@
+"""Hyperparameters of a plugin: what may be written, what contradicts what, and what is without effect.
+
+A settings class says it in tables and short methods; `reading` goes through a file by them and names every fault.
+"""
+
+# No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
+import math
+from enum import Enum
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import attr
+from mlagents.trainers import settings as host
+from mlagents.trainers.exception import TrainerConfigError
+
+
+class Conflict(NamedTuple):
+    """A value that is wrong only beside others.
+
+    Attributes:
+        key: the key to blame, a path such as `network_settings: memory: sequence_length` where it is no hyperparameter.
+        reason: why, and what to do.
+        others: the keys beside which it is wrong.
+        value: what the key holds.
+    """
+
+    key: str
+    reason: str
+    others: Tuple[str, ...] = ()
+    value: Any = None
+
+
+class Idle(NamedTuple):
+    """Keys that may stand in a file and have no effect beside others.
+
+    Attributes:
+        keys: hyperparameters.
+        when: whether they have none, from the hyperparameters and from all settings of the behaviour.
+        why: the reason, short: it stands in brackets behind the key.
+    """
+
+    keys: Tuple[str, ...]
+    when: Callable[[Any, host.TrainerSettings], bool]
+    why: str
+
+
+class Far(NamedTuple):
+    """A value that counts and is far from what the algorithm needs, as it comes from the file of another one.
+
+    Attributes:
+        key: its name; a hyperparameter or a key beside them.
+        text: what follows from it and what is usual, from the hyperparameters and all settings; empty where it is near.
+    """
+
+    key: str
+    text: Callable[[Any, host.TrainerSettings], str]
+
+
+class InvalidSettings(TrainerConfigError):
+    """One or more settings cannot be used; each is a line.
+
+    Attributes:
+        conflicts: the faults, without the name of what they stand under.
+    """
+
+    def __init__(self, title: str, conflicts: List[Conflict]) -> None:
+        super().__init__("\n".join(describe(f"{title}: hyperparameters", *conflict) for conflict in conflicts))
+        self.conflicts = conflicts
+
+
+class Range:
+    """attrs validator of a number.
+
+    Args:
+        expected: what it must be, after "it must".
+        holds: whether a value is; NaN is not.
+    """
+
+    def __init__(self, expected: str, holds: Callable[[Any], bool]) -> None:
+        self.expected = f"it must {expected}"
+        self.holds = holds
+
+    def __call__(self, instance: Any, attribute: attr.Attribute, value: Any) -> None:
+        if not self.holds(value):
+            raise InvalidSettings(type(instance).__name__, [Conflict(attribute.name, self.expected, value=value)])
+
+
+positive = Range("be greater than 0", lambda value: value > 0)
+"""attrs validator: value > 0."""
+
+not_negative = Range("be 0 or greater", lambda value: value >= 0)
+"""attrs validator: value >= 0."""
+
+
+def between(low: float, high: float) -> Range:
+    """attrs validator: low <= value <= high."""
+    return Range(f"lie between {low} and {high}", lambda value: low <= value <= high)
+
+
+HOST_RANGES: Dict[type, Dict[str, Range]] = {
+    host.HyperparamSettings: dict.fromkeys(("learning_rate", "batch_size", "buffer_size"), positive),
+    host.OnPolicyHyperparamSettings: {"num_epoch": positive},
+    host.OffPolicyHyperparamSettings: {
+        "buffer_init_steps": not_negative,
+        "steps_per_update": positive,
+        "reward_signal_steps_per_update": positive,
+    },
+    host.TrainerSettings: dict.fromkeys(
+        ("checkpoint_interval", "keep_checkpoints", "max_steps", "time_horizon", "summary_freq"), positive
+    ),
+    host.NetworkSettings: dict.fromkeys(("hidden_units", "num_layers"), positive),
+    host.NetworkSettings.MemorySettings: {
+        "sequence_length": positive,
+        "memory_size": Range("be greater than 0 and even", lambda value: value > 0 and value % 2 == 0),
+    },
+    host.RewardSignalSettings: {"gamma": between(0.0, 1.0), "learning_rate": positive, "encoding_size": positive},
+    host.SelfPlaySettings: {
+        **dict.fromkeys(("save_steps", "team_change", "swap_steps", "window"), positive),
+        "play_against_latest_model_ratio": between(0.0, 1.0),
+    },
+    host.BehavioralCloningSettings: {
+        **dict.fromkeys(("steps", "strength", "samples_per_update"), not_negative),
+        **dict.fromkeys(("num_epoch", "batch_size"), positive),
+    },
+}
+"""Ranges of what ML-Agents' own settings hold, which it takes without a look."""
+
+
+def host_ranges(class_type: type) -> Dict[str, Range]:
+    """The ranges of everything that a settings class inherits from ML-Agents, by key."""
+    ranges: Dict[str, Range] = {}
+    for ancestor in reversed(class_type.__mro__):
+        ranges.update(HOST_RANGES.get(ancestor, {}))
+    return ranges
+
+
+@attr.s(auto_attribs=True)
+class CheckedSettings:
+    """What the hyperparameters of every algorithm share: every fault of a file is named, with key, value and remedy.
+
+    Mix it into a class derived from ML-Agents' `OnPolicyHyperparamSettings` or `OffPolicyHyperparamSettings`. A
+    subclass adds to `conflicts` and `behavior_conflicts`, and lists in `idle` and `far` what a user is to be told.
+    """
+
+    idle: ClassVar[Tuple[Idle, ...]] = ()
+    far: ClassVar[Tuple[Far, ...]] = ()
+
+    keep_best: bool = False
+    """Keep the policy whose training episodes were the best so far, as `<Behavior>-best.onnx` and `.pt`."""
+
+    stop_at_reward: Optional[float] = None
+    """Mean reward of the last `reward_window` episodes, group rewards included, at which it has learned enough."""
+
+    reward_window: int = attr.ib(default=100, validator=positive)
+    """Episodes over which `keep_best` and `stop_at_reward` take the mean; they wait until there are so many."""
+
+    def __attrs_post_init__(self) -> None:
+        if attr.validators.get_disabled():
+            return
+        conflicts = [found._replace(value=getattr(self, found.key)) for found in self.conflicts()]
+        if conflicts:
+            raise InvalidSettings(type(self).__name__, conflicts)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Hyperparameters that are out of range, or wrong beside other hyperparameters."""
+        settings: Any = self
+        for key, allowed in host_ranges(type(self)).items():
+            if key in attr.fields_dict(type(self)) and not allowed.holds(getattr(self, key)):
+                yield Conflict(key, allowed.expected)
+        if isinstance(self, host.HyperparamSettings) and settings.batch_size > settings.buffer_size:
+            remedy = f"it must not be larger than buffer_size, which is {settings.buffer_size}"
+            yield Conflict("batch_size", remedy, ("buffer_size",))
+
+    def behavior_conflicts(self, behavior: host.TrainerSettings) -> Iterator[Conflict]:
+        """Settings of a behaviour that are wrong beside these hyperparameters.
+
+        Args:
+            behavior: all settings of the behaviour, these hyperparameters among them.
+        """
+        settings: Any = self
+        memory = behavior.network_settings.memory
+        if memory is not None and memory.sequence_length > settings.batch_size:
+            yield Conflict(
+                "network_settings: memory: sequence_length",
+                f"it must not be larger than batch_size, which is {settings.batch_size}",
+                ("hyperparameters: batch_size",),
+                memory.sequence_length,
+            )
+        if behavior.even_checkpoints and behavior.max_steps < behavior.keep_checkpoints:
+            yield Conflict(
+                "keep_checkpoints",
+                f"beside even_checkpoints it must not be larger than max_steps, which is {behavior.max_steps}",
+                ("max_steps", "even_checkpoints"),
+                behavior.keep_checkpoints,
+            )
+        if isinstance(self, host.OffPolicyHyperparamSettings) and not getattr(self, "demo_pretraining_steps", 0):
+            yield from _never_updated(self, behavior)
+        for key in ("keep_best", "stop_at_reward"):
+            value = getattr(self, key)
+            if behavior.self_play is not None and value is not None and value is not False:
+                reason = (
+                    "beside self_play the reward says how a policy fares against its own past; leave it out, and watch "
+                    "Self-play/ELO"
+                )
+                yield Conflict(f"hyperparameters: {key}", reason, ("self_play",), value)
+
+
+def _never_updated(settings: Any, behavior: host.TrainerSettings) -> Iterator[Conflict]:
+    """A run of a ReplayTrainer that ends before its first update."""
+    keys = ("batch_size", "buffer_init_steps", "steps_per_update")
+    first = max(settings.batch_size, settings.buffer_init_steps) + settings.steps_per_update
+    if first > behavior.max_steps:
+        because = ", ".join(f"{key} {show(getattr(settings, key))}" for key in keys)
+        yield Conflict(
+            "max_steps",
+            f"nothing would be learned: the first update comes after {first:g} steps ({because})",
+            tuple(f"hyperparameters: {key}" for key in keys),
+            behavior.max_steps,
+        )
+
+
+def describe(path: str, key: str, reason: str, others: Tuple[str, ...] = (), value: Any = None) -> str:
+    """One fault in one line: where it stands, what was found, and what to do.
+
+    Args:
+        path: what the key stands under, its behaviour first.
+        key: the key.
+        reason: what is expected.
+        others: not mentioned; the reason does.
+        value: what was found.
+    """
+    return f"{path}: {key}: {show(value)} is not valid; {reason}{'' if reason.endswith('?') else '.'}"
+
+
+def show(value: Any) -> str:
+    """A value as a YAML has it, on one line and not too long."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value.value) if isinstance(value, Enum) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number, and no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# Last, since it needs all of the above: whoever declares checked settings has ML-Agents read them as such.
+import mlagents_plugin_shared.run.reading  # noqa: E402, F401
