@@ -163,7 +163,7 @@ def raise_refusal(*_: object, **__: object) -> None:
                 "create_policy",
                 "create_optimizer",
                 "add_policy",
-                "_prepare",
+                "prepare",
                 "advance",
                 "_process_trajectory",
             )

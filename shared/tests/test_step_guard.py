@@ -1,23 +1,32 @@
 """Gradient steps that would spoil parameters or moments are left out, counted and explained."""
 
+import math
+
 import pytest
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, TrainerSettings
 
 from mlagents_plugin_shared.learning.networks import update_normalization
-from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED, StepGuard
+from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED, PluginOptimizer, StepGuard
 from recording import Recorder
 from test_checkpoints import policy
 
 
-def optimizer(kind: type) -> tuple[Recorder, torch.nn.Parameter]:
-    """An optimizer of one parameter of two numbers."""
+def optimizer(*kinds: type) -> tuple[Recorder, list[torch.nn.Parameter]]:
+    """An optimizer with descents of one parameter of two numbers each."""
     register_trainer_plugins()
     result = Recorder(policy(), TrainerSettings(hyperparameters=OnPolicyHyperparamSettings()))
-    parameter = torch.nn.Parameter(torch.ones(2))
-    result.optimizer = kind([parameter], lr=0.1)
-    return result, parameter
+    parameters = [torch.nn.Parameter(torch.ones(2)) for _ in kinds]
+    for i, (kind, parameter) in enumerate(zip(kinds, parameters, strict=True)):
+        result.add_descent(kind([parameter], lr=0.1), str(i))
+    return result, parameters
+
+
+def loss_of(parameter: torch.nn.Parameter, value: float, gradient: list[float]) -> torch.Tensor:
+    """[] a loss of this value and gradient."""
+    slope = parameter @ torch.tensor(gradient)
+    return slope - slope.detach().nan_to_num(0.0) + value if math.isfinite(value) else slope + value
 
 
 def numbers(state: object) -> list[torch.Tensor]:
@@ -38,19 +47,48 @@ def numbers(state: object) -> list[torch.Tensor]:
 )
 def test_step_that_would_spoil_something_is_left_out(kind: type, loss: float, gradient: list[float], caplog) -> None:
     """Parameters and moments stay as they are, the log says why, and the next step is taken."""
-    learner, parameter = optimizer(kind)
-    parameter.grad = torch.tensor(gradient)
+    learner, (parameter,) = optimizer(kind)
+    (descent,) = learner.descents.values()
     with caplog.at_level("WARNING"):
-        learner.step_optimizer(torch.tensor(loss), [parameter], 0.0)
+        descent.step(loss_of(parameter, loss, gradient))
     assert parameter.tolist() == [1.0, 1.0]
-    assert not numbers(learner.optimizer.state)
+    assert not numbers(descent.optimizer.state)
     assert learner.guard.skipped == learner.guard.in_a_row == 1
     assert "This step is left out, 1 so far: the loss was" in caplog.text
-    parameter.grad = torch.tensor([1.0, 0.0])
-    learner.step_optimizer(torch.tensor(1.0), [parameter], 0.0)
+    descent.step(loss_of(parameter, 1.0, [1.0, 0.0]))
     assert parameter[0] < 1.0
-    assert all(moment.isfinite().all() for moment in numbers(learner.optimizer.state))
+    assert all(moment.isfinite().all() for moment in numbers(descent.optimizer.state))
     assert (learner.guard.skipped, learner.guard.in_a_row) == (1, 0)
+
+
+def test_loss_in_parts_is_their_sum() -> None:
+    """Parts are differentiated one after the other, and one step is taken for all."""
+    whole, (a,) = optimizer(torch.optim.SGD)
+    in_parts, (b,) = optimizer(torch.optim.SGD)
+    norm = whole.descents["0"].step(loss_of(a, 3.0, [3.0, 4.0]))
+    assert norm == pytest.approx(5.0)
+    assert in_parts.descents["0"].step(loss_of(b, 1.0, part) for part in ([3.0, 0.0], [0.0, 4.0])) == norm
+    assert a.tolist() == b.tolist()
+
+
+def test_several_descents_do_not_reach_into_each_other() -> None:
+    """A loss of both parameters gives a gradient to those of its own descent only; a broken one is not hidden."""
+    learner, (actor, critic) = optimizer(torch.optim.SGD, torch.optim.SGD)
+    learner.descents["0"].step((actor * critic).sum())
+    assert critic.grad is None
+    assert critic.tolist() == [1.0, 1.0]
+    for _ in range(MOST_SKIPPED):
+        learner.descents["0"].step(loss_of(actor, math.nan, [1.0, 1.0]))
+        learner.descents["1"].step(critic.sum())
+    assert learner.guard.is_stuck
+    assert set(PluginOptimizer.get_modules(learner)) >= {"Optimizer:0", "Optimizer:1"}
+
+
+def test_two_descents_of_one_name_are_refused() -> None:
+    """A checkpoint could not tell them apart."""
+    learner, (parameter,) = optimizer(torch.optim.SGD)
+    with pytest.raises(ValueError, match="'0' already"):
+        learner.add_descent(torch.optim.SGD([parameter], lr=0.1), "0")
 
 
 def test_guard_is_stuck_after_many_in_a_row_only(caplog) -> None:

@@ -57,7 +57,7 @@ def test_rewards_that_are_all_equal_give_no_nan(switch: str) -> None:
         torch.nn.init.zeros_(head.weight)
     before = [p.detach().clone() for p in a2c.policy.actor.parameters()]
     piece = segment(a2c, 40)
-    a2c._store(piece, {"extrinsic": np.ones(40)})
+    a2c.store(piece, {"extrinsic": np.ones(40)})
     a2c._update_policy()
     assert finite(a2c)
     if switch == "normalize_advantage":  # all advantages are the mean advantage
@@ -69,7 +69,7 @@ def test_a_rollout_shorter_than_a_sequence_is_learnt_from(length: int) -> None:
     """The rest of the sequence is padding, which counts nowhere."""
     a2c = trainer(memory=MEMORY)
     piece = segment(a2c, length)
-    a2c._store(piece, {"extrinsic": piece.columns[BufferKey.ENVIRONMENT_REWARDS]})
+    a2c.store(piece, {"extrinsic": piece.columns[BufferKey.ENVIRONMENT_REWARDS]})
     before = [p.detach().clone() for p in a2c.optimizer.parameters]
     a2c._update_policy()
     assert finite(a2c)

@@ -25,8 +25,8 @@ SIGNALS = {"extrinsic": {"gamma": 0.99}, "rnd": {"gamma": 0.9}}
 
 def descend(optimizer: TorchPPOOptimizer) -> None:
     """Plain gradient descent, so that parameters show gradients."""
-    (group,) = optimizer.optimizer.param_groups
-    optimizer.optimizer = torch.optim.SGD(group["params"], lr=0.1)
+    (group,) = optimizer.descent.optimizer.param_groups
+    optimizer.descent.optimizer = torch.optim.SGD(group["params"], lr=0.1)
 
 
 def ppo_settings(a2c: A2CTrainer, **hyperparameters) -> TrainerSettings:

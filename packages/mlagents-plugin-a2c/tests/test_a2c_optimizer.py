@@ -20,7 +20,7 @@ ADVANTAGES = BufferKey.ADVANTAGES
 def step(a2c, sgd: bool = True) -> list[torch.Tensor]:
     """Parameters after one update; with plain gradient descent, so that they show the gradient."""
     if sgd:
-        a2c.optimizer.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=1.0)
+        a2c.optimizer.descent.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=1.0)
     a2c._update_policy()
     return [p.detach().clone() for p in a2c.optimizer.parameters]
 
@@ -73,7 +73,7 @@ def test_a_rollout_takes_one_optimizer_step() -> None:
     a2c = trainer(batch_size=8)
     fill(a2c)
     step(a2c, sgd=False)
-    counts = {int(state["step"]) for state in a2c.optimizer.optimizer.state.values()}
+    counts = {int(state["step"]) for state in a2c.optimizer.descent.optimizer.state.values()}
     assert counts == {1}
     assert a2c.update_buffer.num_experiences == 0
 
@@ -96,7 +96,7 @@ def test_padding_does_not_influence_the_step() -> None:
     results = []
     for garbage in (0.0, 1e3):
         a2c = trainer(memory=MEMORY, max_grad_norm=0.0)
-        a2c.optimizer.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=1.0)
+        a2c.optimizer.descent.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=1.0)
         fill(a2c)
         rollout = batch(a2c)
         padding = rollout[BufferKey.MASKS] == 0
@@ -147,7 +147,7 @@ def test_normalize_of_equal_advantages_is_zero() -> None:
 )
 def test_optimizer_is_the_one_of_the_settings(optimizer: str, kind: type) -> None:
     """RMSprop, that of TensorFlow, or Adam."""
-    assert isinstance(trainer(optimizer=optimizer).optimizer.optimizer, kind)
+    assert isinstance(trainer(optimizer=optimizer).optimizer.descent.optimizer, kind)
 
 
 def test_beta_follows_the_learning_rate_schedule_unless_told() -> None:
@@ -188,7 +188,7 @@ def test_staleness_shows_steps_of_an_older_policy(memory) -> None:
         log_probs[np.flatnonzero(steps.mask)[: int(share * 44)], 0] -= np.log(2)
         acted[BufferKey.CONTINUOUS_LOG_PROBS] = log_probs[:, :2].numpy()
         acted[BufferKey.DISCRETE_LOG_PROBS] = log_probs[:, 2:].numpy()
-        for group in a2c.optimizer.optimizer.param_groups:
+        for group in a2c.optimizer.descent.optimizer.param_groups:
             group["lr"] = 0.0
         a2c.optimizer.learning_rate = lambda _: 0.0
         stats = a2c.optimizer.update(acted, 1)
@@ -240,7 +240,7 @@ def test_shared_critic_has_one_body() -> None:
 def test_update_waits_for_a_whole_rollout() -> None:
     """39 of 40 steps are not enough."""
     a2c = trainer()
-    a2c._store(segment(a2c, 39), {"extrinsic": np.zeros(39)})
+    a2c.store(segment(a2c, 39), {"extrinsic": np.zeros(39)})
     assert not a2c._is_ready_update()
-    a2c._store(segment(a2c, 1), {"extrinsic": np.zeros(1)})
+    a2c.store(segment(a2c, 1), {"extrinsic": np.zeros(1)})
     assert a2c._is_ready_update()

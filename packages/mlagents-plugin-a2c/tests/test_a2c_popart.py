@@ -81,7 +81,7 @@ def test_steps_do_not_depend_on_the_scale_of_rewards(normalize_returns: bool) ->
         a2c = trainer(normalize_returns=normalize_returns, max_grad_norm=0.0, learning_rate=0.1)
         for head in a2c.optimizer.critic.value_heads.value_heads.values():
             nn.init.zeros_(head.weight)
-        a2c.optimizer.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=0.1)
+        a2c.optimizer.descent.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=0.1)
         fill(a2c, reward_scale=scale)
         before = [p.detach().clone() for p in a2c.policy.actor.parameters()]
         a2c._update_policy()

@@ -75,7 +75,7 @@ def test_values_stay_what_they_were(
     np.testing.assert_allclose(values(after)["extrinsic"], values(before)["extrinsic"], rtol=1e-4, atol=1e-3)
     assert bool(before.optimizer.popart.rollouts.any()) == first
     assert bool(after.optimizer.popart.rollouts.any()) == (first and second)
-    assert bool(after.optimizer.optimizer.state) == (first == second)
+    assert bool(after.optimizer.descent.optimizer.state) == (first == second)
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
@@ -111,7 +111,7 @@ def test_a_stream_keeps_its_units_whatever_becomes_of_others(
         assert bool(rollouts > 0) == (name in before)
         if name in before:
             np.testing.assert_allclose(values(second)[name], values(first)[name], rtol=1e-5)
-    assert bool(second.optimizer.optimizer.state) == (set(before) == set(after))
+    assert bool(second.optimizer.descent.optimizer.state) == (set(before) == set(after))
 
 
 def test_moments_follow_streams_in_another_order(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_moments_of_0_1_follow_their_streams(tmp_path: Path, shared_critic: bool
 
 def squared_gradients(trainer) -> dict[str, torch.Tensor]:
     """Second moments of the critic by the name of the parameter."""
-    state = trainer.optimizer.optimizer.state
+    state = trainer.optimizer.descent.optimizer.state
     name = "exp_avg_sq" if "exp_avg_sq" in next(iter(state.values())) else "square_avg"
     parameters = trainer.optimizer.critic.named_parameters()
     return {key: state[parameter][name] for key, parameter in parameters if parameter in state}

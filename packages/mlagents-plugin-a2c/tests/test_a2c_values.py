@@ -18,7 +18,7 @@ def filled(a2c, parts=SEGMENTS):
     """The segments, with an observation all their own."""
     for seed, (agent_id, length, terminated) in enumerate(parts):
         piece = segment(a2c, length, seed=seed, terminated=terminated, agent_id=agent_id)
-        a2c._store(piece, {"extrinsic": np.zeros(length)})
+        a2c.store(piece, {"extrinsic": np.zeros(length)})
     return a2c.update_buffer
 
 
@@ -131,7 +131,7 @@ def test_episode_that_was_cut_leaves_the_critic_no_memory(noticed: bool) -> None
     rollout = filled(a2c, [("a", 4, False)])
     if noticed:
         a2c._forget_episode("a")
-    a2c._store(segment(a2c, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
+    a2c.store(segment(a2c, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
     cut = a2c.optimizer.rollout_values(rollout)[0]["extrinsic"][4:]
     fresh = trainer(memory=MEMORY)
     fresh._store(segment(fresh, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})

@@ -108,7 +108,7 @@ def test_batch_has_its_share_of_demonstrations(demo: str) -> None:
     """Half of 8 rows are demonstrated choices with their rewards; the last of the broken-off episode is not known."""
     dqn = learner(demo, demo_ratio=0.5, n_step=1)
     assert dqn.demonstrations.num_experiences == 17
-    batch = dqn._sample()
+    batch = dqn.sample()
     shown = batch[ReplayKey.DEMONSTRATION].astype(bool)
     assert shown.tolist() == [False] * 4 + [True] * 4
     assert (batch[BufferKey.DISCRETE_ACTION][shown] == [1, 0]).all()
@@ -120,7 +120,7 @@ def test_without_demonstrations_nothing_is_marked() -> None:
     """The switch is off by default, and costs nothing then."""
     dqn = trainer()
     dqn.update_buffer.add(segment(dqn.policy.behavior_spec, 7, terminated=True))
-    batch = dqn._sample()
+    batch = dqn.sample()
     assert ReplayKey.DEMONSTRATION not in batch
     assert "Losses/Margin Loss" not in dqn.optimizer.update(batch, 8)
 
@@ -139,7 +139,7 @@ def test_every_distribution_learns_from_mixed_batches(
     before = [p.clone() for p in dqn.optimizer.online.parameters()]
     stats: dict[str, list] = defaultdict(list)
     for _ in range(3):
-        dqn._learn(stats, dqn._sample())
+        dqn._learn(stats, dqn.sample())
     assert all(np.isfinite(float(value)) for values in stats.values() for value in values)
     assert float(stats["Losses/Margin Loss"][0]) > 0.0
     assert any(not torch.equal(a, b) for a, b in zip(before, dqn.optimizer.online.parameters(), strict=True))
@@ -153,7 +153,7 @@ def test_every_distribution_learns_from_mixed_batches(
 def test_margin_loss_is_re_derived_in_a_slow_loop(demo: str, distribution: str) -> None:
     """max_a [Q + margin where a is not the demonstrated] - Q of it, over legal actions; 0 for the agent's own rows."""
     dqn = learner(demo, distribution=distribution, demo_ratio=0.5, demo_margin=0.3, learning_rate=1e-12)
-    batch = dqn._sample()
+    batch = dqn.sample()
     q = dqn.optimizer.online.scores([torch.as_tensor(batch[ObsUtil.get_name_at(0)])])[0].detach().numpy()
     expected = []
     for b in np.flatnonzero(batch[ReplayKey.DEMONSTRATION]):
@@ -188,7 +188,7 @@ def test_margin_loss_leaves_the_agents_own_actions_alone(demo: str) -> None:
         for weight in (0.0, 10.0):
             torch.manual_seed(1)
             dqn = learner(demo, demo_ratio=ratio, demo_margin_weight=weight)
-            dqn._learn(defaultdict(list), dqn._sample())
+            dqn._learn(defaultdict(list), dqn.sample())
             found.append(torch.nn.utils.parameters_to_vector(dqn.optimizer.parameters))
         assert torch.equal(*found) == same
 

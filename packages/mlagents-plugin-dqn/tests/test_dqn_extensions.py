@@ -54,7 +54,7 @@ def test_every_combination_learns_from_a_batch(options: dict, settings: dict | N
     dqn = learner(settings, **options, dueling=True, layer_norm=True, burn_in=2 if settings else 0, num_quantiles=4)
     before = {name: p.clone() for name, p in dqn.optimizer.online.named_parameters()}
     for _ in range(3):
-        batch = dqn._sample()
+        batch = dqn.sample()
         sequences = max(8 // dqn.policy.sequence_length, 1)
         stats = dqn.optimizer.update(batch, sequences)
         assert all(np.isfinite(float(value)) for value in stats.values())
@@ -70,7 +70,7 @@ def test_every_combination_learns_from_a_batch(options: dict, settings: dict | N
 def test_distributions_have_the_same_expected_target(distribution: str) -> None:
     """Whatever describes the return, its mean target is reward plus discount times the mean of the best action."""
     dqn = filled(distribution=distribution, v_min=-50.0, v_max=50.0, n_step=3)
-    batch = dqn._sample()
+    batch = dqn.sample()
     next_obs = [torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])]
     judge = dqn.optimizer.target.q_values(next_obs)[0].detach().numpy()[:, 0]
     chooser = dqn.optimizer.online.q_values(next_obs)[0].detach().numpy()[:, 0]
@@ -96,7 +96,7 @@ def test_distribution_learns_the_rewards_of_a_bandit(distribution: str) -> None:
         step.observations[0][:] = 0.5
         dqn.update_buffer.add(step)
     for _ in range(400):
-        dqn.optimizer.update(dqn._sample(), 64)
+        dqn.optimizer.update(dqn.sample(), 64)
     encoding, _ = dqn.optimizer.online.encode([torch.full((1, 4), 0.5)])
     numbers = dqn.optimizer.online.head(encoding)[0, 0, 0].detach()
     assert float(dqn.optimizer.online.head.mean(numbers)) == pytest.approx(2.0, abs=0.35)
@@ -118,7 +118,7 @@ def test_munchausen_without_bonus_and_temperature_is_plain_q_learning() -> None:
         for network in (dqn.optimizer.online, dqn.optimizer.target):
             torch.manual_seed(6)
             disturb(network)
-        found.append(targets(dqn, dqn._sample()))
+        found.append(targets(dqn, dqn.sample()))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=2e-3)
 
 
@@ -130,7 +130,7 @@ def test_munchausen_target_is_re_derived_in_a_slow_loop(distribution: str) -> No
         distribution=distribution, v_min=-50.0, v_max=50.0, n_step=1,
         munchausen=True, munchausen_alpha=alpha, munchausen_temperature=temperature,
     )  # fmt: skip
-    batch = dqn._sample()
+    batch = dqn.sample()
     rewards, discounts = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))
     q = {}
     for name in (ObsUtil.get_name_at(0), ObsUtil.get_name_at_next(0)):
@@ -160,7 +160,7 @@ def test_munchausen_target_is_re_derived_in_a_slow_loop(distribution: str) -> No
 def test_prioritized_weights_scale_the_loss() -> None:
     """A batch whose weights are all ½ has half the loss; without weights it is not scaled."""
     dqn = filled(prioritized_replay=True, learning_rate=1e-12, noisy=False)
-    batch = dqn._sample()
+    batch = dqn.sample()
     batch[ReplayKey.WEIGHT] = np.ones(8, np.float32)
     full = float(dqn.optimizer.update(batch, 8)["Losses/Value Loss"])
     batch[ReplayKey.WEIGHT] = np.full(8, 0.5, np.float32)
@@ -171,7 +171,7 @@ def test_prioritized_replay_gets_the_td_errors_and_the_scheduled_beta() -> None:
     """After an update the priorities of the drawn transitions are their errors; beta rises to 1 at max_steps."""
     dqn = filled(prioritized_replay=True, priority_alpha=1.0, settings={"max_steps": 1000})
     assert isinstance(dqn.update_buffer, PrioritizedReplayBuffer)
-    batch = dqn._sample()
+    batch = dqn.sample()
     assert dqn.update_buffer.beta == pytest.approx(0.4)
     q = dqn.optimizer.online.q_values([torch.as_tensor(batch[ObsUtil.get_name_at(0)])])[0].detach()[:, 0]
     offsets = np.array([0, BRANCHES[0]])
@@ -184,7 +184,7 @@ def test_prioritized_replay_gets_the_td_errors_and_the_scheduled_beta() -> None:
     assert dqn.update_buffer._ring.tree.values[rows][0] == pytest.approx(batch[ReplayKey.ERROR][-1] + 1e-6)
     dqn.policy.set_step(1000)
     dqn._step = 1000
-    dqn._sample()
+    dqn.sample()
     assert dqn.update_buffer.beta == pytest.approx(1.0)
 
 
@@ -204,8 +204,8 @@ def test_noisy_network_explores_without_epsilon() -> None:
 def test_target_network_has_noise_of_its_own() -> None:
     """Noise of online and target network is drawn apart at each update (Fortunato et al., 2018, section 3.1)."""
     dqn = learner(noisy=True)
-    dqn.optimizer.update(dqn._sample(), 8)
-    dqn.optimizer.update(dqn._sample(), 8)
+    dqn.optimizer.update(dqn.sample(), 8)
+    dqn.optimizer.update(dqn.sample(), 8)
     online, target = (
         [m.noise_in for m in network.modules() if isinstance(m, NoisyLinear)]
         for network in (dqn.optimizer.online, dqn.optimizer.target)
@@ -287,6 +287,6 @@ def test_next_values_of_munchausen_differ_from_those_of_double_dqn() -> None:
         dqn = filled(**options)
         torch.manual_seed(4)
         disturb(dqn.optimizer.target)
-        values.append(next_values(dqn, dqn._sample()))
+        values.append(next_values(dqn, dqn.sample()))
     assert not torch.allclose(values[0], values[1])
     assert not torch.allclose(values[0], values[2])

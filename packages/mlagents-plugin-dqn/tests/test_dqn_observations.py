@@ -24,7 +24,7 @@ def learn_and_compare(spec: BehaviorSpec, network: dict, folder: Path) -> None:
     dqn.update_buffer.add(segment(spec, 20, terminated=True))
     before = {name: weight.clone() for name, weight in dqn.policy.actor.network_body.named_parameters()}
     for _ in range(2):
-        stats = dqn.optimizer.update(dqn._sample(), 8)
+        stats = dqn.optimizer.update(dqn.sample(), 8)
         assert all(np.isfinite(float(value)) for value in stats.values())
     stuck = [
         name for name, weight in dqn.policy.actor.network_body.named_parameters() if torch.equal(weight, before[name])

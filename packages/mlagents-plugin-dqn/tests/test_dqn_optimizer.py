@@ -17,7 +17,7 @@ from mlagents_plugin_shared.learning.reward_streams import discount_key
 def test_target_is_re_derived_in_a_slow_loop(double: bool) -> None:
     """r + discount · mean over branches of the target network's value of the best *legal next* action."""
     dqn = filled(double=double, n_step=3)
-    batch = dqn._sample()
+    batch = dqn.sample()
     optimizer = dqn.optimizer
     next_obs = [torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])]
     judge = optimizer.target.q_values(next_obs)[0].detach().numpy()[:, 0]
@@ -37,7 +37,7 @@ def test_target_is_re_derived_in_a_slow_loop(double: bool) -> None:
 def test_next_values_come_from_the_next_observation() -> None:
     """Changing the present observation leaves the value of the next state alone; changing the next one does not."""
     dqn = filled()
-    batch = dqn._sample()
+    batch = dqn.sample()
     before = next_values(dqn, batch)
     batch[ObsUtil.get_name_at(0)] = batch[ObsUtil.get_name_at(0)] + 10.0
     torch.testing.assert_close(next_values(dqn, batch), before)
@@ -48,7 +48,7 @@ def test_next_values_come_from_the_next_observation() -> None:
 def test_next_values_obey_the_next_mask() -> None:
     """Forbidding the best next action changes the value."""
     dqn = filled(double=False)
-    batch = dqn._sample()
+    batch = dqn.sample()
     q, _ = dqn.optimizer.target.q_values([torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])])
     batch[ReplayKey.NEXT_ACTION_MASK] = np.ones((8, 5), np.uint8)
     free = next_values(dqn, batch)
@@ -65,7 +65,7 @@ def test_terminated_and_interrupted_ends_have_different_targets() -> None:
     for end in ("terminated", "interrupted"):
         dqn.update_buffer.reset_agent()
         dqn.update_buffer.add(segment(spec, 1, **{end: True}))
-        batch = dqn._sample()
+        batch = dqn.sample()
         discount = np.asarray(batch[discount_key("extrinsic")])
         np.testing.assert_allclose(discount, 0.0 if end == "terminated" else 0.99, rtol=1e-6)
 
@@ -75,7 +75,7 @@ def test_update_moves_the_online_network_only() -> None:
     dqn = filled(target_update_interval=100)
     online = [p.clone() for p in dqn.optimizer.online.parameters()]
     target = [p.clone() for p in dqn.optimizer.target.parameters()]
-    dqn.optimizer.update(dqn._sample(), 8)
+    dqn.optimizer.update(dqn.sample(), 8)
     assert any(not torch.equal(a, b) for a, b in zip(online, dqn.optimizer.online.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(target, dqn.optimizer.target.parameters(), strict=True))
 
@@ -90,7 +90,7 @@ def test_target_network_is_copied_at_its_interval() -> None:
 
     equal = []
     for _ in range(3):
-        dqn.optimizer.update(dqn._sample(), 8)
+        dqn.optimizer.update(dqn.sample(), 8)
         equal.append(is_equal())
     assert equal == [False, False, True]
 
@@ -99,7 +99,7 @@ def test_soft_target_moves_by_tau() -> None:
     """tau 0.25: the target is a quarter of the way to the online network after one update."""
     dqn = filled(tau=0.25)
     before = [p.clone() for p in dqn.optimizer.target.parameters()]
-    dqn.optimizer.update(dqn._sample(), 8)
+    dqn.optimizer.update(dqn.sample(), 8)
     for old, new, online in zip(
         before, dqn.optimizer.target.parameters(), dqn.optimizer.online.parameters(), strict=True
     ):
@@ -109,9 +109,9 @@ def test_soft_target_moves_by_tau() -> None:
 def test_gradient_is_clipped() -> None:
     """With a tiny bound and plain gradient descent the step is at most as long as bound times learning rate."""
     dqn = filled(max_grad_norm=1e-3, learning_rate=1.0)
-    dqn.optimizer.optimizer = torch.optim.SGD(dqn.optimizer.parameters, lr=1.0)
+    dqn.optimizer.descent.optimizer = torch.optim.SGD(dqn.optimizer.parameters, lr=1.0)
     before = [p.clone() for p in dqn.optimizer.parameters]
-    stats = dqn.optimizer.update(dqn._sample(), 8)
+    stats = dqn.optimizer.update(dqn.sample(), 8)
     step = torch.cat([(a - b).flatten() for a, b in zip(before, dqn.optimizer.parameters, strict=True)]).norm().item()
     assert stats["Policy/Gradient Norm"] > 1e-3
     assert step == pytest.approx(1e-3, rel=1e-3)
@@ -129,7 +129,7 @@ def recurrent(**options):
 def test_recurrent_update_starts_from_the_stored_memory() -> None:
     """Other stored states at the start of sequences give other encodings."""
     dqn = recurrent()
-    batch = dqn._sample()
+    batch = dqn.sample()
     reference = dqn.optimizer._encode(dqn.optimizer.online, batch)
     batch[BufferKey.MEMORY] = batch[BufferKey.MEMORY] + 1.0
     assert not torch.allclose(dqn.optimizer._encode(dqn.optimizer.online, batch), reference)
@@ -138,7 +138,7 @@ def test_recurrent_update_starts_from_the_stored_memory() -> None:
 def test_recurrent_targets_ignore_padding() -> None:
     """Garbage in padded steps does not change the targets of real steps."""
     dqn = recurrent()
-    batch = dqn._sample()
+    batch = dqn.sample()
     padding = batch[BufferKey.MASKS] == 0
     assert padding.any()
     reference = targets(dqn, batch, 2)[torch.as_tensor(~padding)]
@@ -156,7 +156,7 @@ def test_recurrent_targets_ignore_padding() -> None:
 def test_burn_in_warms_up_and_is_not_learned_from() -> None:
     """Rows before the drawn step are left out of the loss, but other observations there change the encoding after."""
     dqn = recurrent(burn_in=3)
-    batch = dqn._sample()
+    batch = dqn.sample()
     rows, mask = dqn.optimizer._learned(batch, 2)
     masks = batch[BufferKey.MASKS]
     assert len(batch[BufferKey.MASKS]) == 2 * (3 + 4)
@@ -187,7 +187,7 @@ def test_sequences_with_burn_in_have_the_targets_of_those_without() -> None:
                 forget[4:8] = -1e4  # second of the four gates of LSTM
         drawn = {}
         for _ in range(30):
-            batch = dqn._sample()
+            batch = dqn.sample()
             rows, mask = dqn.optimizer._learned(batch, 2)
             observed = batch[ObsUtil.get_name_at(0)][rows, 0]
             for key, value, real in zip(observed, targets(dqn, batch, 2)[:, 0], mask, strict=True):
@@ -236,15 +236,15 @@ def test_rewards_too_large_to_count_spoil_nothing(loss: str) -> None:
     good = rewards.copy()
     rewards[:] = 3e38
     before = [parameter.detach().clone() for parameter in dqn.optimizer.parameters]
-    dqn._learn(defaultdict(list), dqn._sample())
+    dqn._learn(defaultdict(list), dqn.sample())
     assert dqn.optimizer.guard.skipped == 1
     assert all(torch.equal(a, b) for a, b in zip(dqn.optimizer.parameters, before, strict=True))
-    assert not dqn.optimizer.optimizer.state
+    assert not dqn.optimizer.descent.optimizer.state
     assert all(parameter.isfinite().all() for parameter in dqn.optimizer.target.parameters())
     priorities, largest = dqn.update_buffer.priorities()
     assert np.isfinite(priorities).all()
     assert np.isfinite(largest)
     rewards[:] = good
-    dqn._learn(defaultdict(list), dqn._sample())
+    dqn._learn(defaultdict(list), dqn.sample())
     assert dqn.optimizer.guard.in_a_row == 0
     assert any(not torch.equal(a, b) for a, b in zip(dqn.optimizer.parameters, before, strict=True))

@@ -1,6 +1,6 @@
 """The learner of A2C: one synchronous policy-gradient step a rollout."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +58,7 @@ class A2COptimizer(PluginOptimizer):
         self._critic = policy.actor if self.hyperparameters.shared_critic else self._create_critic()
         # Heads by name, so that the moments in a checkpoint find theirs where reward streams have changed places.
         self.parameters = self._trained(by_head=True)
-        self.optimizer = self._create_optimizer()
+        self.descent = self.add_descent(self._create_optimizer(), max_grad_norm=self.hyperparameters.max_grad_norm)
         self.beta = self.schedule(self.hyperparameters.beta_schedule, self.hyperparameters.beta, 1e-5)
         self.popart = PopArt(self._critic.value_heads.value_heads).to(default_device())
 
@@ -125,17 +125,11 @@ class A2COptimizer(PluginOptimizer):
         if self.hyperparameters.normalize_advantage:
             rollout = rollout._replace(advantage=normalize(rollout.advantage, mask))
 
-        # 2. gradient of  L = L_policy + c_v L_value + β L_entropy,  summed over parts of the rollout
-        total = torch.zeros(len(Losses._fields))
-        for part in rollout.parts(self.hyperparameters.batch_size, self.policy.sequence_length):
-            losses = self._losses(part, total=mask.sum().item())
-            (losses.policy + self.hyperparameters.value_coefficient * losses.value + beta * losses.entropy).backward()
-            total += torch.stack(losses).detach()
+        # 2. one step down the gradient of  L = L_policy + c_v L_value + β L_entropy,  summed over parts of the rollout
+        terms: list[torch.Tensor] = []
+        grad_norm = self.descent.step(self._loss_of_parts(rollout, beta, terms))
 
-        # 3. one step for all of it
-        grad_norm = self.step_optimizer(total.sum(), self.parameters, self.hyperparameters.max_grad_norm)
-
-        policy, value, _, staleness, stale_steps = total.tolist()
+        policy, value, _, staleness, stale_steps = sum(terms).tolist()
         return {
             "Losses/Policy Loss": abs(policy),  # the size, as ML-Agents' PPO reports it
             "Losses/Value Loss": value,
@@ -145,6 +139,13 @@ class A2COptimizer(PluginOptimizer):
             "Policy/Beta": beta,
             "Policy/Learning Rate": self.learning_rate(step),
         }
+
+    def _loss_of_parts(self, rollout: Rollout, beta: float, terms: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """[] loss of each part of a rollout; its terms are added to `terms`."""
+        for part in rollout.parts(self.hyperparameters.batch_size, self.policy.sequence_length):
+            losses = self._losses(part, total=rollout.steps.mask.sum().item())
+            terms.append(torch.stack(losses).detach())
+            yield losses.policy + self.hyperparameters.value_coefficient * losses.value + beta * losses.entropy
 
     def _losses(self, part: Rollout, total: float) -> Losses:
         """Losses of a part, as shares of the means over all `total` real steps."""
@@ -232,13 +233,13 @@ class A2COptimizer(PluginOptimizer):
         keep the values. Either way the loss, and so every gradient, is in other units from then on: moments begin anew.
         """
         if self.popart.was_of_0_1:  # which had heads in the order of the streams
-            moments = [self.optimizer.state.pop(parameter, {}) for parameter in self.parameters]
+            moments = [self.descent.optimizer.state.pop(parameter, {}) for parameter in self.parameters]
             of_0_1 = zip(self._trained(by_head=False), moments, strict=True)
-            self.optimizer.state.update({parameter: found for parameter, found in of_0_1 if found})
+            self.descent.optimizer.state.update({parameter: found for parameter, found in of_0_1 if found})
         normalizes = self.hyperparameters.normalize_returns
         in_other_units = not self.popart.rollouts.all() if normalizes else self.popart.fold()
-        if (in_other_units or POPART not in whole) and self.optimizer.state:
-            self.optimizer.state.clear()
+        if (in_other_units or POPART not in whole) and self.descent.optimizer.state:
+            self.descent.optimizer.state.clear()
             logger.warning(
                 "The checkpoint's gradients were in other units (another normalize_returns, reward_signals or "
                 "trainer_type): values stay what they were, and the moments of the optimizer begin anew."

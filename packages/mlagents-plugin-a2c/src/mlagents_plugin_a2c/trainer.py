@@ -66,9 +66,9 @@ class A2CTrainer(RolloutTrainer):
         """Creates the learner of this trainer's policy."""
         return A2COptimizer(self.policy, self.trainer_settings)
 
-    def _targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
+    def targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns and advantages of a reward stream; by V-trace if steps of an older policy are corrected for."""
         if self.hyperparameters.off_policy_correction == OffPolicyCorrection.NONE:
-            return super()._targets(rollout, steps)
+            return super().targets(rollout, steps)
         ratio = rollout.pad_time_major(self.optimizer.importance_ratio(rollout))
         return vtrace(*steps, torch.from_numpy(ratio), lambda_=self.hyperparameters.lambd)

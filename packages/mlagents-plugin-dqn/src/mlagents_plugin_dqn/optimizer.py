@@ -48,7 +48,7 @@ class DQNOptimizer(PluginOptimizer):
         update_target_network(self.online, self.target)
         self.branches = self.online.branches
         self.parameters = list(self.online.parameters())
-        self.optimizer = self._create_optimizer()
+        self.descent = self.add_descent(self._create_optimizer(), max_grad_norm=self.hyperparameters.max_grad_norm)
         self.updates = UpdateCount()
 
     def _create_optimizer(self) -> torch.optim.Optimizer:
@@ -101,9 +101,7 @@ class DQNOptimizer(PluginOptimizer):
         distance = self.online.head.distance(chosen_tm1, taus, target_t)  # [B, S, D]
         loss = masked_mean(self._weigh(distance.mean(dim=(1, 2)), batch), mask)
         margin_loss = self._margin_loss(numbers, actions, batch, rows, mask)
-        total_loss = loss + self.hyperparameters.demo_margin_weight * margin_loss
-        total_loss.backward()
-        grad_norm = self.step_optimizer(total_loss, self.parameters, self.hyperparameters.max_grad_norm)
+        grad_norm = self.descent.step(loss + self.hyperparameters.demo_margin_weight * margin_loss)
 
         # 4. the target network follows
         self.updates.increment()

@@ -48,11 +48,11 @@ class DQNTrainer(ReplayTrainer):
         update_target_network(self.optimizer.online, self.optimizer.target)
         super()._pretrain(replay)
 
-    def _sample(self) -> Batch:
+    def sample(self) -> Batch:
         for replay in (self.update_buffer, self.demonstrations):
             if isinstance(replay, PrioritizedReplayBuffer):
                 replay.beta = self._beta(self.get_step)
-        return super()._sample()
+        return super().sample()
 
     @property
     def _beta(self) -> schedules.Schedule:

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from mlagents.torch_utils import torch
@@ -49,32 +49,37 @@ class StepGuard:
 
     Attributes:
         skipped: steps left out since the run began.
-        in_a_row: steps left out since one was taken.
         reason: why the last one was.
     """
 
     def __init__(self) -> None:
         self.skipped = 0
-        self.in_a_row = 0
         self.reason = ""
+        self._in_a_row: dict[str, int] = {}
+
+    @property
+    def in_a_row(self) -> int:
+        """Steps left out since one was taken, of the descent that lacks most."""
+        return max(self._in_a_row.values(), default=0)
 
     @property
     def is_stuck(self) -> bool:
         """Whether so many steps in a row were left out that no further one will be taken."""
         return self.in_a_row >= MOST_SKIPPED
 
-    def admits(self, loss: float, norm: float) -> bool:
+    def admits(self, loss: float, norm: float, name: str = "") -> bool:
         """Whether a step can be taken; one that cannot is counted, with a warning at each power of two.
 
         Args:
             loss: the loss.
             norm: norm of its gradient.
+            name: of the descent that takes it.
         """
         if math.isfinite(loss) and norm <= LARGEST_NORM:
-            self.in_a_row = 0
+            self._in_a_row[name] = 0
             return True
         self.skipped += 1
-        self.in_a_row += 1
+        self._in_a_row[name] = self._in_a_row.get(name, 0) + 1
         self.reason = f"the loss was {loss:g} and its gradient {norm:g}"
         if self.skipped.bit_count() == 1:
             logger.warning(
@@ -84,21 +89,90 @@ class StepGuard:
         return False
 
 
+class Descent:
+    """Gradient steps of one torch optimizer: at a scheduled learning rate, of a bounded gradient, and each a number.
+
+    Attributes:
+        is_alone: whether no other descent's parameters are reached by the same loss.
+
+    Args:
+        optimizer: takes the steps.
+        name: tells it from others.
+        learning_rate: of the parameters, by the policy's step.
+        max_grad_norm: bound of the gradient's norm; 0 does not clip.
+        step: gives the policy's step.
+        guard: says which steps can be taken.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        name: str,
+        *,
+        learning_rate: schedules.Schedule,
+        max_grad_norm: float,
+        step: Callable[[], int],
+        guard: StepGuard,
+    ) -> None:
+        self.optimizer = optimizer
+        self.name = name
+        self.learning_rate = learning_rate
+        self.max_grad_norm = max_grad_norm
+        self.guard = guard
+        self.is_alone = True
+        self._step = step
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained, group by group."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def step(self, loss: torch.Tensor | Iterable[torch.Tensor]) -> float:
+        """One step down the gradient of a loss.
+
+        Where the loss or its gradient are not finite the step is left out with a warning, and parameters and moments
+        stay as they are: see `StepGuard`. Parameters of other descents get no gradient.
+
+        Args:
+            loss: [] what to minimise; or its summands, each of which is differentiated before the next is asked for,
+                so that only one of them is in memory.
+
+        Returns:
+            Norm of the gradient before it was clipped.
+        """
+        parameters = self.parameters
+        total = torch.zeros(())
+        for part in [loss] if isinstance(loss, torch.Tensor) else loss:
+            part.backward(inputs=None if self.is_alone else parameters)
+            total = total + part.detach()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self._step())
+        norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm or float("inf"), foreach=True)
+        loss_value, size = torch.stack([total, norm]).tolist()
+        if self.guard.admits(loss_value, size, self.name):
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return size
+
+
 class PluginOptimizer(TorchOptimizer):
     """Base of a plugin's optimizer.
 
-    A subclass builds its networks, sets `optimizer` to the torch optimizer of their parameters, and writes `update`.
+    A subclass builds its networks, calls `add_descent` for the parameters that it trains, and writes `update`.
 
     Attributes:
-        guard: counts the steps that were left out.
+        hyperparameters: of the algorithm.
+        streams: names of the reward streams.
+        descents: by name, what `add_descent` made.
+        guard: counts the gradient steps that were left out.
+        learning_rate: `learning_rate` of the settings by step, as its schedule says.
     """
-
-    optimizer: torch.optim.Optimizer
 
     def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings) -> None:
         super().__init__(policy, trainer_settings)
         self.hyperparameters: Any = trainer_settings.hyperparameters
         self.streams: list[str] = list(self.reward_signals)
+        self.descents: dict[str, Descent] = {}
         self.guard = StepGuard()
         self.learning_rate = self.schedule(
             self.hyperparameters.learning_rate_schedule, self.hyperparameters.learning_rate, 1e-10
@@ -108,6 +182,42 @@ class PluginOptimizer(TorchOptimizer):
     @abstractmethod
     def network_bodies(self) -> list[NetworkBody]:
         """Bodies of the networks whose observation normalisation follows the data."""
+
+    def add_descent(
+        self,
+        optimizer: torch.optim.Optimizer,
+        name: str = "value_optimizer",
+        *,
+        learning_rate: schedules.Schedule | None = None,
+        max_grad_norm: float = 0.0,
+    ) -> Descent:
+        """Takes in a torch optimizer, whose moments are saved and resumed from then on.
+
+        Args:
+            optimizer: of the parameters that one loss trains.
+            name: in a checkpoint; the first name is that of ML-Agents' own optimizers.
+            learning_rate: by the policy's step; default that of the settings.
+            max_grad_norm: bound of the gradient's norm; 0 does not clip.
+
+        Returns:
+            What takes its steps.
+
+        Raises:
+            ValueError: there is one of this name.
+        """
+        if name in self.descents:
+            raise ValueError(f"there is a torch optimizer {name!r} already; name the second one otherwise")
+        added = self.descents[name] = Descent(
+            optimizer,
+            name,
+            learning_rate=learning_rate or self.learning_rate,
+            max_grad_norm=max_grad_norm,
+            step=self.policy.get_current_step,
+            guard=self.guard,
+        )
+        for descent in self.descents.values():
+            descent.is_alone = len(self.descents) == 1
+        return added
 
     def schedule(self, kind: ScheduleType, initial: float, final: float) -> schedules.Schedule:
         """A value that is constant, or falls in a line to `final` at the run's `max_steps`.
@@ -121,32 +231,9 @@ class PluginOptimizer(TorchOptimizer):
             return schedules.constant(initial)
         return schedules.linear(initial, final, self.trainer_settings.max_steps)
 
-    def step_optimizer(self, loss: torch.Tensor, parameters: Iterable[nn.Parameter], max_grad_norm: float) -> float:
-        """Clips the accumulated gradient, takes one step at the scheduled learning rate and clears the gradient.
-
-        Where loss or gradient are not finite the step is left out with a warning, and parameters and moments stay as
-        they are: see `StepGuard`.
-
-        Args:
-            loss: [] what the gradient is of.
-            parameters: those that the optimizer trains.
-            max_grad_norm: bound of the gradient's norm; 0 does not clip.
-
-        Returns:
-            Norm of the gradient before it was clipped.
-        """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.policy.get_current_step())
-        norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"), foreach=True)
-        loss_value, size = torch.stack([loss.detach(), norm]).tolist()
-        if self.guard.admits(loss_value, size):
-            self.optimizer.step()
-        self.optimizer.zero_grad()
-        return size
-
     def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy: torch optimizers, and reward signals with theirs."""
-        modules: dict[str, Any] = {"Optimizer:value_optimizer": self.optimizer}
+        modules: dict[str, Any] = {f"Optimizer:{name}": each.optimizer for name, each in self.descents.items()}
         for name, signal in self.reward_signals.items():
             modules.update(signal.get_modules())
             if hasattr(signal, "optimizer"):

@@ -47,7 +47,7 @@ class IntakeTrainer(SavingTrainer):
         rewards = self._evaluate_rewards(batch)
         self._count_rewards(segment, rewards)
         if self.should_still_train:
-            self._store(segment, rewards)
+            self.store(segment, rewards)
         if trajectory.done_reached:
             self._update_end_episode_stats(segment.agent_id, self.optimizer)
 
@@ -94,7 +94,7 @@ class IntakeTrainer(SavingTrainer):
         self._open_ends.clear()
 
     @abstractmethod
-    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
+    def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         """Puts a segment into the buffer.
 
         Args:

@@ -77,7 +77,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         replay.generator = np.random.default_rng(self.stream_seed(part))
         return replay
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Makes the replay, on a resume as it was saved, and reads demonstrations.
 
         Before the first step of a run it learns from the demonstrations, if it is to.
@@ -120,7 +120,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         replay.ratio = 1.0
         stats: dict[str, list] = defaultdict(list)
         for update in range(1, self.demo_pretraining_steps + 1):
-            self._learn(stats, self._sample())
+            self._learn(stats, self.sample())
             if update % max(self.demo_pretraining_steps // 10, 1) == 0:
                 losses = [f"{name} {_mean(stats[name]):.4f}" for name in stats if name.startswith("Losses/")]
                 progress = f"{update} of {self.demo_pretraining_steps} updates on demonstrations"
@@ -128,7 +128,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
                 stats.clear()
         replay.ratio = self.demo_ratio
 
-    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
+    def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         self.update_buffer.add(segment)
         if self._is_warm():
             self._updates_due += len(segment) / self.steps_per_update
@@ -161,14 +161,14 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         stats: dict[str, list] = defaultdict(list)
         while self._updates_due >= 1.0:
             self._updates_due -= 1.0
-            batch = self._sample()
+            batch = self.sample()
             self._learn(stats, batch)
             if self.optimizer.bc_module:
                 _collect(stats, self.optimizer.bc_module.update())
             if self._reward_updates_due >= 1.0:
                 self._update_reward_signals(stats, batch)
         while self._reward_updates_due >= 1.0:  # they may be due more often than the policy
-            self._update_reward_signals(stats, self._sample())
+            self._update_reward_signals(stats, self.sample())
         self._report(stats)
         return True
 
@@ -198,7 +198,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             self._stats_reporter.add_stat(name, rate)
         super()._write_summary(step)
 
-    def _sample(self) -> Batch:
+    def sample(self) -> Batch:
         """A batch with the rewards and discounts of every stream: n-step windows, or sequences if there is memory."""
         signals = self.optimizer.reward_signals
         size = self.hyperparameters.batch_size

@@ -31,12 +31,12 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         memory = self.trainer_settings.network_settings.memory
         self.update_buffer = RolloutBuffer(sequence_length=memory.sequence_length if memory else 1)
 
-    def _store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
+    def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         for name, stream in rewards.items():
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
         self.update_buffer.add(segment)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Nothing: a rollout makes its arrays with the first segment."""
 
     def _update_normalization(self, segment: Segment) -> None:
@@ -73,14 +73,14 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
             steps = rollout.stream_steps(
                 rewards, values[name], last_values[name], signal.gamma, ignore_done=signal.ignore_done
             )
-            returns, advantage = (rollout.unpad_time_major(target.numpy()) for target in self._targets(rollout, steps))
+            returns, advantage = (rollout.unpad_time_major(target.numpy()) for target in self.targets(rollout, steps))
             rollout[RewardSignalUtil.returns_key(name)] = returns
             advantages.append(advantage)
             title = signal.name.capitalize()
             self._stats_reporter.add_stat(f"Policy/{title} Value Estimate", float(values[name].mean()))
         rollout[BufferKey.ADVANTAGES] = np.mean(advantages, axis=0)
 
-    def _targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
+    def targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns and advantages of one reward stream, of all segments side by side: λ-returns and GAE.
 
         Args:

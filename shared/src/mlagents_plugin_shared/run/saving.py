@@ -124,7 +124,7 @@ class SavingTrainer(RLTrainer):
         super().add_policy(parsed_behavior_id, policy)
         if self.is_training:
             self._make_sure_of_saving()
-            self._prepare()
+            self.prepare()
             if self.load:
                 self._resume(self.model_saver.resumed_state)
         self._acting = self._acting_state()
@@ -158,7 +158,7 @@ class SavingTrainer(RLTrainer):
             raise TrainerConfigError(f"{self.brain_name}: {not_writable(self.artifact_path, error)}") from error
 
     @abstractmethod
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Makes ready for training what needs the policy."""
 
     # Chance
