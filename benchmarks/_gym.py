@@ -7,7 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from _scene import Learned
+from _in_process import Learned
 from mlagents.torch_utils import torch
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents_envs.base_env import ActionSpec, ActionTuple

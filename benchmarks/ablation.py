@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from _gym import learn
-from _scene import Learned
+from _in_process import Learned
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

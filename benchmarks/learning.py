@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import _gym
-import _scene
+import _in_process
 import numpy as np
 import yaml
 
@@ -34,10 +34,10 @@ def changed(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     return result
 
 
-def learn(name: str, behaviors: dict[str, Any], seed: int, areas: int, episodes: int) -> dict[str, _scene.Learned]:
+def learn(name: str, behaviors: dict[str, Any], seed: int, areas: int, episodes: int) -> dict[str, _in_process.Learned]:
     """What came of each behaviour."""
     if name in scenes.names():
-        return _scene.learn(name, behaviors, seed, num_areas=areas, episodes=episodes)
+        return _in_process.learn(name, behaviors, seed, num_areas=areas, episodes=episodes)
     (config,) = behaviors.values()
     return {name: _gym.learn(name, config, seed, num_agents=areas, episodes=episodes)}
 

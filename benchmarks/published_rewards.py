@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _scene import Enough, Summary, train
+from _in_process import Enough, Summary, train
 from mlagents.torch_utils import torch
 
 from mlagents_player.arguments import count

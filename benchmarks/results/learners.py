@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import _scene
+import _in_process
 
 from mlagents_player import scenes
 from mlagents_player.scenes.base import base_name, team
@@ -54,10 +54,10 @@ def ml_agents(training: Training, folder: Path, journal: "Journal") -> Play:
     if step:
         journal.resume(step)
 
-    def note(summary: _scene.Summary) -> None:
+    def note(summary: _in_process.Summary) -> None:
         journal.note(base_name(summary.behavior), summary.step, summary.reward)
 
-    trainers = _scene.train(
+    trainers = _in_process.train(
         training.scene, behaviors, checkpoints, training.seed, note, training.areas, resume=bool(step)
     )
     for trainer in trainers.values():

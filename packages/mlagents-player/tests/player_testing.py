@@ -109,7 +109,7 @@ class InProcess:
         self.policy = policy
         self.messages: list[tuple[list[AgentInfos], list[AgentInfos]]] = []
         self.reset_next = False
-        self.academy = Academy(self.scene, self.decide)
+        self.academy = Academy(self.scene)
 
     def decide(self, infos: Infos) -> Reply:
         """Note the message as (terminals, decisions) and answer it by the policy."""
@@ -124,7 +124,7 @@ class InProcess:
     def run(self, academy_steps: int) -> InProcess:
         """Take academy steps."""
         for _ in range(academy_steps):
-            self.academy.step()
+            self.academy.step(self.decide)
         return self
 
 

@@ -8,7 +8,7 @@ from mlagents_envs.communicator_objects.unity_message_pb2 import UnityMessagePro
 from numpy.typing import NDArray
 
 from mlagents_player import Actions, ActionSpec, BehaviorSpec, Rows, Scene, vector_observation, wire
-from mlagents_player.academy import Academy, Reply
+from mlagents_player.academy import Academy, Decide, Reply
 from mlagents_player.errors import PlayerError, SceneError
 from mlagents_player.parameters import EnvironmentParameters
 from player_testing import Infos
@@ -74,18 +74,18 @@ class Trainer:
 @pytest.fixture
 def relay() -> tuple[Relay, Trainer, Academy]:
     scene, trainer = Relay(2, np.random.default_rng(0), EnvironmentParameters()), Trainer()
-    return scene, trainer, Academy(scene, trainer)
+    return scene, trainer, Academy(scene)
 
 
-def steps(academy: Academy, count: int) -> None:
+def steps(academy: Academy, decide: Decide, count: int) -> None:
     for _ in range(count):
-        academy.step()
+        academy.step(decide)
 
 
 def test_academy_asks_every_behavior_in_its_period(relay: tuple[Relay, Trainer, Academy]) -> None:
     """Decisions at steps 0, 3 and 6, each behaviour with its own agents and masks."""
     _, trainer, academy = relay
-    steps(academy, 7)
+    steps(academy, trainer, 7)
     assert len(trainer.messages) == 3
     assert trainer.messages[0]["Runner"][0].ids.tolist() == [0, 2]
     assert trainer.messages[0]["Jumper"][0].ids.tolist() == [1, 3]
@@ -96,7 +96,7 @@ def test_academy_asks_every_behavior_in_its_period(relay: tuple[Relay, Trainer, 
 def test_academy_adds_rewards_within_the_window(relay: tuple[Relay, Trainer, Academy]) -> None:
     """AddReward sums over a decision (3 x 0.5), then starts anew; so do group rewards."""
     _, trainer, academy = relay
-    steps(academy, 7)
+    steps(academy, trainer, 7)
     assert [message["Runner"][0].rewards[0] for message in trainer.messages] == [0, 1.5, 1.5]
     assert [message["Runner"][0].group_rewards[0] for message in trainer.messages] == [0, 3, 3]
     assert trainer.messages[0]["Runner"][0].group_ids.tolist() == [1, 2]
@@ -104,8 +104,8 @@ def test_academy_adds_rewards_within_the_window(relay: tuple[Relay, Trainer, Aca
 
 def test_academy_repeats_actions_of_each_width(relay: tuple[Relay, Trainer, Academy]) -> None:
     """Actions of both behaviours stand in one array as wide as the wider, padded with 0, until the next."""
-    scene, _, academy = relay
-    steps(academy, 3)
+    scene, trainer, academy = relay
+    steps(academy, trainer, 3)
     for agents, actions in scene.acted:
         assert agents == [0, 1, 2, 3]
         assert actions.continuous.tolist() == [[1, 1], [1, 0]] * 2
@@ -115,20 +115,20 @@ def test_academy_repeats_actions_of_each_width(relay: tuple[Relay, Trainer, Acad
 def test_academy_interrupts_at_max_step_between_decisions(relay: tuple[Relay, Trainer, Academy]) -> None:
     """After 7 steps a terminal-only message follows at once, then zero actions until step 9."""
     scene, trainer, academy = relay
-    steps(academy, 9)
+    steps(academy, trainer, 9)
     message = trainer.messages[3]
     assert [batch.done for batches in message.values() for batch in batches] == [True, True]
     assert all(batch.interrupted.all() for batches in message.values() for batch in batches)
     assert message["Runner"][0].observations[0].tolist() == [[7], [7]]
     assert not scene.acted[8][1].continuous.any()
-    steps(academy, 1)
+    steps(academy, trainer, 1)
     assert [batch.done for batch in trainer.messages[4]["Runner"]] == [False]
 
 
 def test_academy_messages_encode(relay: tuple[Relay, Trainer, Academy]) -> None:
     """Both behaviours of a message are read back by the generated classes."""
     scene, trainer, academy = relay
-    steps(academy, 1)
+    steps(academy, trainer, 1)
     encoded = wire.encode_output(trainer.messages[0], scene.behaviors, scene.behaviors)
     output = UnityMessageProto.FromString(encoded).unity_output
     assert set(output.rl_output.agentInfos) == {"Runner", "Jumper"}
@@ -141,7 +141,7 @@ def test_academy_refuses_actions_for_the_wrong_number_of_agents() -> None:
     scene = Relay(2, np.random.default_rng(0), EnvironmentParameters())
     short = Reply({"Runner": Actions(np.zeros((1, 2), np.float32), np.zeros((1, 0), np.int32))})
     with pytest.raises(PlayerError, match=r"'Runner': continuous \(1, 2\).*expected \(2, 2\)"):
-        Academy(scene, lambda infos: short).step()
+        Academy(scene).step(lambda infos: short)
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_academy_refuses_what_mlagents_cannot_read(
 ) -> None:
     """A scene's wrong shape or number is found here, by the behaviour's name, and not in the trainer."""
     monkeypatch.setattr(Relay, "observe", lambda *_: [observation])
-    academy = Academy(Relay(1, np.random.default_rng(0), EnvironmentParameters()), lambda _: Reply())
+    academy = Academy(Relay(1, np.random.default_rng(0), EnvironmentParameters()))
     with pytest.raises(PlayerError, match=f"Behaviour 'Runner' gave .*{says}"):
-        academy.step()
+        academy.step(lambda infos: Reply())
 
 
 class Doors(Relay):
@@ -178,17 +178,17 @@ def test_academy_lets_agents_come_and_go() -> None:
         return Reply()
 
     scene = Doors(1, np.random.default_rng(0), EnvironmentParameters())
-    academy = Academy(scene, decide)
-    steps(academy, 2)
+    academy = Academy(scene)
+    steps(academy, decide, 2)
     scene.switch(False)
-    steps(academy, 2)
+    steps(academy, decide, 2)
     (terminal,) = told[-1]["Runner"]
     assert (terminal.done, terminal.ids.tolist(), terminal.interrupted.tolist()) == (True, [0], [False])
     told.clear()
-    steps(academy, 6)
+    steps(academy, decide, 6)
     assert all("Runner" not in infos for infos in told)
     scene.switch(True)
-    steps(academy, 4)
+    steps(academy, decide, 4)
     (decision,) = told[-1]["Runner"]
     assert (decision.done, decision.ids.tolist()) == (False, [2])
 
@@ -216,6 +216,6 @@ def test_observations_that_are_no_arrays_are_refused(observed: Any) -> None:
 
 
 def run_steps(scene_type: type[Scene]) -> None:
-    academy = Academy(scene_type(1, np.random.default_rng(0), EnvironmentParameters()), lambda infos: Reply())
+    academy = Academy(scene_type(1, np.random.default_rng(0), EnvironmentParameters()))
     for _ in range(3):
-        academy.step()
+        academy.step(lambda infos: Reply())

@@ -33,9 +33,9 @@ def recorded(name: str, path: Path, steps: int, areas: int = 1) -> Recorder:
         recorder.note(infos, reply)
         return reply
 
-    academy = Academy(scene_type(areas, np.random.default_rng(1), EnvironmentParameters()), decide)
+    academy = Academy(scene_type(areas, np.random.default_rng(1), EnvironmentParameters()))
     for _ in range(steps):
-        academy.step()
+        academy.step(decide)
     return recorder
 
 

@@ -98,10 +98,10 @@ def test_soccer_timeout_interrupts_both_teams_together() -> None:
         return Reply()
 
     scene = SoccerTwos(1, np.random.default_rng(0), EnvironmentParameters())
-    academy = Academy(scene, decide)
+    academy = Academy(scene)
     scene.step_count[:] = 4990
     for _ in range(11):
-        academy.step()
+        academy.step(decide)
     last = messages[-1]
     assert [last[team][0].group_ids.tolist() for team in (BLUE, PURPLE)] == [[1, 1], [2, 2]]
     for team in (BLUE, PURPLE):

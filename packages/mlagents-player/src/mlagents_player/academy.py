@@ -16,6 +16,7 @@ from mlagents_player.scenes.base import Actions, Rows, Scene
 log = logging.getLogger(__name__)
 
 ILLEGAL_ACTION = "the nearest legal one is taken, 0 for NaN. This is logged once."
+NOBODY: Rows = np.zeros(0, np.intp)
 
 
 @dataclass
@@ -62,15 +63,13 @@ class Academy:
     One `step` is one FixedUpdate of Unity, 0.02 s of simulated time.
     """
 
-    def __init__(self, scene: Scene, decide: Decide) -> None:
+    def __init__(self, scene: Scene) -> None:
         """Begin the first episode of every agent.
 
         Args:
             scene: The scene to run.
-            decide: Called with the infos of one message; returns the trainer's reply.
         """
         self._scene = scene
-        self._decide = decide
         specs = [spec.action_spec for spec in scene.behaviors.values()]
         self._behaviors = list(scene.behaviors)
         self._actions = Actions.zeros(
@@ -83,6 +82,8 @@ class Academy:
         self._absent = np.zeros(scene.num_agents, bool)
         self._took_part = scene.active.copy()
         self._terminals: dict[str, list[AgentInfos]] = {}
+        self._present = np.zeros(scene.num_agents, bool)
+        self._deciding: dict[str, Rows] = {}
         self._warned = False
         self.reset()
 
@@ -94,37 +95,46 @@ class Academy:
         self._begin_episodes(np.arange(self._scene.num_agents))
         self._took_part[:] = self._scene.active
 
-    def step(self) -> None:
-        """One academy step: ask for decisions, act, let physics run, collect ended episodes."""
+    def step(self, decide: Decide) -> None:
+        """One academy step: ask for decisions, act, let physics run, collect ended episodes.
+
+        Args:
+            decide: Called with the infos of one message if there are any; returns the trainer's reply.
+        """
+        infos = self.begin_step()
+        self.end_step(decide(infos) if infos else Reply())
+
+    def begin_step(self) -> dict[str, list[AgentInfos]]:
+        """The first half of an academy step, up to what the trainer is asked.
+
+        Returns:
+            Infos by behaviour, terminals before decisions; empty where nobody is due and nobody has ended.
+        """
         scene = self._scene
-        present = self._took_part & ~self._absent
-        due = np.flatnonzero(self._ask("decisions_due", self._step_count) & present)
+        self._present = self._took_part & ~self._absent
+        due = np.flatnonzero(self._ask("decisions_due", self._step_count) & self._present)
         self._absent[:] = False
         self._step_count += 1
         scene.step_count += 1
-        if (len(due) or self._terminals) and self._exchange(due):
+        self._deciding = self._by_behavior(due)
+        infos, self._terminals = self._terminals, {}
+        for behavior, agents in self._deciding.items():
+            infos.setdefault(behavior, []).append(self._collect(behavior, agents, done=False))
+        return infos
+
+    def end_step(self, reply: Reply) -> None:
+        """The second half: take the trainer's actions and play on, or reset everything if that is the reply."""
+        if reply.reset:
+            self.reset()
             return
-        acting = np.flatnonzero(present)
+        for behavior, actions in reply.actions.items():
+            self._store_actions(behavior, self._deciding.get(behavior, NOBODY), actions)
+        acting = np.flatnonzero(self._present)
         self._ask("act", acting, self._actions[acting])
         self._interrupt_overdue()
         self._finish_episodes()
         self._ask("simulate")
         self._finish_episodes()
-
-    def _exchange(self, due: Rows) -> bool:
-        """Tell the trainer and take its actions; True if it reset everything instead."""
-        decisions = self._by_behavior(due)
-        infos = self._terminals
-        self._terminals = {}
-        for behavior, agents in decisions.items():
-            infos.setdefault(behavior, []).append(self._collect(behavior, agents, done=False))
-        reply = self._decide(infos)
-        if reply.reset:
-            self.reset()
-            return True
-        for behavior, actions in reply.actions.items():
-            self._store_actions(behavior, decisions.get(behavior, due[:0]), actions)
-        return False
 
     def _by_behavior(self, agents: Rows) -> dict[str, Rows]:
         indices = self._scene.behavior_index[agents]

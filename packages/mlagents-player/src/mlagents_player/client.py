@@ -22,10 +22,10 @@ from mlagents_envs.communicator_objects.unity_rl_initialization_input_pb2 import
     UnityRLInitializationInputProto,
 )
 
-from mlagents_player import pictures, side_channels, trainer_message, wire
+from mlagents_player import pictures, trainer_message, wire
 from mlagents_player.academy import Academy, AgentInfos, Reply
-from mlagents_player.errors import PlayerError, TrainerGone, blaming, did_you_mean, one_line
-from mlagents_player.parameters import EnvironmentParameters, seeded
+from mlagents_player.errors import PlayerError, TrainerGone, one_line
+from mlagents_player.hosted_scene import HostedScene
 from mlagents_player.recording import Recorder
 from mlagents_player.scenes.base import Scene
 from mlagents_player.trainer_message import TrainerMessage
@@ -198,12 +198,8 @@ class Session:
         """
         self._connection = connection
         settings, first = handshake(connection)
-        self._parameters = EnvironmentParameters()
-        received = side_channels.apply(first.side_channel, self._parameters)
         copies = max(1, settings.num_areas if options.num_areas is None else options.num_areas)
-        with blaming(f"Scene {scene_type.__name__}", "__init__"):
-            self._scene = scene_type(scene_type.areas * copies, seeded(settings.seed), self._parameters)
-        self._tell_scene(received)
+        self._hosted = HostedScene(scene_type, copies, settings.seed, first.side_channel)
         self._introduced: set[str] = set()
         self._recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
         self._raw_pictures = options.raw_pictures
@@ -213,7 +209,7 @@ class Session:
             "Connected to ML-Agents %s: seed %d, %d agents.",
             settings.package_version,
             settings.seed,
-            self._scene.num_agents,
+            self._hosted.scene.num_agents,
         )
 
     def run(self) -> NoReturn:
@@ -223,10 +219,10 @@ class Session:
             TrainerGone: the trainer ended it.
             PlayerError: the trainer sent something that cannot be obeyed, or a recording cannot be written.
         """
-        academy = Academy(self._scene, self._decide)
+        academy = Academy(self._hosted.scene)
         try:
             while True:
-                academy.step()
+                academy.step(self._decide)
         finally:
             if self._recorder:
                 for file in self._recorder.save():
@@ -236,42 +232,16 @@ class Session:
         introduce = [name for name in infos if name not in self._introduced]
         if self._raw_pictures:
             infos = {behavior: [_raw(batch) for batch in batches] for behavior, batches in infos.items()}
-        message = wire.encode_output(infos, self._scene.behaviors, introduce, self._side_channel())
+        message = wire.encode_output(infos, self._hosted.scene.behaviors, introduce, self._hosted.send())
         answer = self._connection.exchange(message)
         self._introduced.update(introduce)
-        self._tell_scene(side_channels.apply(answer.side_channel, self._parameters))
+        self._hosted.receive(answer.side_channel)
         if answer.command == QUIT:
             raise TrainerGone("the trainer sent QUIT")
         reply = Reply(reset=True) if answer.command == RESET else Reply(answer.actions)
         if self._recorder:
             self._recorder.note(infos, reply)
         return reply
-
-    def _side_channel(self) -> bytes:
-        """What the scene has for the trainer beside its agents."""
-        scene = self._scene
-        messages = [side_channels.statistic(*given) for given in scene.statistics]
-        messages += [side_channels.message(channel, payload) for channel, payload in scene.messages]
-        scene.statistics.clear()
-        scene.messages.clear()
-        return b"".join(messages)
-
-    def _tell_scene(self, received: side_channels.Received) -> None:
-        self._check_names(received.changed)
-        with blaming(f"Scene {type(self._scene).__name__}", "parameters_changed"):
-            self._scene.parameters_changed(received.changed)
-        with blaming(f"Scene {type(self._scene).__name__}", "message_received"):
-            for channel, payload in received.raw:
-                self._scene.message_received(channel, payload)
-
-    def _check_names(self, changed: set[str]) -> None:
-        known = self._scene.parameter_names
-        if known is None or changed <= set(known):
-            return
-        unknown = sorted(changed - set(known))
-        hint = "".join(did_you_mean(name, known) for name in unknown)
-        has = ", ".join(known) or "none"
-        raise PlayerError(f"The scene has no environment parameter {', '.join(unknown)}; it has: {has}.{hint}")
 
 
 def _raw(infos: AgentInfos) -> AgentInfos:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlagents_envs.exception import UnityException
+
 LONGEST = 300  # characters of somebody else's text
 
 
-class PlayerError(Exception):
+class PlayerError(UnityException):
     """Something a user can put right; its text is one complete line and needs no traceback."""
 
 

@@ -52,10 +52,10 @@ class Evaluation:
 
     def run(self, scene: Scene, each_step: Callable[[], None]) -> None:
         """Play until the wanted episodes have ended; `each_step` is called before the first step and after every."""
-        academy = Academy(scene, self.decide)
+        academy = Academy(scene)
         each_step()
         while len(self.finished) < self.wanted:
-            academy.step()
+            academy.step(self.decide)
             each_step()
 
     def decide(self, infos: dict[str, list[AgentInfos]]) -> Reply:

@@ -115,9 +115,9 @@ def compare(scene_type: type[Scene], demonstration: Demonstration) -> Comparison
     check(next(iter(scene_type.behaviors.values())), demonstration)
     scene = scene_type(1, np.random.default_rng(0), EnvironmentParameters())
     replay = Replay(scene, demonstration)
-    academy = Academy(scene, replay.decide)
+    academy = Academy(scene)
     while not replay.finished:
-        academy.step()
+        academy.step(replay.decide)
     recorded = demonstration.observations
     return Comparison(
         scene.components or ("observation",),

@@ -38,5 +38,8 @@ def channel_mapping(channels: int) -> list[int]:
 
 
 def to_floats(pictures: Picture) -> NDArray[np.float32]:
-    """Pictures of bytes as the floats in [0, 1] that a trainer makes of them."""
-    return pictures.astype(np.float32) / 255
+    """Pictures [..., channels, height, width] of bytes as the floats in [0, 1] that a trainer makes of them."""
+    floats = pictures.astype(np.float32) / 255
+    if pictures.shape[-3] > 1:
+        return floats
+    return (floats + floats + floats) / 3  # grey comes in three channels; their mean is not always the number itself

@@ -7,6 +7,7 @@ scene's and whose value a subclass of `Scene`. A name `gym:<id>` is a Gymnasium 
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from mlagents_player.errors import PlayerError, did_you_mean, one_line
 from mlagents_player.scenes.base import BehaviorSpec, Scene
@@ -14,7 +15,7 @@ from mlagents_player.scenes.base import BehaviorSpec, Scene
 GROUP = "mlagents_player.scenes"
 GYMNASIUM = "gym:"
 
-__all__ = ["Scene", "load", "names"]
+__all__ = ["Scene", "check", "load", "names"]
 
 
 def names() -> list[str]:
@@ -45,12 +46,23 @@ def load(name: str, drawn: bool = False) -> type[Scene]:
     except (Exception, SystemExit) as error:  # whatever somebody else's module raises
         reason = one_line(repr(error))
         raise PlayerError(f"Scene {name} cannot be loaded from {registered[name].value}: {reason}.") from error
+    return check(scene, f"{name} ({registered[name].value})")
+
+
+def check(scene: Any, name: str) -> type[Scene]:
+    """The same as it is given, if it is the class of a scene.
+
+    Args:
+        scene: What should be one.
+        name: What to call it in an error.
+
+    Raises:
+        PlayerError: it is something else, or has no behaviours.
+    """
     if not (isinstance(scene, type) and issubclass(scene, Scene)):
-        raise PlayerError(f"Scene {name} ({registered[name].value}) is not a subclass of mlagents_player.Scene.")
+        raise PlayerError(f"Scene {name} is not a subclass of mlagents_player.Scene.")
     if not _is_whole(scene):
-        raise PlayerError(
-            f"Scene {name} ({registered[name].value}) has no `behaviors`; they are a dict of BehaviorSpec by name."
-        )
+        raise PlayerError(f"Scene {name} has no `behaviors`; they are a dict of BehaviorSpec by name.")
     return scene
 
 

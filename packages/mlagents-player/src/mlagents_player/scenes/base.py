@@ -190,6 +190,9 @@ class Scene:
         """Send the trainer bytes on a side channel of one's own, with the next exchange."""
         self.messages.append((channel, payload))
 
+    def close(self) -> None:
+        """Let go of what is held open, as windows and files; a player's process just ends."""
+
     def restore(self, agents: Rows, observations: list[NDArray[np.float32]], start: bool) -> None:
         """Put agents into the state that was observed; needed only to compare with a recording.
 

@@ -98,6 +98,12 @@ class GymnasiumScene(Scene):
             raise PlayerError(f"{GYMNASIUM}{self.environment} does not draw itself.")
         return np.asarray(shown, np.uint8)
 
+    def close(self) -> None:
+        """Close all copies."""
+        for copy in self.copies:
+            with self._blaming("close"):
+                copy.close()
+
     def _note(self, agent: int, observation: Any, info: Mapping[str, Any]) -> None:
         self.observations[agent] = [sensor.read([observation])[0] for sensor in self.sensors]
         mask = info.get("action_mask")

@@ -1,0 +1,134 @@
+"""Trainings in this process, on a scene of the player: ML-Agents' controller and trainers, no messages."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.torch_utils import torch
+from mlagents.trainers.environment_parameter_manager import EnvironmentParameterManager
+from mlagents.trainers.settings import RunOptions
+from mlagents.trainers.simple_env_manager import SimpleEnvManager
+from mlagents.trainers.stats import StatsReporter, StatsSummary, StatsWriter
+from mlagents.trainers.trainer import Trainer, TrainerFactory
+from mlagents.trainers.trainer_controller import TrainerController
+from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
+
+from mlagents_player import SceneEnvironment, scenes
+from mlagents_player.scenes.base import base_name, team
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+class Summary(NamedTuple):
+    """What ML-Agents says of a behaviour every `summary_freq` steps; `reward` is the mean of the episodes' returns."""
+
+    behavior: str
+    step: int
+    reward: float
+
+
+class _Summaries(StatsWriter):
+    """Hands summaries on."""
+
+    def __init__(self, note: Callable[[Summary], object]) -> None:
+        self.note = note
+
+    def write_stats(self, category: str, values: dict[str, StatsSummary], step: int) -> None:
+        returns = values.get("Environment/Cumulative Reward")
+        if returns is not None and len(returns.full_dist):
+            self.note(Summary(category, step, float(returns.mean)))
+
+
+class Enough(Exception):
+    """Ends a training."""
+
+
+def train(
+    scene: str,
+    behaviors: Mapping[str, Any],
+    folder: Path,
+    seed: int,
+    note: Callable[[Summary], object],
+    num_areas: int = 1,
+    *,
+    resume: bool = False,
+) -> dict[str, Trainer]:
+    """Trains as `mlagents-learn` does, but for the model at the end.
+
+    Args:
+        scene: of the player.
+        behaviors: what stands under `behaviors:` in a YAML.
+        folder: where checkpoints go.
+        seed: of trainer and scene.
+        note: called with each summary; it may raise `Enough`.
+        num_areas: copies of the scene.
+        resume: goes on from the checkpoints in `folder`.
+
+    Returns:
+        The trainers by behaviour.
+    """
+    torch.set_num_threads(1)
+    register_trainer_plugins()
+    options = RunOptions.from_dict({"behaviors": dict(behaviors)})
+    parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=resume)
+    factory = TrainerFactory(options.behaviors, str(folder), True, resume, seed, parameters)
+    controller = TrainerController(factory, str(folder), scene, parameters, True, seed)
+    controller._save_models = lambda: None  # whoever wants one saves it; ML-Agents' own export fails with PyTorch 2.9
+    StatsReporter.writers[:] = [_Summaries(note)]
+    channel = EnvironmentParametersChannel()
+    environment = SceneEnvironment(scene, num_areas=num_areas, seed=seed, side_channels=[channel])
+    with contextlib.suppress(Enough):
+        controller.start_learning(SimpleEnvManager(environment, channel))
+    return controller.trainers
+
+
+class Learned(NamedTuple):
+    """What came of a behaviour.
+
+    Attributes:
+        mean: return of the final policy's episodes.
+        std: their standard deviation.
+        curve: (agent step, mean return of the training episodes since the step before), without group rewards.
+    """
+
+    mean: float
+    std: float
+    curve: list[tuple[int, float]]
+
+
+def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
+    """Trains, exports the models, and lets `mlagents-player watch` play them as Unity does by default: by chance.
+
+    Says on stderr how training goes. Where there are two teams, the model plays the first and chance the second.
+
+    Args:
+        scene: of the player.
+        behaviors: what stands under `behaviors:` in a YAML.
+        seed: of trainer and scene.
+        num_areas: copies of the scene to train on.
+        episodes: episodes of the models together.
+    """
+    curves: dict[str, list[tuple[int, float]]] = {}
+
+    def note(summary: Summary) -> None:
+        print(f"{summary.behavior} {summary.step:,}: {summary.reward:.3f}", file=sys.stderr, flush=True)
+        curves.setdefault(base_name(summary.behavior), []).append((summary.step, summary.reward))
+
+    with tempfile.TemporaryDirectory() as folder:
+        for trainer in train(scene, behaviors, Path(folder), seed, note, num_areas).values():
+            trainer.save_model()
+        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--stochastic", "--json"]
+        command += ["--episodes", episodes]
+        if any(team(name) for name in scenes.load(scene).behaviors):
+            command += ["--opponent", "random"]
+        played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    found = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
+    own = {base_name(name): numbers for name, numbers in found.items() if team(name) == 0}
+    return {name: Learned(numbers["mean"], numbers["std"], curves.get(name, [])) for name, numbers in own.items()}
