@@ -3,7 +3,8 @@
     nox -s bench -- published_rewards Basic 3DBall --minutes 15
 
 The proof that the scenes are right does not rest on this repository's trainers: stock PPO, with the values of Unity's
-config/ppo/*.yaml, has to reach the "benchmark mean reward" of ML-Agents' page of example environments. The scene runs
+config/ppo/*.yaml (results/peers/ppo), has to reach the "benchmark mean reward" of ML-Agents' page of example
+environments (results/scenes.yaml). The scene runs
 in the trainer's process, which saves the time of the messages. The table has the step at which the mean reward of a
 summary first reached the benchmark, or the best one with its step.
 """
@@ -14,81 +15,37 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import yaml
 from _in_process import Enough, Summary, train
 from mlagents.torch_utils import torch
+from results.suites import HERE, PEERS
 
 from mlagents_player.arguments import count
 
-PPO = {
-    "learning_rate": 3.0e-4,
-    "learning_rate_schedule": "linear",
-    "epsilon": 0.2,
-    "num_epoch": 3,
-    "lambd": 0.95,
-    "beta": 0.005,
-}
-# Unity's values, config/ppo/*.yaml; what is not named here is ML-Agents' default.
-COLUMNS = (
-    "batch_size",
-    "buffer_size",
-    "beta",
-    "lambd",
-    "normalize",
-    "hidden",
-    "layers",
-    "gamma",
-    "max_steps",
-    "horizon",
-)
-SETTINGS = {
-    "Basic": (32, 256, 0.005, 0.95, False, 20, 1, 0.9, 500_000, 3),
-    "3DBall": (64, 12_000, 0.001, 0.99, True, 128, 2, 0.99, 500_000, 1000),
-    "3DBallHard": (120, 12_000, 0.001, 0.95, True, 128, 2, 0.99, 500_000, 1000),
-    "GridWorld": (32, 256, 0.005, 0.95, False, 128, 1, 0.9, 500_000, 5),
-    "PushBlock": (128, 2048, 0.01, 0.95, False, 256, 2, 0.99, 2_000_000, 64),
-    "BigWallJump": (128, 2048, 0.005, 0.95, False, 256, 2, 0.99, 20_000_000, 128),
-    "SmallWallJump": (128, 2048, 0.005, 0.95, False, 256, 2, 0.99, 5_000_000, 128),
-    "Hallway": (128, 1024, 0.03, 0.95, False, 128, 2, 0.99, 10_000_000, 64),
-}
+FILES = {file.stem: file for file in sorted((PEERS / "ppo").glob("*.yaml"))}
 SUMMARY_FREQ = {"Basic": 2000, "3DBall": 12_000, "3DBallHard": 12_000, "PushBlock": 60_000, "Hallway": 10_000}
-MEMORY = {"Hallway": {"sequence_length": 64, "memory_size": 128}}
-BEHAVIORS = {"WallJump": ("BigWallJump", "SmallWallJump")}
-BENCHMARK = {
-    "Basic": 0.93,
-    "3DBall": 100,
-    "3DBallHard": 100,
-    "GridWorld": 0.8,
-    "PushBlock": 4.5,
-    "BigWallJump": 0.8,
-    "SmallWallJump": 0.8,
-    "Hallway": 0.7,
-}
 
 
-def settings(behavior: str) -> dict:
-    """A behaviour's part of the trainer's configuration."""
-    given = dict(zip(COLUMNS, SETTINGS[behavior], strict=True))
-    return {
-        "trainer_type": "ppo",
-        "hyperparameters": {**PPO, **{key: given[key] for key in ("batch_size", "buffer_size", "beta", "lambd")}},
-        "network_settings": {
-            "normalize": given["normalize"],
-            "hidden_units": given["hidden"],
-            "num_layers": given["layers"],
-            "memory": MEMORY.get(behavior),
-        },
-        "reward_signals": {"extrinsic": {"gamma": given["gamma"], "strength": 1.0}},
-        "max_steps": given["max_steps"],
-        "time_horizon": given["horizon"],
-        "summary_freq": SUMMARY_FREQ.get(behavior, 20_000),
-        "checkpoint_interval": given["max_steps"] + 1,  # ML-Agents' own export fails with PyTorch 2.9 and newer
-    }
+def settings(scene: str) -> dict[str, dict[str, Any]]:
+    """Each behaviour's part of Unity's configuration for a scene."""
+    behaviors: dict[str, dict[str, Any]] = yaml.safe_load(FILES[scene].read_text("utf-8"))["behaviors"]
+    for name, behavior in behaviors.items():
+        behavior["summary_freq"] = SUMMARY_FREQ.get(name, 20_000)
+        # ML-Agents' own export fails with PyTorch 2.9 and newer
+        behavior["checkpoint_interval"] = behavior["max_steps"] + 1
+    return behaviors
+
+
+def published() -> dict[str, float]:
+    """Unity's benchmark mean reward by behaviour; a goal with a reason beside it is not Unity's."""
+    goals = yaml.safe_load((HERE / "scenes.yaml").read_text("utf-8"))
+    return {behavior: goal["goal"] for behavior, goal in goals.items() if "why" not in goal}
 
 
 def learn(scene: str, folder: Path, seed: int, minutes: float, num_areas: int) -> list[Summary]:
     """Train for some minutes; the summaries, printed as they come."""
-    behaviors = {behavior: settings(behavior) for behavior in BEHAVIORS.get(scene, (scene,))}
     found = []
     start = time.perf_counter()
 
@@ -99,16 +56,17 @@ def learn(scene: str, folder: Path, seed: int, minutes: float, num_areas: int) -
         if seconds > 60 * minutes:
             raise Enough
 
-    train(scene, behaviors, folder, seed, note, num_areas)
+    train(scene, settings(scene), folder, seed, note, num_areas)
     return found
 
 
 def report(summaries: list[Summary]) -> None:
     """A row for each behaviour."""
+    goals = published()
     print(f"\n{'behaviour':15}  {'Unity':>6}  {'reached at step':>15}  {'best':>7}  {'at step':>9}  {'steps':>9}")
     for behavior in dict.fromkeys(summary.behavior for summary in summaries):
         curve = [(step, reward) for name, step, reward in summaries if name == behavior]
-        goal = BENCHMARK[behavior]
+        goal = goals[behavior]
         reached = next((f"{step:,}" for step, reward in curve if reward >= goal), "-")
         best_step, best = max(curve, key=lambda point: point[1])
         print(f"{behavior:15}  {goal:6}  {reached:>15}  {best:7.3f}  {best_step:9,}  {curve[-1][0]:9,}")
@@ -117,7 +75,12 @@ def report(summaries: list[Summary]) -> None:
 def main() -> None:
     """Read the command line, train and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scenes", nargs="+", choices=[*SETTINGS, *BEHAVIORS], metavar="SCENE")
+    parser.add_argument(
+        "scenes",
+        nargs="+",
+        choices=[scene for scene in FILES if set(settings(scene)) <= set(published())],
+        metavar="SCENE",
+    )
     parser.add_argument("--minutes", type=float, default=15, help="of training for each scene")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--areas", type=count, default=1, help="copies of Unity's scene, as its --num-envs")

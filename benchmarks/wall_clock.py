@@ -33,7 +33,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     trainers = {
         "a2c, configs/a2c/3DBall.yaml": yaml.safe_load(A2C_FILE.read_text("utf-8"))["behaviors"][SCENE],
-        "ppo, Unity's 3DBall.yaml": settings(SCENE),
+        "ppo, Unity's 3DBall.yaml": settings(SCENE)[SCENE],
     }
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for seed in seeds:
