@@ -1,4 +1,4 @@
-"""The README's example of one's own scene, as it stands there."""
+"""The README's examples in Python, as they stand there."""
 
 import re
 import sys
@@ -45,3 +45,12 @@ def test_example_is_a_scene_like_the_others(
 def test_example_refuses_a_misspelt_parameter(reach: type[scenes.Scene]) -> None:
     """It declares its one parameter."""
     assert reach.parameter_names == ("speed",)
+
+
+def test_example_without_a_trainer_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Chance loses balls in the scene that it makes."""
+    section = README.read_text(encoding="utf-8").split("\n## Python, without a trainer\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    exec(code, {})
+    (lost,) = re.fullmatch(r"3DBall: (\d+) balls lost\n", capsys.readouterr().out).groups()
+    assert int(lost) > 24
