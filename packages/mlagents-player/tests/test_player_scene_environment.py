@@ -323,6 +323,19 @@ def test_actions_of_another_shape_are_refused(action: Any, says: str) -> None:
     environment.step()
 
 
+def test_empty_list_is_taken_where_nobody_decides() -> None:
+    """ML-Agents' policies return one, as after Basic's terminal step, which comes alone."""
+    environment = SceneEnvironment("Basic")
+    environment.reset()
+    while not len(environment.get_steps("Basic")[1]):
+        environment.set_actions("Basic", ActionTuple(discrete=np.full((1, 1), 2)))
+        environment.step()
+    assert not len(environment.get_steps("Basic")[0])
+    environment.set_actions("Basic", [])
+    environment.step()
+    assert len(environment.get_steps("Basic")[0]) == 1
+
+
 def test_action_for_an_agent_that_does_not_decide_is_refused() -> None:
     """By its id, with those that decide."""
     environment = SceneEnvironment("Basic")
