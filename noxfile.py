@@ -31,9 +31,16 @@ PACKAGES = {
     for file in sorted([*ROOT.glob("shared/pyproject.toml"), *ROOT.glob("packages/*/pyproject.toml")])
 }
 
+UNBOUNDED = [  # they run on Pythons on which ML-Agents does not
+    name
+    for name, folder in PACKAGES.items()
+    if "<" not in nox.project.load_toml(folder / "pyproject.toml")["project"].get("requires-python", "")
+]
+
 DRAWN_BY_GYMNASIUM = ["gymnasium[box2d]"]  # its physics, and pygame, with which the other families draw themselves
 
 PYTHONS = ["3.10", "3.11"]
+LATER_PYTHONS = ["3.12", "3.13"]
 TORCHES = [
     "2.1.1",
     "2.8.0",
@@ -45,7 +52,7 @@ ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
 
 nox.needs_version = ">=2026.8.10"  # older ones take a dangling pyenv shim for an interpreter, and fail
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["lint", "types", "build", "tests", "together"]
+nox.options.sessions = ["lint", "types", "build", "tests", "later", "together"]
 # nox's own interpreter runs the tests, and the other one where it is found. Where nox runs on a Python that
 # ML-Agents does not know, uv fetches one that it does.
 nox.options.download_python = "never" if OWN_PYTHON_FITS else "auto"
@@ -82,10 +89,14 @@ def build(session: nox.Session) -> None:
 @nox.parametrize("package", [nox.param(name, id=name) for name in PACKAGES])
 def tests(session: nox.Session, package: str) -> None:
     """Run one package's tests on its wheel, beside nothing but what it declares."""
-    build_wheels(session)
-    folder = PACKAGES[package]
-    install(session, package, *group(folder, "test"))
-    run_pytest(session, [folder], folder / "tests", *session.posargs)
+    test_wheel(session, package)
+
+
+@nox.session(python=LATER_PYTHONS)
+@nox.parametrize("package", [nox.param(name, id=name) for name in UNBOUNDED])
+def later(session: nox.Session, package: str) -> None:
+    """The same on Pythons that ML-Agents does not know, for packages that do not need it."""
+    test_wheel(session, package)
 
 
 @nox.session(python=PYTHONS)
@@ -105,7 +116,7 @@ def torch(session: nox.Session, release: str) -> None:
     if "No solution found" in session.run_install(*search, external=True, silent=True, success_codes=[0, 1]):
         session.skip(f"{requirement} cannot be had for Python {session.python or OWN_PYTHON}")
     build_wheels(session)
-    trainers = {name: folder for name, folder in PACKAGES.items() if name != "mlagents-player"}
+    trainers = {name: folder for name, folder in PACKAGES.items() if needs_torch(folder)}
     own_groups = [requirement for folder in trainers.values() for requirement in group(folder, "test")]
     install(session, *PACKAGES, requirement, *group(ROOT, "docs", "test"), *own_groups, free=["torch"])
     for folder in trainers.values():
@@ -205,6 +216,20 @@ def dev(session: nox.Session) -> None:
 def group(folder: Path, *names: str) -> tuple[str, ...]:
     """Requirements of the dependency groups in a folder's pyproject.toml."""
     return nox.project.dependency_groups(nox.project.load_toml(folder / "pyproject.toml"), *names)
+
+
+def needs_torch(folder: Path) -> bool:
+    """Whether the package in a folder declares torch."""
+    declared = nox.project.load_toml(folder / "pyproject.toml")["project"]["dependencies"]
+    return any(re.match(r"torch\b", requirement) for requirement in declared)
+
+
+def test_wheel(session: nox.Session, package: str) -> None:
+    """Run a package's tests on its wheel, beside nothing but what it declares."""
+    build_wheels(session)
+    folder = PACKAGES[package]
+    install(session, package, *group(folder, "test"))
+    run_pytest(session, [folder], folder / "tests", *session.posargs)
 
 
 def build_wheels(session: nox.Session) -> None:

@@ -1,6 +1,7 @@
 """What the tests run over: each ``package``, each ``plugin`` (a package with a trainer), each ``config``."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ class Package(NamedTuple):
     @property
     def trainers(self) -> dict[str, str]:
         return self.project.get("entry-points", {}).get("mlagents.trainer_type", {})
+
+    @property
+    def needs_host(self) -> bool:
+        """Whether it declares ML-Agents."""
+        return any(re.match(r"mlagents(-envs)?\b(?!-)", requirement) for requirement in self.project["dependencies"])
 
     def text(self, name: str) -> str:
         return (self.folder / name).read_text(encoding="utf-8")

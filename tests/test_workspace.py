@@ -45,14 +45,21 @@ def test_licence_is_stated_and_shipped(package, root):
 
 
 def test_copies_are_equal(root):
-    """The player stands alone, and has its own copy of what `shared` has for the same question."""
-    copies = root.glob("**/src/*/file_kinds.py")
-    assert len({file.read_bytes() for file in copies}) == 1
+    """The player stands alone, and has its own copy of what `mlagents-onnx-check` has for the same question."""
+    copies = list(root.glob("packages/*/src/*/file_kinds.py"))
+    assert len(copies) == 2
+    assert copies[0].read_bytes() == copies[1].read_bytes()
 
 
 def test_python_range_is_what_the_host_can_run_on(package):
-    """ML-Agents needs at least 3.10.1 and cannot start on 3.12."""
-    assert package.project["requires-python"] == ">=3.10.1,<3.12"
+    """ML-Agents needs at least 3.10.1 and cannot start on 3.12; what does not need it is not bound by that."""
+    assert package.project["requires-python"] == (">=3.10.1,<3.12" if package.needs_host else ">=3.10")
+
+
+def test_package_that_does_not_need_the_host_does_not_import_it(package):
+    """Nor torch, nor what does."""
+    if not package.needs_host:
+        assert {"mlagents", "mlagents_envs", "mlagents_plugin_shared", "torch"}.isdisjoint(package.imports())
 
 
 def test_import_package_is_named_like_the_distribution_and_typed(package):
@@ -123,16 +130,20 @@ def test_override_is_the_one_that_uv_reads_here(root, override, tmp_path, monkey
 
 
 def test_readme_installs_alike_on_every_python(package, root, override):
-    """pip, uv, and uv with the override: the same three ways in each README, and no other for our own packages."""
+    """pip, uv, and uv with the override: the same three ways in each README, and no other for our own packages.
+
+    What needs no ML-Agents needs no override; beside ML-Agents it comes with the pins.
+    """
     installed = [line for line in commands(package.text("README.md")) if "install" in line or "overrides" in line]
     ours = [line for line in installed if "mlagents" in line or "overrides" in line]
     names = ours[0].removeprefix("python -m pip install ")
-    assert names.split()[0] == package.name
+    assert re.match(r'"?([\w-]+)', names)[1] == package.name
+    with_host = [override, f"uv pip install --overrides overrides.txt {names}"]
+    beside_host = [f'python -m pip install {names} "numpy<1.24" "protobuf<3.21"']
     assert ours == [
         f"python -m pip install {names}",
         f"uv pip install {names}",
-        override,
-        f"uv pip install --overrides overrides.txt {names}",
+        *(with_host if package.needs_host else beside_host),
     ]
 
 
@@ -153,11 +164,11 @@ def test_readme_of_the_repository_installs_as_the_packages_do(root, override, pa
 
 def test_install_hints_of_all_packages_agree():
     """Two distributions that never import each other tell their users the same."""
+    from mlagents_onnx_check import hints as check
     from mlagents_player import hints as player
-    from mlagents_plugin_shared.run import hints as shared
 
     for requirements in (("onnxruntime",), ("gymnasium[box2d]", "imageio-ffmpeg>=0.4")):
-        assert player.install_command(*requirements) == shared.install_command(*requirements)
+        assert player.install_command(*requirements) == check.install_command(*requirements)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from mlagents.trainers.settings import NetworkSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 
+from mlagents_onnx_check import Behavior, check_model
 from mlagents_plugin_shared.run import export
 from mlagents_plugin_shared.run.export import ExportError, OnnxExporter
 
@@ -101,3 +102,23 @@ def test_each_export_is_checked(tmp_path: Path, warned: list[str], version: floa
     assert (tmp_path / "Toy.onnx").exists()
     assert len(warned) == warnings
     assert all("Toy.onnx. version-too-new: " in message for message in warned)
+
+
+@pytest.mark.parametrize("behavior", ["of the policy", "not stated"])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_export_of_all_kinds_of_sensors_and_actions_has_no_finding(
+    tmp_path: Path, behavior: str, deterministic: bool
+) -> None:
+    """A vector, a picture, entities, both kinds of actions and a memory: not even a note."""
+    NONE, SHIFT = DimensionProperty.NONE, DimensionProperty.TRANSLATIONAL_EQUIVARIANCE
+    sensors = [
+        ObservationSpec((4,), (NONE,), ObservationType.DEFAULT, "vector"),
+        ObservationSpec((3, 20, 24), (NONE, SHIFT, SHIFT), ObservationType.DEFAULT, "picture"),
+        ObservationSpec((5, 6), (DimensionProperty.VARIABLE_SIZE, NONE), ObservationType.DEFAULT, "entities"),
+    ]
+    spec = BehaviorSpec(sensors, ActionSpec(2, (3, 3)))
+    memory = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)
+    settings = NetworkSettings(hidden_units=8, num_layers=1, memory=memory)
+    OnnxExporter(TorchPolicy(0, spec, settings, SimpleActor, {})).export_policy_model(str(tmp_path / "Toy"))
+    expected = Behavior.of(spec) if behavior == "of the policy" else None
+    assert check_model(tmp_path / "Toy.onnx", expected, deterministic=deterministic).findings == []

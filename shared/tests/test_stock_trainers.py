@@ -9,7 +9,7 @@ from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME, TorchModelSaver
 
 import mlagents_plugin_shared.run.host  # noqa: F401  mends ML-Agents, as each plugin does
-from mlagents_plugin_shared.conformance import Behavior, check_model
+from mlagents_onnx_check import Behavior, check_model
 from mlagents_plugin_shared.testing import (
     BEHAVIOR,
     Corridor,

@@ -8,8 +8,8 @@ from mlagents.torch_utils import torch
 from mlagents_envs.base_env import DecisionSteps
 
 from a2c_testing import ACTIONS, MEMORY, trainer
+from mlagents_onnx_check import Behavior, check_model
 from mlagents_plugin_a2c.trainer import A2CTrainer
-from mlagents_plugin_shared.conformance import Behavior, check_model
 from mlagents_plugin_shared.learning.networks import update_normalization
 from mlagents_plugin_shared.testing import SENSORS, ExportedModel, masked_decisions
 

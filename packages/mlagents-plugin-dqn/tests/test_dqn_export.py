@@ -10,7 +10,7 @@ from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec
 
 from dqn_testing import MEMORY, behavior_spec, decision_steps, random_legal, trainer
-from mlagents_plugin_shared.conformance import Behavior, check_model
+from mlagents_onnx_check import Behavior, check_model
 from mlagents_plugin_shared.learning.networks import update_normalization
 from mlagents_plugin_shared.testing import SENSORS, ExportedModel, masked_decisions
 

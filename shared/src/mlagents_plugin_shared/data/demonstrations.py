@@ -17,7 +17,7 @@ from mlagents_envs.communicator_objects.demonstration_meta_pb2 import Demonstrat
 from mlagents_envs.exception import UnityObservationException
 from mlagents_envs.rpc_utils import behavior_spec_from_proto, steps_from_proto
 
-from mlagents_plugin_shared.data.file_kinds import describe_stranger
+from mlagents_onnx_check.file_kinds import describe_stranger
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
 
 # What decoding raises on bytes that no recorder wrote; unreadable pictures are an OSError.

@@ -11,7 +11,7 @@ from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
 from mlagents_envs.logging_util import get_logger
 
-from mlagents_plugin_shared.data.file_kinds import describe_stranger
+from mlagents_onnx_check.file_kinds import describe_stranger
 
 logger = get_logger(__name__)
 

@@ -13,7 +13,7 @@ from mlagents.trainers.settings import SerializationSettings
 from mlagents.trainers.torch_entities.model_serialization import ModelSerializer, exporting_to_onnx
 from mlagents_envs.logging_util import get_logger
 
-from mlagents_plugin_shared.conformance import Behavior, Report, check_model
+from mlagents_onnx_check import Behavior, Report, check_model
 from mlagents_plugin_shared.run.files import replacing
 
 logger = get_logger(__name__)

@@ -17,8 +17,8 @@ from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.base_env import BehaviorSpec
 from mlagents_envs.exception import UnityException
 
+from mlagents_onnx_check.file_kinds import describe_stranger
 from mlagents_plugin_shared.data.demonstrations import DemonstrationError, check_match
-from mlagents_plugin_shared.data.file_kinds import describe_stranger
 
 # What reading bytes raises that no recorder wrote, or a path that is none; pictures that cannot be read are an OSError.
 _UNUSABLE = (AttributeError, DecodeError, IndexError, OSError, RuntimeError, UnityException, ValueError)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import onnx
 
-from mlagents_plugin_shared.conformance.findings import Finding
-from mlagents_plugin_shared.conformance.model import (
+from mlagents_onnx_check.findings import Finding
+from mlagents_onnx_check.model import (
     CONTINUOUS,
     CONTINUOUS_SHAPE,
     CURRENT_VERSION,

@@ -3,13 +3,13 @@
 from pathlib import Path
 from types import ModuleType
 
-from mlagents_plugin_shared.conformance.behavior import Behavior
-from mlagents_plugin_shared.conformance.execution import execution_findings, runtime
-from mlagents_plugin_shared.conformance.findings import RULES, Report
-from mlagents_plugin_shared.conformance.model import OnnxModel
-from mlagents_plugin_shared.conformance.traps import trap_findings
-from mlagents_plugin_shared.conformance.unity import unity_findings
-from mlagents_plugin_shared.run.hints import install_command
+from mlagents_onnx_check.behavior import Behavior
+from mlagents_onnx_check.execution import execution_findings, runtime
+from mlagents_onnx_check.findings import RULES, Report
+from mlagents_onnx_check.hints import install_command
+from mlagents_onnx_check.model import OnnxModel
+from mlagents_onnx_check.traps import trap_findings
+from mlagents_onnx_check.unity import unity_findings
 
 WITHOUT_RUNTIME = "onnxruntime is not installed: the model was not run; to install it: {}"
 

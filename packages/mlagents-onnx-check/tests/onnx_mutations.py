@@ -2,17 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from mlagents.trainers.policy.torch_policy import TorchPolicy
-from mlagents.trainers.settings import NetworkSettings
-from mlagents.trainers.torch_entities.networks import SimpleActor
-from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 from onnx import TensorProto
 
-from mlagents_plugin_shared.conformance import Behavior
-from mlagents_plugin_shared.run.export import OnnxExporter
+from good_model import ACTIONS, OBSERVATIONS
+from mlagents_onnx_check import Behavior
 from onnx_changes import (
     Change,
     add_input,
@@ -32,25 +27,9 @@ from onnx_changes import (
     swap,
 )
 
-OBSERVATIONS, ACTIONS = ("4", "3x20x24", "5x6"), ("continuous:2", "discrete:3,3")
 BEHAVIOR = Behavior.parse(OBSERVATIONS, ACTIONS)
 CONTINUOUS = ("continuous_actions", "deterministic_continuous_actions")
 DISCRETE = ("discrete_actions", "deterministic_discrete_actions")
-
-
-def export_good_model(folder: Path) -> Path:
-    """A model with a vector, a picture, entities, both kinds of actions, and a memory of 8."""
-    NONE, SHIFT = DimensionProperty.NONE, DimensionProperty.TRANSLATIONAL_EQUIVARIANCE
-    sensors = [
-        ObservationSpec((4,), (NONE,), ObservationType.DEFAULT, "vector"),
-        ObservationSpec((3, 20, 24), (NONE, SHIFT, SHIFT), ObservationType.DEFAULT, "picture"),
-        ObservationSpec((5, 6), (DimensionProperty.VARIABLE_SIZE, NONE), ObservationType.DEFAULT, "entities"),
-    ]
-    memory = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)
-    settings = NetworkSettings(hidden_units=8, num_layers=1, memory=memory)
-    policy = TorchPolicy(0, BehaviorSpec(sensors, ActionSpec(2, (3, 3))), settings, SimpleActor, {})
-    OnnxExporter(policy).export_policy_model(str(folder / "good"))
-    return folder / "good.onnx"
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mlagents_envs.base_env import BehaviorSpec
+from typing import Any
 
 _OBSERVATION = re.compile(r"[1-9]\d*(x[1-9]\d*){0,2}")
 _ACTIONS = re.compile(r"continuous:([1-9]\d*)|discrete:([1-9]\d*(?:,[1-9]\d*)*)")
@@ -42,11 +39,13 @@ class Behavior:
     branches: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, spec: BehaviorSpec) -> Behavior:
-        """The behaviour that a trainer was told of.
+    def of(cls, spec: Any) -> Behavior:
+        """The behaviour that a trainer was told of, or a Python environment has in its `behavior_specs`.
 
         Args:
-            spec: ML-Agents' description.
+            spec: ML-Agents' `BehaviorSpec`. It is only read, so that ML-Agents need not be installed: for each of its
+                `observation_specs` `name` and `shape`, and of its `action_spec` `continuous_size` and
+                `discrete_branches`.
         """
         sensors = tuple(Sensor(sensor.name, tuple(sensor.shape)) for sensor in spec.observation_specs)
         return cls(sensors, spec.action_spec.continuous_size, tuple(spec.action_spec.discrete_branches))

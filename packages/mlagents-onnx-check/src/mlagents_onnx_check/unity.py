@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlagents_plugin_shared.conformance.behavior import Behavior, Sensor
-from mlagents_plugin_shared.conformance.findings import Finding
-from mlagents_plugin_shared.conformance.model import (
+from mlagents_onnx_check.behavior import Behavior, Sensor
+from mlagents_onnx_check.findings import Finding
+from mlagents_onnx_check.model import (
     CONTINUOUS,
     CURRENT_VERSION,
     DETERMINISTIC,

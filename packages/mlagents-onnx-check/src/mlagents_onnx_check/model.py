@@ -12,7 +12,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
-from mlagents_plugin_shared.data.file_kinds import describe_stranger
+from mlagents_onnx_check.file_kinds import describe_stranger
 
 VERSION, MEMORY_SIZE = "version_number", "memory_size"
 CONTINUOUS_SHAPE, DISCRETE_SHAPE = "continuous_action_output_shape", "discrete_action_output_shape"
@@ -26,6 +26,8 @@ OTHER_INPUTS = (MASKS, MEMORY_IN, PREVIOUS_ACTION, "epsilon", "sequence_length")
 LEGACY_OUTPUTS = ("action", "action_output_shape", "is_continuous_control")
 OBSERVATION = "obs_"
 CURRENT_VERSION = 3
+EXPORTED = "results/<run-id>/<behavior>.onnx"
+"""Where ML-Agents writes a model."""
 
 
 class ModelFileError(Exception):
@@ -152,7 +154,8 @@ def _run(model: Any) -> np.ndarray | None:
     from onnx.reference.reference_evaluator import ReferenceEvaluator  # a quarter of a second, and seldom needed
 
     try:
-        return np.asarray(ReferenceEvaluator(model).run(None, {})[0])
+        (value,) = ReferenceEvaluator(model).run(None, {})
+        return np.asarray(value)
     except Exception:  # an operator that the evaluator does not know, or one that fails: its kinds have no base
         return None
 
@@ -160,9 +163,11 @@ def _run(model: Any) -> np.ndarray | None:
 def _load(path: Path) -> Any:
     try:
         model = onnx.load(str(path), load_external_data=False)
+    except FileNotFoundError:
+        raise ModelFileError(f"{path} does not exist: ML-Agents writes models as {EXPORTED}") from None
     except OSError as error:
-        stranger = describe_stranger(path, ".onnx")
-        raise ModelFileError(f"{path} {stranger}" if stranger else f"{path}: {error.strerror or error}") from None
+        reason = _describe_unreadable(path) if path.is_dir() else f"{path}: {error.strerror or error}"
+        raise ModelFileError(reason) from None
     except Exception:  # the kinds of protobuf and onnx have no common base
         raise ModelFileError(_describe_unreadable(path)) from None
     if not model.graph.output:  # so reads what is no ONNX, an empty file for one
@@ -172,8 +177,18 @@ def _load(path: Path) -> Any:
 
 
 def _describe_unreadable(path: Path) -> str:
-    stranger = describe_stranger(path, ".onnx")
-    return f"{path} {stranger or 'is not an ONNX file, or cut short: export or copy it again'}"
+    stranger = describe_stranger(path, ".onnx") or "is not an ONNX file, or cut short: export or copy it again"
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        return f"{path} {stranger}"
+    meant = " or ".join(map(str, _models_beside(path)[:3])) or EXPORTED
+    return f"{path} {stranger}; check {meant} instead"
+
+
+def _models_beside(path: Path) -> list[Path]:
+    """Models that may have been meant: those in a folder, or that of a checkpoint's own name."""
+    if path.is_dir():
+        return sorted(path.glob("*.onnx"))
+    return [model for model in [path.with_suffix(".onnx")] if model.is_file()]
 
 
 def _load_side_files(path: Path, model: Any) -> None:

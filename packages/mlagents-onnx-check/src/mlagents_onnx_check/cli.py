@@ -2,15 +2,16 @@
 
 import argparse
 import dataclasses
+import glob
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mlagents_plugin_shared.conformance.behavior import Behavior
-from mlagents_plugin_shared.conformance.findings import Report
-from mlagents_plugin_shared.conformance.model import ModelFileError
-from mlagents_plugin_shared.conformance.report import check_model
+from mlagents_onnx_check.behavior import Behavior
+from mlagents_onnx_check.findings import Report
+from mlagents_onnx_check.model import ModelFileError
+from mlagents_onnx_check.report import check_model
 
 NOT_ACCEPTED, BAD_INPUT = 1, 2
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(str(error))
     reports: list[Report] = []
     unread: list[str] = []
-    for path in options.models:
+    for path in (path for model in options.models for path in _expanded(model)):
         try:
             reports.append(check_model(path, behavior, deterministic=options.deterministic))
         except ModelFileError as error:
@@ -55,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "not, and 2 if a file is missing or not an ONNX file.",
         epilog="Example: mlagents-onnx-check results/ppo/Car.onnx --observations 20 3x84x84 --actions discrete:3,2",
     )
-    command.add_argument("models", nargs="+", metavar="MODEL", help="an .onnx file")
+    command.add_argument(
+        "models", nargs="+", metavar="MODEL", help="an .onnx file, or a pattern of several: 'results/*/*.onnx'"
+    )
     command.add_argument(
         "--observations",
         nargs="+",
@@ -74,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
+
+
+def _expanded(model: str) -> list[str]:
+    """The files of a pattern, which the shells of Windows leave to the program, or the one that is called so."""
+    # Not Path.glob, which takes no absolute pattern.
+    return glob.glob(glob.escape(model)) or sorted(glob.glob(model)) or [model]  # noqa: PTH207
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlagents_plugin_shared.conformance.findings import Finding
-from mlagents_plugin_shared.conformance.model import (
+from mlagents_onnx_check.findings import Finding
+from mlagents_onnx_check.model import (
     CONTINUOUS,
     CURRENT_VERSION,
     DETERMINISTIC,

@@ -1,0 +1,51 @@
+"""Commands for the user to type: each works as it stands, in the folder and with the Python that this process has."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+MLAGENTS_PINS = ("numpy<1.24", "protobuf<3.21")
+"""ML-Agents' own bounds, of what other distributions require too."""
+
+
+def install_command(*requirements: str) -> str:
+    """The command that installs into the environment of this Python, by the installer that it has.
+
+    An environment of uv's has no pip. Beside ML-Agents its pins come with the command: without them pip and uv replace
+    ML-Agents' protobuf by one that it cannot be imported with.
+
+    Args:
+        requirements: names of distributions, with extras or versions.
+    """
+    pins = MLAGENTS_PINS if find_spec("mlagents_envs") else ()
+    names = " ".join(quoted(requirement) for requirement in (*requirements, *pins))
+    if find_spec("pip") is None:
+        return f"uv pip install --python {quoted(sys.executable)} {names}"
+    return f"{callable_as('python', Path(sys.executable))} -m pip install {names}"
+
+
+def quoted(argument: object) -> str:
+    """In double quotes if need be, which POSIX shells, cmd.exe and PowerShell all take."""
+    text = str(argument)
+    return text if text and not set(text) & set(" '()[]<>=&;|*?!$`~{}#") else f'"{text}"'
+
+
+def callable_as(name: str, path: Path) -> str:
+    """How a program is called from here: by its path where that is short, or where its name would not find it.
+
+    The folder of an environment need not be on the PATH of the shell that this process came from.
+
+    Args:
+        name: of the program.
+        path: where it lies.
+    """
+    here = Path.cwd()
+    if here in path.parents:
+        return quoted(path.relative_to(here))
+    found = shutil.which(name)
+    # Folders, since the program itself may be a link to one that does not know this environment's packages.
+    is_found = found is not None and Path(found).parent.samefile(path.parent)
+    return name if is_found else quoted(path)

@@ -1,0 +1,44 @@
+"""The commands that are printed for the user to type."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlagents_onnx_check import hints
+
+PINS = '"numpy<1.24" "protobuf<3.21"'
+
+
+@pytest.mark.parametrize(("installed", "pins"), [({"pip"}, ""), ({"pip", "mlagents_envs"}, f" {PINS}")])
+def test_install_command_has_the_pins_of_mlagents_beside_it_alone(
+    installed: set[str], pins: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Elsewhere they would replace a newer NumPy."""
+    monkeypatch.setattr(hints, "find_spec", lambda name: name in installed or None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    assert hints.install_command("onnxruntime") == f"{hints.quoted(sys.executable)} -m pip install onnxruntime{pins}"
+
+
+def test_install_command_is_of_uv_where_there_is_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv's environments have none."""
+    monkeypatch.setattr(hints, "find_spec", lambda name: None)
+    python = hints.quoted(sys.executable)
+    assert hints.install_command("a", "b[c]>=1") == f'uv pip install --python {python} a "b[c]>=1"'
+
+
+def test_program_of_this_environment_goes_by_its_name_where_that_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By its path where another one would be found, and below the folder of the user."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("here/bin", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    below, outside = Path.cwd() / "here" / "bin" / "tool", Path(sys.executable)
+    assert hints.callable_as("tool", below) == str(Path("here", "bin", "tool"))
+    monkeypatch.setattr(shutil, "which", lambda name: str(outside.with_name(name)))
+    assert hints.callable_as("python", outside) == "python"
+    monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / "other" / name))
+    assert hints.callable_as("python", outside) == hints.quoted(outside)
