@@ -10,6 +10,7 @@ from mlagents.trainers.torch_entities.networks import SimpleActor
 
 from mlagents_plugin_shared.data import Batch
 from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
+from mlagents_plugin_shared.maths.targets import gae
 from mlagents_plugin_shared.run import ReplayTrainer, RolloutTrainer
 from mlagents_plugin_shared.run.settings import CheckedSettings
 
@@ -44,6 +45,11 @@ class Recorder(PluginOptimizer):
             {"extrinsic": np.zeros(rollout.num_experiences, np.float32)},
             {"extrinsic": np.zeros(len(rollout.lengths), np.float32)},
         )
+
+    def targets(self, rollout, steps):
+        """GAE, and returns that are the same where all values are 0."""
+        advantage = gae(*steps, lambda_=self.hyperparameters.lambd)
+        return advantage, advantage
 
     def get_modules(self) -> dict:
         """Nothing to save."""

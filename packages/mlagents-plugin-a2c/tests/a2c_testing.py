@@ -87,5 +87,5 @@ def fill(a2c: A2CTrainer, *, reward_scale: float = 1.0) -> None:
 
 def batch(a2c: A2CTrainer):
     """The rollout as the optimizer gets it."""
-    a2c._add_advantages(a2c.update_buffer)
+    a2c.add_advantages(a2c.update_buffer)
     return a2c.update_buffer.sequences()

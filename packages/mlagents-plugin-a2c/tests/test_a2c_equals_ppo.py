@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,18 +16,19 @@ from mlagents.trainers.trajectory import AgentExperience, Trajectory
 from mlagents_envs.base_env import ActionTuple
 
 from a2c_testing import ACTIONS, BEHAVIOR, MEMORY, fill, trainer
-from mlagents_plugin_a2c.rollout import Steps
 from mlagents_plugin_a2c.trainer import A2CTrainer
+from mlagents_plugin_shared.learning.rollout_batch import Steps
 
 COMMON = {"learning_rate": 0.1, "learning_rate_schedule": "constant", "beta": 0.01, "beta_schedule": "constant"}
 A2C = {**COMMON, "max_grad_norm": 0.0, "value_coefficient": 0.5}
 SIGNALS = {"extrinsic": {"gamma": 0.99}, "rnd": {"gamma": 0.9}}
 
 
-def descend(optimizer: TorchPPOOptimizer) -> None:
+def descend(*optimizers: Any) -> None:
     """Plain gradient descent, so that parameters show gradients."""
-    (group,) = optimizer.descent.optimizer.param_groups
-    optimizer.descent.optimizer = torch.optim.SGD(group["params"], lr=0.1)
+    for optimizer in optimizers:
+        owner = getattr(optimizer, "descent", optimizer)
+        owner.optimizer = torch.optim.SGD(owner.optimizer.param_groups[0]["params"], lr=0.1)
 
 
 def ppo_settings(a2c: A2CTrainer, **hyperparameters) -> TrainerSettings:
@@ -66,7 +68,7 @@ def test_one_step_equals_that_of_ml_agents_ppo(actions: str, memory, shared_crit
     settings = {"reward_signals": signals} if signals else {}
     a2c = trainer(actions, memory=memory, settings=settings, shared_critic=shared_critic, **A2C)
     fill(a2c)
-    a2c._add_advantages(a2c.update_buffer)
+    a2c.add_advantages(a2c.update_buffer)
     batch = a2c.update_buffer.sequences()
     acted_by(a2c, batch)
     ppo = ppo_optimizer(a2c)
@@ -82,7 +84,7 @@ def test_one_step_equals_that_of_ml_agents_ppo(actions: str, memory, shared_crit
 def acted_by(a2c: A2CTrainer, batch) -> None:
     """The actions of a batch become those of the policy as it is: PPO's ratio is 1."""
     with torch.no_grad():
-        log_probs, _ = a2c.optimizer._evaluate(Steps.from_batch(batch, a2c.policy))
+        log_probs, _ = a2c.optimizer.evaluate(Steps.from_batch(batch, a2c.policy))
     size = a2c.policy.behavior_spec.action_spec.continuous_size
     batch[BufferKey.CONTINUOUS_LOG_PROBS] = log_probs[:, :size].numpy()
     batch[BufferKey.DISCRETE_LOG_PROBS] = log_probs[:, size:].numpy()
@@ -93,7 +95,7 @@ def test_a_ratio_other_than_one_gives_another_step(old_policy: bool) -> None:
     """The control: after a step by which the policy moved, PPO's ratio counts and ours does not."""
     a2c = trainer(**A2C)
     fill(a2c)
-    a2c._add_advantages(a2c.update_buffer)
+    a2c.add_advantages(a2c.update_buffer)
     batch = a2c.update_buffer.sequences()
     acted_by(a2c, batch)
     if old_policy:

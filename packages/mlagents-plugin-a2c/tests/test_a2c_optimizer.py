@@ -7,12 +7,11 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
+from torch import nn
 
 from a2c_testing import ACTIONS, MEMORY, batch, fill, segment, trainer
-from mlagents_plugin_a2c.optimizer import normalize
-from mlagents_plugin_a2c.rmsprop import RMSpropTF
-from mlagents_plugin_a2c.rollout import Rollout, Steps, even_parts
-from mlagents_plugin_shared.maths.targets import gae
+from mlagents_plugin_shared.learning.rmsprop import RMSpropTF
+from mlagents_plugin_shared.learning.rollout_batch import Rollout, Steps
 
 ADVANTAGES = BufferKey.ADVANTAGES
 
@@ -43,26 +42,18 @@ def test_accumulated_parts_equal_one_step(actions: str, memory, shared_critic: b
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
 
 
-def test_parts_are_even() -> None:
-    """Nothing is left out, and no small rest takes a pass of its own."""
-    for count in range(1, 60):
-        parts = list(even_parts(count, 10))
-        assert [i for start, stop in parts for i in range(start, stop)] == list(range(count))
-        assert all(min(count, 10) <= stop - start < 20 for start, stop in parts)
-
-
 @pytest.mark.parametrize("memory", [None, MEMORY])
 def test_a_rollout_beyond_buffer_size_takes_one_pass(memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """44 steps, more with padding, where `buffer_size` is 40."""
     a2c = trainer(memory=memory)
     fill(a2c)
-    losses, sizes = a2c.optimizer._losses, []
+    loss, sizes = a2c.optimizer.loss, []
 
-    def noted(part: Rollout, total: float):
+    def noted(part: Rollout, terms: list):
         sizes.append(len(part.advantage))
-        return losses(part, total)
+        return loss(part, terms)
 
-    monkeypatch.setattr(a2c.optimizer, "_losses", noted)
+    monkeypatch.setattr(a2c.optimizer, "loss", noted)
     step(a2c)
     assert len(sizes) == 1
     assert sizes[0] > a2c.hyperparameters.buffer_size
@@ -111,37 +102,6 @@ def test_padding_does_not_influence_the_step() -> None:
         torch.testing.assert_close(dirty, clean)
 
 
-def test_advantages_equal_a_segment_by_segment_computation() -> None:
-    """All segments at once have the advantages of each on its own; only a terminal state has no value."""
-    a2c = trainer(lambd=0.9)
-    fill(a2c)
-    rollout = a2c.update_buffer
-    values, last_values = (v["extrinsic"] for v in a2c.optimizer.rollout_values(rollout))
-    a2c._add_advantages(rollout)
-    ours = np.asarray(rollout.batch()[ADVANTAGES])
-    rewards = np.asarray(rollout.batch()[RewardSignalUtil.rewards_key("extrinsic")])
-    start = 0
-    for length, last, terminated in zip(rollout.lengths, last_values, rollout.terminated, strict=True):
-        part = slice(start, start + length)
-        v = torch.as_tensor(np.append(values[part], last))[:, None]
-        discount = torch.full((length, 1), 0.99)
-        discount[-1] *= not terminated
-        expected = gae(torch.as_tensor(rewards[part])[:, None], discount, v[:-1], v[1:], lambda_=0.9)
-        np.testing.assert_allclose(ours[part], expected[:, 0], rtol=1e-4, atol=1e-6)
-        start += length
-
-
-def test_normalize_golden() -> None:
-    """(1, 3) becomes (-1, 1); the padded 100 does not count."""
-    scaled = normalize(torch.tensor([1.0, 3.0, 100.0]), torch.tensor([1.0, 1.0, 0.0]))
-    torch.testing.assert_close(scaled[:2], torch.tensor([-1.0, 1.0]))
-
-
-def test_normalize_of_equal_advantages_is_zero() -> None:
-    """No deviation, no division by zero."""
-    assert normalize(torch.full((5,), 3.0), torch.ones(5)).abs().max().item() == 0.0
-
-
 @pytest.mark.parametrize(
     ("optimizer", "kind"), [("rmsprop", torch.optim.RMSprop), ("rmsprop_tf", RMSpropTF), ("adam", torch.optim.Adam)]
 )
@@ -180,11 +140,11 @@ def test_staleness_shows_steps_of_an_older_policy(memory) -> None:
     a2c = trainer(memory=memory)
     fill(a2c)
     for share in (0.0, 0.25):
-        a2c._add_advantages(a2c.update_buffer)
+        a2c.add_advantages(a2c.update_buffer)
         acted = a2c.update_buffer.sequences()
         steps = Steps.from_batch(acted, a2c.policy)
         with torch.no_grad():
-            log_probs, _ = a2c.optimizer._evaluate(steps)
+            log_probs, _ = a2c.optimizer.evaluate(steps)
         log_probs[np.flatnonzero(steps.mask)[: int(share * 44)], 0] -= np.log(2)
         acted[BufferKey.CONTINUOUS_LOG_PROBS] = log_probs[:, :2].numpy()
         acted[BufferKey.DISCRETE_LOG_PROBS] = log_probs[:, 2:].numpy()
@@ -196,23 +156,6 @@ def test_staleness_shows_steps_of_an_older_policy(memory) -> None:
         assert stats["Policy/Staleness"] == pytest.approx(share * np.log(2), abs=1e-4)
 
 
-@pytest.mark.parametrize(("actions", "memory"), itertools.product(ACTIONS, [None, MEMORY]))
-def test_importance_ratio_is_one_for_what_the_policy_did_itself(actions: str, memory) -> None:
-    """One ratio a step without padding: 1 after acting; e³ for each action dimension that was e⁻³ as likely."""
-    a2c = trainer(actions, memory=memory)
-    fill(a2c)
-    steps = Steps.from_batch(a2c.update_buffer.sequences(), a2c.policy)
-    with torch.no_grad():
-        log_probs, _ = a2c.optimizer._evaluate(steps)
-    real = log_probs[steps.mask.bool()].numpy()
-    size = a2c.policy.behavior_spec.action_spec.continuous_size
-    for less in (0.0, 3.0):
-        a2c.update_buffer[BufferKey.CONTINUOUS_LOG_PROBS] = real[:, :size] - less
-        a2c.update_buffer[BufferKey.DISCRETE_LOG_PROBS] = real[:, size:] - less
-        expected = np.full(44, np.exp(less * real.shape[1]))
-        np.testing.assert_allclose(a2c.optimizer.importance_ratio(a2c.update_buffer), expected, rtol=1e-3)
-
-
 def test_vtrace_on_policy_is_gae() -> None:
     """Where the policy acted itself, correction changes neither advantages nor returns; where it did not, it does."""
     columns = []
@@ -220,11 +163,11 @@ def test_vtrace_on_policy_is_gae() -> None:
         a2c = trainer(off_policy_correction=correction)
         fill(a2c)
         with torch.no_grad():
-            log_probs, _ = a2c.optimizer._evaluate(Steps.from_batch(a2c.update_buffer.sequences(), a2c.policy))
+            log_probs, _ = a2c.optimizer.evaluate(Steps.from_batch(a2c.update_buffer.sequences(), a2c.policy))
         acted = a2c.update_buffer
         acted[BufferKey.CONTINUOUS_LOG_PROBS] = log_probs[:, :2].numpy() - less
         acted[BufferKey.DISCRETE_LOG_PROBS] = log_probs[:, 2:].numpy()
-        a2c._add_advantages(acted)
+        a2c.add_advantages(acted)
         keys = (ADVANTAGES, RewardSignalUtil.returns_key("extrinsic"))
         columns.append(np.concatenate([np.asarray(acted[key]) for key in keys]))
     np.testing.assert_allclose(columns[1], columns[0], atol=1e-4)
@@ -244,3 +187,20 @@ def test_update_waits_for_a_whole_rollout() -> None:
     assert not a2c._is_ready_update()
     a2c.store(segment(a2c, 1), {"extrinsic": np.zeros(1)})
     assert a2c._is_ready_update()
+
+
+@pytest.mark.parametrize("normalize_returns", [True, False])
+def test_steps_do_not_depend_on_the_scale_of_rewards(normalize_returns: bool) -> None:
+    """Rewards 1,000 times as large give the policy the same step with PopArt, and only with it."""
+    moves = []
+    for scale in (1.0, 1000.0):
+        a2c = trainer(normalize_returns=normalize_returns, max_grad_norm=0.0, learning_rate=0.1)
+        for head in a2c.optimizer.critic.value_heads.value_heads.values():
+            nn.init.zeros_(head.weight)
+        a2c.optimizer.descent.optimizer = torch.optim.SGD(a2c.optimizer.parameters, lr=0.1)
+        fill(a2c, reward_scale=scale)
+        before = [p.detach().clone() for p in a2c.policy.actor.parameters()]
+        a2c._update_policy()
+        moves.append([a - b for a, b in zip(a2c.policy.actor.parameters(), before, strict=True)])
+    same = all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*moves, strict=True))
+    assert same == normalize_returns

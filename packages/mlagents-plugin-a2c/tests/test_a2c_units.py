@@ -47,7 +47,7 @@ def values(trainer) -> dict[str, np.ndarray]:
     optimizer = trainer.optimizer
     memories = torch.zeros(1, 6, optimizer.critic.memory_size) if trainer.policy.use_recurrent else None
     with torch.no_grad():
-        found, _ = optimizer._critic_values([torch.eye(6)], memories, 1)
+        found, _ = optimizer._values_and_memories([torch.eye(6)], memories, 1)
     return dict(zip(optimizer.streams, found.numpy().T, strict=True))
 
 

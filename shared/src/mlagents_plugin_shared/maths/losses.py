@@ -5,7 +5,8 @@ A mask is 1 for a real step and 0 for padding; where `total` is given the sum is
 number of real steps, so that losses of parts add up to the loss of the whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -233,6 +234,46 @@ def policy_gradient_loss(
     return masked_mean(-advantage_t.detach() * log_probs_tm1.mean(dim=1), mask, total=total)
 
 
+def clipped_surrogate_loss(
+    log_probs_tm1: torch.Tensor,
+    old_log_probs_tm1: torch.Tensor,
+    advantage_t: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    *,
+    epsilon: float,
+    total: float | None = None,
+) -> torch.Tensor:
+    """Policy loss of PPO: no gain from making an action more or less likely by more than epsilon.
+
+    L = -E[min(r A, clip(r, 1 - ε, 1 + ε) A)],   r = π(a | s) / π_old(a | s)
+
+    With several action dimensions each has a ratio of its own, and the mean is over them too. Equals ML-Agents'
+    `ModelUtils.trust_region_policy_loss`. Where r = 1 its gradient is that of `policy_gradient_loss`.
+
+    Source: Schulman et al. (2017), eq. 7, https://arxiv.org/abs/1707.06347.
+
+    Args:
+        log_probs_tm1: [B, A] log-probability of the action taken in each action dimension.
+        old_log_probs_tm1: [B, A] those under the policy that acted; no gradient flows into them.
+        advantage_t: [B] advantages; no gradient flows into them.
+        mask: [B] 1 for real steps, 0 for padding.
+        epsilon: ε >= 0.
+        total: divisor, see `masked_mean`.
+
+    Returns:
+        [] the loss.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    check_same_shape(log_probs_tm1=log_probs_tm1, old_log_probs_tm1=old_log_probs_tm1)
+    check_same_shape(one_of_log_probs_tm1=log_probs_tm1[:, 0], advantage_t=advantage_t)
+    ratio = (log_probs_tm1 - old_log_probs_tm1.detach()).exp()
+    advantage = advantage_t.detach().unsqueeze(1)
+    gain = torch.minimum(ratio * advantage, ratio.clamp(1.0 - epsilon, 1.0 + epsilon) * advantage)
+    return -masked_mean(gain.mean(dim=1), mask, total=total)
+
+
 def value_loss(
     v_tm1: torch.Tensor,
     return_t: torch.Tensor,
@@ -295,6 +336,23 @@ def clipped_value_loss(
     clipped = old_v_tm1.detach() + change.clamp(-epsilon, epsilon)
     worse = torch.maximum(td_error(v_tm1, return_t).square(), td_error(clipped, return_t).square())
     return masked_mean(worse, mask, total=total)
+
+
+def mean_over_streams(loss: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The mean of a loss of values over the reward streams.
+
+    Args:
+        loss: takes [B] tensors of one stream, such as `value_loss` or `clipped_value_loss`.
+
+    Returns:
+        The same for [B, S] tensors; keyword arguments are handed on.
+    """
+
+    def mean_loss(*columns: torch.Tensor, **keywords: Any) -> torch.Tensor:
+        streams = zip(*(column.unbind(dim=1) for column in columns), strict=True)
+        return torch.stack([loss(*stream, **keywords) for stream in streams]).mean()
+
+    return mean_loss
 
 
 def entropy_loss(

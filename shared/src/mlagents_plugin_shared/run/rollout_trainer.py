@@ -3,16 +3,19 @@
 from typing import Any
 
 import numpy as np
-from mlagents.torch_utils import default_device, torch
+from mlagents.torch_utils import default_device
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.trainer.on_policy_trainer import OnPolicyTrainer
+from mlagents_envs.base_env import BehaviorSpec
 from mlagents_envs.timers import timed
 
+from mlagents_plugin_shared.acting.actor_policy import actor_policy
 from mlagents_plugin_shared.data import RolloutBuffer
-from mlagents_plugin_shared.data.rollout import StreamSteps
 from mlagents_plugin_shared.data.trajectories import Segment
 from mlagents_plugin_shared.learning.networks import update_normalization
-from mlagents_plugin_shared.maths.targets import gae
+from mlagents_plugin_shared.learning.rollout_batch import values_key
 from mlagents_plugin_shared.run.intake import IntakeTrainer
 
 
@@ -23,7 +26,14 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     advantages of the whole rollout are computed and the optimizer gets all of it in one batch: how it is split is the
     algorithm's business. Observation normalisation follows after the update, so that a rollout is learnt from with
     the same networks that acted in it.
-    A plugin writes `create_policy` and `create_optimizer`; its optimizer has `rollout_values`.
+
+    A plugin writes `create_optimizer`, and `create_policy` where the network of ML-Agents' PPO is not what it needs.
+    Its optimizer has two methods that are called before each `update`; an `ActorCriticOptimizer` has them already:
+
+    | call | gives |
+    |---|---|
+    | `rollout_values(rollout)` | values of the N steps and of the K states after segments, by reward stream |
+    | `targets(rollout, steps)` | [T, K] returns and advantages of one reward stream, whose `StreamSteps` are given |
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -36,8 +46,19 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
             segment.columns[RewardSignalUtil.rewards_key(name)] = np.asarray(stream, dtype=np.float32)
         self.update_buffer.add(segment)
 
+    def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> TorchPolicy:
+        """Creates a policy with the network of ML-Agents' PPO; value heads are in it where `shared_critic` is set.
+
+        Args:
+            parsed_behavior_id: behaviour and team that it is for.
+            behavior_spec: observations and actions of the behaviour.
+        """
+        shared = getattr(self.hyperparameters, "shared_critic", False)
+        return actor_policy(TorchPolicy, self.seed, behavior_spec, self.trainer_settings, shared_critic=shared)
+
     def prepare(self) -> None:
-        """Nothing: a rollout makes its arrays with the first segment."""
+        """Gives the optimizer a stream of chance; a rollout makes its arrays with the first segment."""
+        self.optimizer.shuffle_seed = self.stream_seed("shuffle")
 
     def _update_normalization(self, segment: Segment) -> None:
         """Waits for the update."""
@@ -50,7 +71,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
     def _update_policy(self) -> bool:
         """Learns from the rollout and empties it."""
         self.cumulative_returns_since_policy_update.clear()
-        self._add_advantages(self.update_buffer)
+        self.add_advantages(self.update_buffer)
         batch = self.update_buffer.sequences()
         num_sequences = batch.num_experiences // self.policy.sequence_length
         stats = self.optimizer.update(batch, num_sequences)
@@ -64,8 +85,12 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         self._clear_update_buffer()
         return True
 
-    def _add_advantages(self, rollout: RolloutBuffer) -> None:
-        """Adds each stream's returns, and the advantages averaged over the streams as in ML-Agents' PPO."""
+    def add_advantages(self, rollout: RolloutBuffer) -> None:
+        """Adds each stream's values and returns, and the advantages averaged over the streams as in ML-Agents' PPO.
+
+        Args:
+            rollout: the K segments; gets [N] columns.
+        """
         values, last_values = self.optimizer.rollout_values(rollout)
         advantages: list[np.ndarray] = []
         for name, signal in self.optimizer.reward_signals.items():
@@ -73,25 +98,14 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
             steps = rollout.stream_steps(
                 rewards, values[name], last_values[name], signal.gamma, ignore_done=signal.ignore_done
             )
-            returns, advantage = (rollout.unpad_time_major(target.numpy()) for target in self.targets(rollout, steps))
+            targets = self.optimizer.targets(rollout, steps)
+            returns, advantage = (rollout.unpad_time_major(target.numpy()) for target in targets)
+            rollout[values_key(name)] = values[name]
             rollout[RewardSignalUtil.returns_key(name)] = returns
             advantages.append(advantage)
             title = signal.name.capitalize()
             self._stats_reporter.add_stat(f"Policy/{title} Value Estimate", float(values[name].mean()))
         rollout[BufferKey.ADVANTAGES] = np.mean(advantages, axis=0)
-
-    def targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns and advantages of one reward stream, of all segments side by side: λ-returns and GAE.
-
-        Args:
-            rollout: the K segments.
-            steps: [T, K] rewards, discounts and values.
-
-        Returns:
-            [T, K] returns and [T, K] advantages.
-        """
-        advantage = gae(*steps, lambda_=self.hyperparameters.lambd)
-        return advantage + steps.v_tm1, advantage
 
     def end_episode(self) -> None:
         """Ends all episodes, because the environment is reset."""

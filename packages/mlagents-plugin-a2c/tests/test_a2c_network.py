@@ -1,9 +1,27 @@
-"""Orthogonal initial weights."""
+"""What the settings say of the networks holds for actor and critic."""
 
 import pytest
 from mlagents.torch_utils import torch
+from mlagents.trainers.torch_entities.layers import Swish
+from torch import nn
 
-from a2c_testing import ACTIONS, MEMORY, trainer
+from a2c_testing import ACTIONS, trainer
+
+
+def count(module: nn.Module, kind: type) -> int:
+    """How many of its parts are of a kind."""
+    return sum(isinstance(part, kind) for part in module.modules())
+
+
+@pytest.mark.parametrize("shared_critic", [False, True])
+@pytest.mark.parametrize("activation", ["swish", "tanh"])
+def test_activation_is_behind_every_hidden_layer(activation: str, shared_critic: bool) -> None:
+    """Of three layers, in actor and critic; the default is ML-Agents' own."""
+    settings = {"network_settings": {"hidden_units": 16, "num_layers": 3}}
+    a2c = trainer(activation=activation, shared_critic=shared_critic, settings=settings)
+    wanted, other = (nn.Tanh, Swish) if activation == "tanh" else (Swish, nn.Tanh)
+    for body in a2c.optimizer.network_bodies:
+        assert (count(body, wanted), count(body, other)) == (3, 0)
 
 
 def gram(weight: torch.Tensor) -> torch.Tensor:
@@ -29,21 +47,3 @@ def test_orthogonal_init_gains(actions: str, shared_critic: bool) -> None:
             expected = square * torch.eye(min(module.weight.shape))
             torch.testing.assert_close(gram(module.weight), expected, rtol=1e-4, atol=1e-5)
             assert not module.bias.any()
-
-
-def test_policy_starts_near_uniform_only_with_orthogonal_init() -> None:
-    """Logits of random observations differ a hundred times less."""
-    spread = []
-    for orthogonal in (True, False):
-        actor = trainer("discrete", orthogonal_init=orthogonal).policy.actor
-        encoding, _ = actor.network_body([torch.randn(100, 4)])
-        logits = [branch(encoding) for branch in actor.action_model._discrete_distribution.branches]
-        spread.append(torch.cat(logits, dim=1).std().item())
-    assert spread[0] < 0.02 < spread[1]
-
-
-def test_orthogonal_init_leaves_memory_alone() -> None:
-    """The forget gate keeps ML-Agents' bias of 1."""
-    lstm = trainer(memory=MEMORY, orthogonal_init=True).policy.actor.network_body.lstm.lstm
-    size = lstm.hidden_size
-    assert lstm.bias_ih_l0[size : 2 * size].eq(1).all()

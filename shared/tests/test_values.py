@@ -7,22 +7,22 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey
 
-from a2c_testing import MEMORY, segment, trainer
-from mlagents_plugin_a2c.values import lockstep
+from mlagents_plugin_shared.learning.values import lockstep
+from rollouts import MEMORY, segment, trainer
 
 # Agent, length and end of each segment; sequences have 4 steps.
 SEGMENTS = [("a", 7, False), ("b", 4, True), ("a", 5, True), ("b", 9, False), ("a", 3, False), ("c", 1, False)]
 
 
-def filled(a2c, parts=SEGMENTS):
+def filled(owner, parts=SEGMENTS):
     """The segments, with an observation all their own."""
     for seed, (agent_id, length, terminated) in enumerate(parts):
-        piece = segment(a2c, length, seed=seed, terminated=terminated, agent_id=agent_id)
-        a2c.store(piece, {"extrinsic": np.zeros(length)})
-    return a2c.update_buffer
+        piece = segment(owner, length, seed=seed, terminated=terminated, agent_id=agent_id)
+        owner.store(piece, {"extrinsic": np.zeros(length)})
+    return owner.update_buffer
 
 
-def step_by_step(a2c, rollout) -> tuple[np.ndarray, np.ndarray]:
+def step_by_step(owner, rollout) -> tuple[np.ndarray, np.ndarray]:
     """Values and last values, one step of one agent after the other."""
     values, last_values, memories = [], [], {}
     ends = np.cumsum(rollout.lengths)
@@ -32,7 +32,7 @@ def step_by_step(a2c, rollout) -> tuple[np.ndarray, np.ndarray]:
         for row in rows:
             kept = memory
             with torch.no_grad():
-                value, memory = a2c.optimizer.critic.critic_pass([torch.as_tensor(row)[None]], memory)
+                value, memory = owner.optimizer.critic.critic_pass([torch.as_tensor(row)[None]], memory)
             values.append(value["extrinsic"].item())
         last_values.append(values.pop())
         memories[agent] = torch.zeros_like(kept) if rollout.terminated[k] or rollout.interrupted[k] else kept
@@ -42,14 +42,14 @@ def step_by_step(a2c, rollout) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("shared_critic", [True, False])
 def test_recurrent_values_equal_step_by_step(shared_critic: bool) -> None:
     """Also through the end of a segment within a sequence, and in the next rollout; episodes start from zeros."""
-    a2c = trainer(memory=MEMORY, shared_critic=shared_critic)
+    owner = trainer(memory=MEMORY, shared_critic=shared_critic)
     for parts in (SEGMENTS, SEGMENTS[:2]):
-        rollout = filled(a2c, parts)
-        expected = step_by_step(a2c, rollout)
-        for found, value in zip(a2c.optimizer.rollout_values(rollout), expected, strict=True):
+        rollout = filled(owner, parts)
+        expected = step_by_step(owner, rollout)
+        for found, value in zip(owner.optimizer.rollout_values(rollout), expected, strict=True):
             np.testing.assert_allclose(found["extrinsic"], value, atol=1e-6)
         rollout.clear()
-        a2c.optimizer.critic_memory_dict.clear()
+        owner.optimizer.critic_memory_dict.clear()
 
 
 def test_critic_memory_runs_on_into_the_next_rollout() -> None:
@@ -60,7 +60,7 @@ def test_critic_memory_runs_on_into_the_next_rollout() -> None:
     found = []
     for seed, (agent_id, length, terminated) in enumerate(parts):
         piece = segment(apart, length, seed=seed, terminated=terminated, agent_id=agent_id)
-        apart._store(piece, {"extrinsic": np.zeros(length)})
+        apart.store(piece, {"extrinsic": np.zeros(length)})
         found.append(apart.optimizer.rollout_values(apart.update_buffer)[0]["extrinsic"])
         apart.update_buffer.clear()
     np.testing.assert_allclose(np.concatenate(found), expected["extrinsic"], atol=1e-6)
@@ -68,20 +68,20 @@ def test_critic_memory_runs_on_into_the_next_rollout() -> None:
 
 def test_critic_memory_is_that_at_the_start_of_each_sequence() -> None:
     """Zeros for the first sequence of an episode, something else for the second; ended episodes are forgotten."""
-    a2c = trainer(memory=MEMORY)
-    rollout = filled(a2c)
-    a2c.optimizer.rollout_values(rollout)
+    owner = trainer(memory=MEMORY)
+    rollout = filled(owner)
+    owner.optimizer.rollout_values(rollout)
     memory = rollout[BufferKey.CRITIC_MEMORY]
     starts = np.cumsum(rollout.lengths) - rollout.lengths
     assert not memory[starts[[0, 1, 3, 4, 5]]].any()  # of new episodes
     assert memory[starts[2]].any()  # of the agent's second segment
     assert memory[starts[0] + 4].any()
-    assert set(a2c.optimizer.critic_memory_dict) == {"a", "b", "c"}
+    assert set(owner.optimizer.critic_memory_dict) == {"a", "b", "c"}
     rollout.clear()
-    a2c.optimizer.rollout_values(filled(a2c, [("c", 2, True)]))
-    assert set(a2c.optimizer.critic_memory_dict) == {"a", "b"}
-    a2c.end_episode()
-    assert not a2c.optimizer.critic_memory_dict
+    owner.optimizer.rollout_values(filled(owner, [("c", 2, True)]))
+    assert set(owner.optimizer.critic_memory_dict) == {"a", "b"}
+    owner.end_episode()
+    assert not owner.optimizer.critic_memory_dict
 
 
 def test_lockstep_groups_are_of_one_length_and_of_different_agents() -> None:
@@ -102,24 +102,24 @@ def test_values_in_parts_equal_values_at_once() -> None:
     """batch_size bounds what is valued at a time."""
     found = []
     for batch_size in (8, 40):
-        a2c = trainer(batch_size=batch_size)
-        found.append(np.concatenate([v["extrinsic"] for v in a2c.optimizer.rollout_values(filled(a2c))]))
+        owner = trainer(batch_size=batch_size)
+        found.append(np.concatenate([v["extrinsic"] for v in owner.optimizer.rollout_values(filled(owner))]))
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("memory", [None, MEMORY])
 def test_values_build_no_graph(memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those of the states nor those to bootstrap from."""
-    a2c = trainer(memory=memory)
-    critic_pass, graphs = a2c.optimizer.critic.critic_pass, []
+    owner = trainer(memory=memory)
+    critic_pass, graphs = owner.optimizer.critic.critic_pass, []
 
     def watched(*args, **kwargs):
         values, memories = critic_pass(*args, **kwargs)
         graphs.append(values["extrinsic"].requires_grad)
         return values, memories
 
-    monkeypatch.setattr(a2c.optimizer.critic, "critic_pass", watched)
-    a2c.optimizer.rollout_values(filled(a2c))
+    monkeypatch.setattr(owner.optimizer.critic, "critic_pass", watched)
+    owner.optimizer.rollout_values(filled(owner))
     assert graphs
     assert not any(graphs)
 
@@ -127,16 +127,16 @@ def test_values_build_no_graph(memory, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "control"])
 def test_episode_that_was_cut_leaves_the_critic_no_memory(noticed: bool) -> None:
     """The agent's next episode is valued from a memory of zeros, within the rollout and in the next one."""
-    a2c = trainer(memory=MEMORY)
-    rollout = filled(a2c, [("a", 4, False)])
+    owner = trainer(memory=MEMORY)
+    rollout = filled(owner, [("a", 4, False)])
     if noticed:
-        a2c._forget_episode("a")
-    a2c.store(segment(a2c, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
-    cut = a2c.optimizer.rollout_values(rollout)[0]["extrinsic"][4:]
+        owner._forget_episode("a")
+    owner.store(segment(owner, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
+    cut = owner.optimizer.rollout_values(rollout)[0]["extrinsic"][4:]
     fresh = trainer(memory=MEMORY)
-    fresh._store(segment(fresh, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
+    fresh.store(segment(fresh, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
     alone = fresh.optimizer.rollout_values(fresh.update_buffer)[0]["extrinsic"]
     assert np.allclose(cut, alone, atol=1e-6) == noticed
     rollout.clear()
-    a2c._forget_episode("a")
-    assert "a" not in a2c.optimizer.critic_memory_dict
+    owner._forget_episode("a")
+    assert "a" not in owner.optimizer.critic_memory_dict

@@ -8,8 +8,8 @@ import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.utils import ModelUtils
 
-from mlagents_plugin_a2c.rollout import even_parts
 from mlagents_plugin_shared.data import RolloutBuffer
+from mlagents_plugin_shared.learning.rollout_batch import even_parts
 
 Critic = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 """(observations, memories [1, B / L, M], L) → values [B, S] and the memories after each sequence."""

@@ -5,7 +5,7 @@ import math
 import pytest
 from mlagents.torch_utils import torch
 
-from mlagents_plugin_a2c.rmsprop import RMSpropTF
+from mlagents_plugin_shared.learning.rmsprop import RMSpropTF
 
 
 def steps(optimizer_type: type, gradients: list[float], **options: float) -> float:

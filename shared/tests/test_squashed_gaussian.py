@@ -5,12 +5,20 @@ import math
 import numpy as np
 import pytest
 from mlagents.torch_utils import torch
-from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.torch_entities.agent_action import AgentAction
 from mlagents.trainers.torch_entities.distributions import GaussianDistInstance
+from mlagents.trainers.torch_entities.networks import SimpleActor
 
-from a2c_testing import batch, fill, segment, trainer
-from mlagents_plugin_a2c.rollout import Steps
-from mlagents_plugin_a2c.squashing import SquashedGaussianInstance
+from mlagents_plugin_shared.acting.squashed_gaussian import SquashedGaussianInstance, squash
+from rollouts import ACTIONS, VECTOR, network
+
+
+def squashed_actor(actions: str, *, conditional_sigma: bool = False) -> SimpleActor:
+    """A new network of a policy."""
+    torch.manual_seed(0)
+    made = SimpleActor([VECTOR], network(), ACTIONS[actions], conditional_sigma, tanh_squash=True)
+    squash(made, conditional_sigma=conditional_sigma)
+    return made
 
 
 def entropy(mean: float, std: float) -> float:
@@ -62,50 +70,30 @@ def test_gradient_of_the_entropy_leads_back_from_the_ends(mean: float) -> None:
 @pytest.mark.parametrize("actions", ["continuous", "hybrid"])
 def test_bonus_alone_spreads_squashed_actions_evenly(actions: str, conditional_sigma: bool) -> None:
     """Trained for nothing but entropy, from means near an end: a tenth of the actions is beyond 0.9, not most."""
-    a2c = trainer(actions, tanh_squash=True, conditional_sigma=conditional_sigma)
-    a2c.policy.actor.action_model._continuous_distribution.mu.bias.data += 2.0
-    fill_squashed(a2c)
-    steps = Steps.from_batch(batch(a2c), a2c.policy)
-    adam = torch.optim.Adam(a2c.policy.actor.parameters(), lr=0.02)
+    actor = squashed_actor(actions, conditional_sigma=conditional_sigma)
+    actor.action_model._continuous_distribution.mu.bias.data += 2.0
+    spec = ACTIONS[actions]
+    masks, observations = torch.ones(2000, sum(spec.discrete_branches)), torch.randn(40, 4)
+    taken = AgentAction(torch.randn(40, 2).tanh(), [torch.zeros(40, dtype=torch.int64)] * spec.discrete_size)
+    adam = torch.optim.Adam(actor.parameters(), lr=0.02)
     for _ in range(300):
         adam.zero_grad()
-        (-a2c.optimizer._evaluate(steps)[1].mean()).backward()
+        (-actor.get_stats([observations], taken, masks=masks[:40])["entropy"].mean()).backward()
         adam.step()
     with torch.no_grad():
-        masks = torch.ones(2000, sum(a2c.policy.behavior_spec.action_spec.discrete_branches))
-        acted, _, _ = a2c.policy.actor.get_action_and_stats([torch.randn(2000, 4)], masks=masks)
+        acted, _, _ = actor.get_action_and_stats([torch.randn(2000, 4)], masks=masks)
     share_at_ends = (acted.continuous_tensor.abs() > 0.9).float().mean().item()
     assert share_at_ends == pytest.approx(0.1, abs=0.06)
 
 
-def fill_squashed(a2c) -> None:
-    """A rollout whose continuous actions lie in [-1, 1]."""
-    piece = segment(a2c, 40)
-    piece.columns[BufferKey.CONTINUOUS_ACTION] = np.tanh(piece.columns[BufferKey.CONTINUOUS_ACTION])
-    a2c.store(piece, a2c._evaluate_rewards(piece.batch()))
-
-
-@pytest.mark.parametrize("use_sde", [False, True])
-def test_entropy_of_clipped_actions_is_that_of_the_normal_distribution(use_sde: bool) -> None:
-    """Bit for bit ML-Agents' own, with state-dependent noise too: a beta tuned with PPO keeps its meaning."""
-    a2c = trainer("continuous", use_sde=use_sde)
-    fill(a2c)
-    steps = Steps.from_batch(batch(a2c), a2c.policy)
-    model = a2c.policy.actor.action_model
-    encoding, _ = a2c.policy.actor.network_body(steps.observations, None, 1)
-    instance = model._get_dists(encoding, steps.action_masks).continuous
-    own = GaussianDistInstance(instance.mean, instance.std).entropy()
-    assert torch.equal(a2c.optimizer._evaluate(steps)[1], own.sum(dim=1))
-
-
 def test_hybrid_entropy_adds_the_branches_to_the_mean_of_the_numbers() -> None:
     """ML-Agents' own sum, with the squashed entropy in place of the other; a branch of one legal action has none."""
-    a2c = trainer("hybrid", tanh_squash=True)
+    actor = squashed_actor("hybrid")
     observations, masks = [torch.randn(6, 4)], torch.ones(6, 5)
     masks[:, 1:3] = 0.0  # the first branch has its first action only
     with torch.no_grad():
-        encoding, _ = a2c.policy.actor.network_body(observations, None, 1)
-        dists = a2c.policy.actor.action_model._get_dists(encoding, masks)
-        _, out, _ = a2c.policy.actor.get_action_and_stats(observations, masks=masks)
+        encoding, _ = actor.network_body(observations, None, 1)
+        dists = actor.action_model._get_dists(encoding, masks)
+        _, out, _ = actor.get_action_and_stats(observations, masks=masks)
     second = torch.distributions.Categorical(probs=dists.discrete[1].probs).entropy()
     torch.testing.assert_close(out["entropy"], dists.continuous.entropy()[:, 0] + second, atol=1e-5, rtol=1e-5)
