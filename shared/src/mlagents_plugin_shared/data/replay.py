@@ -10,8 +10,8 @@ from mlagents_plugin_shared.data import replay_file
 from mlagents_plugin_shared.data.agent_buffer import AppendedColumns, ReplayField
 from mlagents_plugin_shared.data.batch import Batch
 from mlagents_plugin_shared.data.ring import TransitionRing
-from mlagents_plugin_shared.data.segment import RowShapes, Segment
 from mlagents_plugin_shared.data.selection import ReplayKey, Selection, selection_keys
+from mlagents_plugin_shared.data.trajectories import RowShapes, Segment
 
 
 class ReplayBuffer(Mapping):

@@ -11,7 +11,7 @@ from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.data.memory import check_fits, format_bytes
 from mlagents_plugin_shared.data.observations import ObservationStore, stored_dtype
-from mlagents_plugin_shared.data.segment import (
+from mlagents_plugin_shared.data.trajectories import (
     NEXT_ACTIONS,
     RowShapes,
     Segment,

@@ -10,7 +10,7 @@ from mlagents.trainers.buffer import BufferKey, ObservationKeyPrefix
 from mlagents.trainers.trajectory import ObsUtil
 
 from mlagents_plugin_shared.data.ring import TransitionRing
-from mlagents_plugin_shared.data.segment import NEXT_ACTIONS
+from mlagents_plugin_shared.data.trajectories import NEXT_ACTIONS
 
 
 class ReplayKey(enum.Enum):

@@ -204,7 +204,7 @@ class ActorCriticOptimizer(PluginOptimizer):
     def _values_and_memories(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, S] values in units of the rewards, and the critic's memories."""
         outputs, memories = self._critic_outputs(*arguments)
-        return self.popart.denormalize(outputs), memories
+        return self.popart.denormalize(outputs) if self.normalizes_returns else outputs, memories
 
     def _by_stream(self, values: np.ndarray) -> dict[str, np.ndarray]:
         return dict(zip(self.streams, values.T, strict=True))
