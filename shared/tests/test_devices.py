@@ -60,6 +60,7 @@ EXACT = {
     "large_margin_error": (losses.large_margin_error, [SCORES, ACTIONS, MASK, BRANCHES], {}),
     "max_mean_priority": (losses.max_mean_priority, [SEQUENCE[0], torch.ones(6, 4)], {}),
     "clipped_value_loss": (losses.clipped_value_loss, SEQUENCE[:3], {"epsilon": 0.2}),
+    "clipped_surrogate_loss": (losses.clipped_surrogate_loss, [SCORES, -SCORES, STREAMS[:, 0]], {"epsilon": 0.2}),
     "policy_gradient_loss": (losses.policy_gradient_loss, [SCORES, STREAMS[:, 0]], {}),
     "greedy_actions": (branches.greedy_actions, [SCORES, MASK, BRANCHES], {}),
     "soft_policy": (branches.soft_policy, [SCORES, MASK, BRANCHES, 0.5], {}),

@@ -6,12 +6,14 @@ import torch
 
 from mlagents_plugin_shared.maths.losses import (
     categorical_error,
+    clipped_surrogate_loss,
     clipped_value_loss,
     entropy_loss,
     huber,
     large_margin_error,
     masked_mean,
     max_mean_priority,
+    mean_over_streams,
     policy_gradient_loss,
     quantile_huber_error,
     td_error,
@@ -260,6 +262,57 @@ def test_policy_gradient_loss_raises_the_probability_of_good_actions() -> None:
     log_probs = torch.tensor([[-1.0], [-1.0]], requires_grad=True)
     policy_gradient_loss(log_probs, torch.tensor([1.0, -1.0])).backward()
     assert log_probs.grad[0].item() < 0 < log_probs.grad[1].item()
+
+
+def test_clipped_surrogate_loss_golden() -> None:
+    """ε = 0.2, ratios 2 and ½: a gain of 1.2 for A = 1 and of -0.8 for A = -1; padding does not count."""
+    old = torch.zeros(3, 1)
+    log_probs = torch.tensor([[2.0], [0.5], [9.0]]).log()
+    advantage, mask = torch.tensor([1.0, -1.0, 7.0]), torch.tensor([1.0, 1.0, 0.0])
+    loss = clipped_surrogate_loss(log_probs, old, advantage, mask, epsilon=0.2)
+    assert loss.item() == pytest.approx(-(1.2 - 0.8) / 2)
+
+
+def test_clipped_surrogate_loss_equals_ml_agents() -> None:
+    """Its trust_region_policy_loss with three action dimensions and padding; parts add up to the whole."""
+    from mlagents.trainers.torch_entities.utils import ModelUtils
+
+    log_probs, old = normal(2, 40, 3)
+    advantage, mask = normal(40, seed=2), (normal(40, seed=1) > 0).float()
+    expected = ModelUtils.trust_region_policy_loss(advantage, log_probs, old, mask, 0.2)
+    torch.testing.assert_close(clipped_surrogate_loss(log_probs, old, advantage, mask, epsilon=0.2), expected)
+    parts = [
+        clipped_surrogate_loss(log_probs[i], old[i], advantage[i], mask[i], epsilon=0.2, total=mask.sum().item())
+        for i in (slice(0, 15), slice(15, 40))
+    ]
+    torch.testing.assert_close(sum(parts), expected)
+
+
+def test_clipped_surrogate_loss_has_the_gradient_of_the_policy_gradient_where_nothing_has_changed() -> None:
+    """A ratio of 1; and none at all where the ratio has left the bounds for the better."""
+    log_probs, advantage = normal(10, 2).requires_grad_(), normal(10, seed=1)
+    gradients = []
+    for loss in (
+        policy_gradient_loss(log_probs, advantage),
+        clipped_surrogate_loss(log_probs, log_probs.detach(), advantage, epsilon=0.2),
+        clipped_surrogate_loss(log_probs, log_probs.detach() - advantage.sign()[:, None], advantage, epsilon=0.2),
+    ):
+        gradients += torch.autograd.grad(loss, log_probs)
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert not gradients[2].any()
+
+
+def test_clipped_surrogate_loss_of_other_shapes_raises() -> None:
+    """[B] advantages against [B, 1] would broadcast."""
+    with pytest.raises(ValueError, match="one shape"):
+        clipped_surrogate_loss(normal(4, 2), normal(4, 2), normal(4, 1), epsilon=0.2)
+
+
+def test_mean_over_streams_golden() -> None:
+    """Errors of 1 in the one stream and 3 in the other: (1 + 9) / 2; keyword arguments go to each."""
+    values, returns = torch.zeros(5, 2), torch.tensor([1.0, 3.0]).expand(5, 2)
+    assert mean_over_streams(value_loss)(values, returns).item() == 5.0
+    assert mean_over_streams(value_loss)(values, returns, mask=torch.ones(5), total=10.0).item() == 2.5
 
 
 def test_value_loss_golden() -> None:

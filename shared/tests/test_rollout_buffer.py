@@ -138,14 +138,14 @@ def test_rollout_buffer_stream_steps_of_other_length_raise(lengths, message):
 
 
 def test_rollout_buffer_assigned_column_is_in_batches():
-    """Advantages and returns that were assigned come with every batch until the next segment."""
+    """Advantages and returns that were assigned are in what is read until the next segment."""
     buffer = filled()
     key = RewardSignalUtil.returns_key("extrinsic")
     buffer[BufferKey.ADVANTAGES] = np.arange(10)
     buffer[key] = np.arange(10) * 2
-    batches = list(buffer.mini_batches(4))
-    assert np.concatenate([batch[BufferKey.ADVANTAGES] for batch in batches]).tolist() == list(range(10))
-    assert np.concatenate([batch[key] for batch in batches]).tolist() == list(range(0, 20, 2))
+    batch = buffer.sequences()
+    assert batch[BufferKey.ADVANTAGES].tolist() == list(range(10))
+    assert batch[key].tolist() == list(range(0, 20, 2))
     buffer.add(counting_segment(50, 2))
     assert BufferKey.ADVANTAGES not in buffer
 
@@ -158,45 +158,17 @@ def test_rollout_buffer_assigned_column_of_other_length_raises():
         filled().pad_time_major(np.zeros(9))
 
 
-def test_rollout_buffer_mini_batches_in_order():
-    """Without a generator the steps come in order, and the last batch may be smaller."""
-    batches = list(filled().mini_batches(4))
-    assert [batch[REWARDS].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 20, 21, 5], [6, 7]]
-    assert all(batch[BufferKey.MASKS].all() for batch in batches)
-
-
-def test_rollout_buffer_mini_batches_shuffled_hold_every_step_once():
-    """A pass with a generator holds each step exactly once, in another order, the same for the same seed."""
-    first, second = (
-        np.concatenate([b[REWARDS] for b in filled().mini_batches(4, np.random.default_rng(seed))]) for seed in (1, 1)
-    )
-    assert sorted(first) == [0, 1, 2, 3, 4, 5, 6, 7, 20, 21]
-    assert first.tolist() == second.tolist() != sorted(first)
-
-
-@pytest.mark.parametrize("generator", [None, np.random.default_rng(0)])
 @pytest.mark.parametrize("sequence_length", [1, 2, 3, 4, 7])
-def test_rollout_buffer_sequences_hold_every_real_step_once(sequence_length, generator):
-    """Whatever the length of sequences, the steps with MASKS 1 are all steps, each once."""
-    batches = list(filled(sequence_length).mini_batches(8, generator))
-    real = [batch[REWARDS][batch[BufferKey.MASKS] > 0] for batch in batches]
-    assert sorted(np.concatenate(real)) == [0, 1, 2, 3, 4, 5, 6, 7, 20, 21]
-    assert all(len(batch[REWARDS]) % sequence_length == 0 for batch in batches)
-
-
-@pytest.mark.parametrize("sequence_length", [1, 2, 4])
-def test_rollout_buffer_sequences_are_one_mini_batch_of_everything(sequence_length):
-    """Every column is that of a mini-batch with all sequences in the order of arrival."""
-    buffer = filled(sequence_length)
-    whole, (expected,) = buffer.sequences(), buffer.mini_batches(100)
-    assert whole.num_experiences == expected.num_experiences
-    for key in buffer:
-        np.testing.assert_array_equal(whole[key], expected[key], str(key))
+def test_rollout_buffer_sequences_hold_every_real_step_once(sequence_length):
+    """Whatever the length of sequences, the steps with MASKS 1 are all steps in the order of arrival."""
+    batch = filled(sequence_length).sequences()
+    assert batch[REWARDS][batch[BufferKey.MASKS] > 0].tolist() == [0, 1, 2, 3, 4, 20, 21, 5, 6, 7]
+    assert batch.num_experiences % sequence_length == 0
 
 
 def test_rollout_buffer_sequences_stay_within_segments():
     """A sequence ends with its segment; the rest is zeros, but all actions are allowed there."""
-    (batch,) = filled(3).mini_batches(100)
+    batch = filled(3).sequences()
     # segments of 5, 2 and 3 steps: sequences 0 1 2, 3 4 -, 20 21 -, 5 6 7
     assert batch[REWARDS].tolist() == [0, 1, 2, 3, 4, 0, 20, 21, 0, 5, 6, 7]
     assert batch[BufferKey.MASKS].tolist() == [1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1]
@@ -205,17 +177,10 @@ def test_rollout_buffer_sequences_stay_within_segments():
     assert batch[BufferKey.ACTION_MASK][4].tolist() == mask_of([4])[0].tolist()
 
 
-def test_rollout_buffer_batch_size_is_rounded_to_sequences():
-    """Batches hold whole sequences, at least one."""
-    assert [len(batch[REWARDS]) for batch in filled(3).mini_batches(7)] == [6, 6]
-    assert [len(batch[REWARDS]) for batch in filled(3).mini_batches(1)] == [3, 3, 3, 3]
-
-
 def test_rollout_buffer_padding_does_not_reach_the_buffer():
     """Writing zeros into the padding of a batch changes no step."""
     buffer = filled(3)
-    for batch in buffer.mini_batches(100):
-        batch[REWARDS][:] = -1
+    buffer.sequences()[REWARDS][:] = -1
     assert buffer[REWARDS].tolist() == [0, 1, 2, 3, 4, 20, 21, 5, 6, 7]
 
 
@@ -227,7 +192,7 @@ def test_rollout_buffer_reset_agent_empties_and_reuses_memory():
     buffer.reset_agent()
     assert buffer.num_experiences == 0
     assert len(buffer.lengths) == 0
-    assert list(buffer.mini_batches(4)) == []
+    assert buffer.sequences().num_experiences == 0
     assert BufferKey.ADVANTAGES not in buffer
     buffer.add(counting_segment(70, 2))
     assert buffer[REWARDS].tolist() == [70, 71]
@@ -257,7 +222,7 @@ def test_rollout_buffer_empty_reads_as_empty():
     assert buffer.num_experiences == 0
     assert len(buffer[REWARDS]) == 0
     assert REWARDS not in buffer
-    assert list(buffer.mini_batches(4)) == []
+    assert buffer.sequences().num_experiences == 0
 
 
 def test_rollout_buffer_sequence_length_below_one_raises():

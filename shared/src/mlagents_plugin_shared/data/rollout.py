@@ -68,11 +68,11 @@ class RolloutBuffer(MutableMapping):
     returns, value estimates) live until the next `add` or `clear`.
 
     Steps are stored without padding; each observation once, those after the segments aside. `add` copies each
-    column once, `mini_batches` copies the columns that are read. Memory grows by doubling and is kept when
-    the buffer is emptied. The buffer draws nothing itself: the generator for shuffling is the caller's.
+    column once, `sequences` copies the columns that are read if it has to pad them. Memory grows by doubling and is
+    kept when the buffer is emptied. The buffer draws nothing.
 
     Args:
-        sequence_length: steps of the sequences that `mini_batches` gives; 1 for networks without memory.
+        sequence_length: steps of what `sequences` gives; 1 for networks without memory.
 
     Raises:
         ValueError: sequence_length < 1.
@@ -268,31 +268,12 @@ class RolloutBuffer(MutableMapping):
         """[T, K, ...] as [N, ...]; the inverse of `pad_time_major`."""
         return padded[self._time_and_segment()]
 
-    def mini_batches(self, batch_size: int, generator: np.random.Generator | None = None) -> Iterator[Batch]:
-        """All steps once, in batches of whole sequences.
-
-        Sequences have `sequence_length` steps of one segment. Where a segment ends within a sequence the rest
-        is padding: MASKS is 0 there, ACTION_MASK is 1, everything else is 0. The last batch may be smaller.
-
-        Args:
-            batch_size: steps a batch, padding included; rounded down to whole sequences, at least one.
-            generator: shuffles the sequences; without it they come in the order of arrival.
-
-        Yields:
-            Batches of [S * sequence_length, ...] arrays, S sequences one after the other.
-        """
-        steps, real = self._sequences()
-        order = np.arange(len(steps)) if generator is None else generator.permutation(len(steps))
-        per_batch = max(batch_size // self.sequence_length, 1)
-        source = self.batch()
-        for start in range(0, len(order), per_batch):
-            chosen = order[start : start + per_batch]
-            yield _select(source, steps[chosen].ravel(), real[chosen].ravel())
-
     def sequences(self) -> Batch:
-        """All steps in one batch of whole sequences in the order of arrival, padded as those of `mini_batches` are.
+        """All steps in one batch of S whole sequences in the order of arrival: [S * sequence_length, ...] arrays.
 
-        Without memory, sequence_length 1, these are views of the steps themselves, until the next `add` or `clear`.
+        Sequences have `sequence_length` steps of one segment. Where a segment ends within a sequence the rest is
+        padding: MASKS is 0 there, ACTION_MASK is 1, everything else is 0. Without memory, sequence_length 1, these are
+        views of the steps themselves, until the next `add` or `clear`.
         """
         if self.sequence_length == 1:
             return self.batch()
