@@ -1,11 +1,14 @@
 """The base of actor-critics: advantages of all segments at once, probabilities, and the critic."""
 
+import copy
 import itertools
 
 import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
+from mlagents.trainers.ppo.optimizer_torch import TorchPPOOptimizer
+from mlagents.trainers.settings import ScheduleType
 
 from mlagents_plugin_shared.learning.rollout_batch import Rollout, Steps, values_key
 from mlagents_plugin_shared.maths.targets import gae
@@ -96,3 +99,35 @@ def test_shuffler_follows_from_the_step() -> None:
     orders.append(owner.optimizer.shuffler().permutation(100).tolist())
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) == 3
+
+
+@pytest.mark.parametrize("memory", [None, MEMORY])
+@pytest.mark.parametrize("shared_critic", [False, True])
+def test_ppo_takes_the_step_of_ml_agents(memory, shared_critic: bool) -> None:
+    """One minibatch, with ratios far from 1: all parameters are equal to 1e-6 after a step of plain gradient descent.
+
+    ML-Agents normalises advantages before the update, and clips values around the returns (1.1.0).
+    """
+    constant = dict.fromkeys(("learning_rate_schedule", "beta_schedule", "epsilon_schedule"), ScheduleType.CONSTANT)
+    own = {"num_epoch": 1, "batch_size": 100, "buffer_size": 100, "learning_rate": 0.1, **constant}
+    owner = trainer(memory=memory, shared_critic=shared_critic, **own)
+    fill(owner)
+    owner.add_advantages(owner.update_buffer)
+    batch = owner.update_buffer.sequences()
+    batch[values_key("extrinsic")] = batch[RewardSignalUtil.returns_key("extrinsic")]
+    theirs = TorchPPOOptimizer(copy.deepcopy(owner.policy), owner.trainer_settings)
+    theirs.critic.load_state_dict(owner.optimizer.critic.state_dict())
+    for holder in (owner.optimizer.descent, theirs):
+        holder.optimizer = torch.optim.SGD(holder.optimizer.param_groups[0]["params"], lr=0.1)
+    before = [parameter.detach().clone() for parameter in owner.optimizer.parameters]
+    owner.optimizer.update(batch, 1)
+    mask, advantage = (np.asarray(batch[key]) for key in (BufferKey.MASKS, BufferKey.ADVANTAGES))
+    real = advantage[mask > 0]
+    batch[BufferKey.ADVANTAGES] = (advantage - real.mean()) / (real.std() + 1e-8)
+    theirs.update(batch, 1)
+    pairs = [(owner.policy.actor, theirs.policy.actor), (owner.optimizer.critic, theirs.critic)]
+    for ours, other in pairs:
+        for mine, their in zip(ours.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(mine, their, atol=1e-6, rtol=0)
+    moved = [(a - b).abs().max().item() for a, b in zip(owner.optimizer.parameters, before, strict=True)]
+    assert max(moved) > 1e-3
