@@ -205,7 +205,7 @@ def test_update_ratio_does_not_depend_on_the_number_of_agents() -> None:
     for agents in (1, 10):
         dqn = trainer(steps_per_update=4, batch_size=8)
         for i in range(20):
-            dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i % agents)), {})
+            dqn.store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i % agents)), {})
         counts.append(dqn._updates_due)
     assert counts[0] == counts[1] == pytest.approx(200 / 4)
 
@@ -214,9 +214,9 @@ def test_updates_wait_for_the_warm_up() -> None:
     """No update falls due before buffer_init_steps are in."""
     dqn = trainer(buffer_init_steps=50, batch_size=8)
     for i in range(4):
-        dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i)), {})
+        dqn.store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i)), {})
     assert not dqn._is_ready_update()
-    dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True), {})
+    dqn.store(segment(dqn.policy.behavior_spec, 10, terminated=True), {})
     assert dqn._is_ready_update()
 
 
