@@ -21,12 +21,14 @@ from dqn_testing import (
     targets,
     trainer,
 )
-from mlagents_plugin_dqn.policy import LADDER
 from mlagents_plugin_dqn.settings import PRESETS, Distribution, Preset
+from mlagents_plugin_shared.acting.q_policy import LADDER
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.learning.networks import NoisyLinear
 from mlagents_plugin_shared.learning.reward_streams import discount_key
 
+# A discount small enough that no target of the tests leaves atoms from -50 to 50, where its mean would be bounded.
+WITHIN_ATOMS = {"reward_signals": {"extrinsic": {"gamma": 0.9}}}
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 COMBINATIONS = [
     {"distribution": distribution, "munchausen": munchausen, "noisy": noisy, "prioritized_replay": prioritized}
@@ -69,7 +71,7 @@ def test_every_combination_learns_from_a_batch(options: dict, settings: dict | N
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_distributions_have_the_same_expected_target(distribution: str) -> None:
     """Whatever describes the return, its mean target is reward plus discount times the mean of the best action."""
-    dqn = filled(distribution=distribution, v_min=-50.0, v_max=50.0, n_step=3)
+    dqn = filled(distribution=distribution, v_min=-50.0, v_max=50.0, n_step=3, settings=WITHIN_ATOMS)
     batch = dqn.sample()
     next_obs = [torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])]
     judge = dqn.optimizer.target.q_values(next_obs)[0].detach().numpy()[:, 0]
@@ -98,14 +100,14 @@ def test_distribution_learns_the_rewards_of_a_bandit(distribution: str) -> None:
     for _ in range(400):
         dqn.optimizer.update(dqn.sample(), 64)
     encoding, _ = dqn.optimizer.online.encode([torch.full((1, 4), 0.5)])
-    numbers = dqn.optimizer.online.head(encoding)[0, 0, 0].detach()
-    assert float(dqn.optimizer.online.head.mean(numbers)) == pytest.approx(2.0, abs=0.35)
+    returns = dqn.optimizer.online.head(encoding)[0, 0, 0].detach()
+    assert float(dqn.optimizer.online.head.mean(returns)) == pytest.approx(2.0, abs=0.35)
     if distribution == "categorical":
         support = dqn.optimizer.online.head.support
-        near = [float(numbers[(support - reward).abs() < 0.3].sum()) for reward in (1.0, 3.0)]
+        near = [float(returns[(support - reward).abs() < 0.3].sum()) for reward in (1.0, 3.0)]
         assert min(near) > 0.3
     elif distribution != "none":
-        low, high = float(numbers[: len(numbers) // 4].mean()), float(numbers[-len(numbers) // 4 :].mean())
+        low, high = float(returns[: len(returns) // 4].mean()), float(returns[-len(returns) // 4 :].mean())
         assert high - low > 1.0
 
 
@@ -128,7 +130,7 @@ def test_munchausen_target_is_re_derived_in_a_slow_loop(distribution: str) -> No
     alpha, temperature = 0.7, 0.5
     dqn = filled(
         distribution=distribution, v_min=-50.0, v_max=50.0, n_step=1,
-        munchausen=True, munchausen_alpha=alpha, munchausen_temperature=temperature,
+        munchausen=True, munchausen_alpha=alpha, munchausen_temperature=temperature, settings=WITHIN_ATOMS,
     )  # fmt: skip
     batch = dqn.sample()
     rewards, discounts = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))

@@ -1,19 +1,30 @@
 """The trainer of DQN: wiring of settings, policy and optimizer."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import ScheduleType
 from mlagents_envs.base_env import BehaviorSpec
 
-from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
-from mlagents_plugin_dqn.policy import QPolicy
-from mlagents_plugin_dqn.settings import DQNSettings, Exploration
+from mlagents_plugin_dqn.settings import Distribution, DQNSettings, Exploration, LossType
+from mlagents_plugin_shared.acting.q_policy import QPolicy
 from mlagents_plugin_shared.data import Batch, MixedReplay, PrioritizedReplayBuffer, ReplayBuffer
 from mlagents_plugin_shared.learning.networks import update_target_network
+from mlagents_plugin_shared.learning.q_network import QNetwork
+from mlagents_plugin_shared.learning.return_heads import (
+    CategoricalReturn,
+    ImplicitQuantileReturn,
+    MeanReturn,
+    QuantileReturn,
+    ReturnHead,
+)
 from mlagents_plugin_shared.maths import schedules
+from mlagents_plugin_shared.maths.losses import huber
 from mlagents_plugin_shared.run import ReplayTrainer
 
 TRAINER_NAME = "dqn"
@@ -102,7 +113,24 @@ class DQNTrainer(ReplayTrainer):
         return DQNOptimizer(self.policy, self.trainer_settings, target)
 
     def _network_arguments(self) -> dict[str, Any]:
-        return {"num_streams": len(self.trainer_settings.reward_signals), "settings": self.hyperparameters}
+        return {
+            "num_streams": len(self.trainer_settings.reward_signals),
+            "create_head": self._head(),
+            "layer_norm": self.hyperparameters.layer_norm,
+        }
+
+    def _head(self) -> Callable[..., ReturnHead]:
+        """What makes the kind of head that the settings ask for."""
+        settings = self.hyperparameters
+        layers: dict[str, Any] = {"dueling": settings.dueling, "noisy": settings.noisy}
+        if settings.distribution is Distribution.CATEGORICAL:
+            atoms: dict[str, Any] = {"num_atoms": settings.num_atoms, "v_min": settings.v_min, "v_max": settings.v_max}
+            return partial(CategoricalReturn, **atoms, **layers)
+        if settings.distribution is Distribution.QUANTILE:
+            return partial(QuantileReturn, num_quantiles=settings.num_quantiles, **layers)
+        if settings.distribution is Distribution.IMPLICIT_QUANTILE:
+            return partial(ImplicitQuantileReturn, num_quantiles=settings.num_quantiles, **layers)
+        return partial(MeanReturn, penalty=huber if settings.loss is LossType.HUBER else torch.square, **layers)
 
     def _epsilon(self) -> schedules.Schedule | None:
         """Epsilon by step; None for the ladder."""

@@ -24,7 +24,7 @@ from mlagents_plugin_shared.data import (
 )
 from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_demonstrations
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
-from mlagents_plugin_shared.learning.reward_streams import add_step_rewards, add_window_rewards
+from mlagents_plugin_shared.learning.reward_streams import add_sequence_rewards, add_window_rewards
 from mlagents_plugin_shared.run.files import replacing
 from mlagents_plugin_shared.run.intake import IntakeTrainer
 from mlagents_plugin_shared.run.random_state import numpy_state, restore_numpy
@@ -174,8 +174,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     def _learn(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates the policy on a batch, takes the new priorities from it, and counts."""
-        num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
-        _collect(stats, self.optimizer.update(batch, num_sequences))
+        _collect(stats, self.optimizer.update(batch, self._num_sequences))
         serials = batch[ReplayKey.SERIAL]
         if isinstance(self.replay, (PrioritizedReplayBuffer, MixedReplay)) and ReplayKey.ERROR in batch:
             self.replay.update_priorities(serials, batch[ReplayKey.ERROR])
@@ -183,6 +182,11 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         if own.size:
             stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(own.mean()))
         self._rates.count()
+
+    @property
+    def _num_sequences(self) -> int:
+        """Sequences of a batch; without memory a transition is one."""
+        return max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
 
     def _update_reward_signals(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates curiosity, RND and GAIL on the transitions that were drawn for the policy."""
@@ -199,12 +203,15 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         super()._write_summary(step)
 
     def sample(self) -> Batch:
-        """A batch with the rewards and discounts of every stream: n-step windows, or sequences if there is memory."""
+        """A batch with n-step rewards and discounts of every stream: windows of transitions, or sequences with memory.
+
+        An optimizer reads it by `Transitions.from_batch`.
+        """
         signals = self.optimizer.reward_signals
         size = self.hyperparameters.batch_size
         if self.policy.use_recurrent:
             batch = self.replay.sample_mini_batch(size, self.policy.sequence_length, self.burn_in)
-            add_step_rewards(batch, signals)
+            add_sequence_rewards(batch, self._num_sequences, signals, self.n_step)
         else:
             batch = self.replay.sample_n_step(size, self.n_step)
             window = self.replay.gather(batch[ReplayKey.WINDOW].ravel())
