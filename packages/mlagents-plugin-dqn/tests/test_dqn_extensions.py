@@ -111,6 +111,52 @@ def test_distribution_learns_the_rewards_of_a_bandit(distribution: str) -> None:
         assert high - low > 1.0
 
 
+def test_rescaled_target_is_re_derived_in_a_slow_loop() -> None:
+    """h(r + γ v) with h by hand and v in units of reward, for 8 transitions; TD errors are in the scale of h."""
+
+    def h(x: float) -> float:
+        return float(np.sign(x) * (np.sqrt(abs(x) + 1) - 1) + 1e-3 * x)
+
+    dqn = filled(value_rescaling=True, prioritized_replay=True)
+    batch = dqn.sample()
+    now, then = (torch.as_tensor(batch[name(0)]) for name in (ObsUtil.get_name_at, ObsUtil.get_name_at_next))
+    judge, chooser, present = (
+        network.q_values([observed])[0].detach().numpy()[:, 0]
+        for network, observed in (
+            (dqn.optimizer.target, then),
+            (dqn.optimizer.online, then),
+            (dqn.optimizer.online, now),
+        )
+    )
+    legal = batch[ReplayKey.NEXT_ACTION_MASK].astype(bool)
+    rewards, discounts = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))
+    expected, errors = [], []
+    for b in range(8):
+        best = [max((a for a in branch if legal[b, a]), key=lambda a: chooser[b, a]) for branch in ((0, 1, 2), (3, 4))]
+        expected.append(h(rewards[b] + discounts[b] * judge[b, best].mean()))
+        taken = batch[BufferKey.DISCRETE_ACTION][b] + (0, 3)
+        errors.append(np.mean([abs(expected[b] - h(present[b, a])) for a in taken]))
+    np.testing.assert_allclose(targets(dqn, batch)[:, 0].numpy(), expected, rtol=1e-4, atol=1e-5)
+    dqn.optimizer.update(batch, 8)
+    np.testing.assert_allclose(batch[ReplayKey.ERROR], errors, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_rescaling_learns_large_returns(rescaled: bool) -> None:
+    """Terminal steps that pay 900 or 1,100: Q is near 1,000 after 400 updates, and far from it without rescaling."""
+    dqn = trainer(behavior_spec((2,)), learning_rate=5e-3, dueling=False, batch_size=64, value_rescaling=rescaled)
+    for seed in range(100):
+        step = segment(dqn.policy.behavior_spec, 1, terminated=True, seed=seed, legal=np.ones((1, 2), bool))
+        step.columns[BufferKey.ENVIRONMENT_REWARDS][:] = 900.0 + 200.0 * (seed % 2)
+        step.observations[0][:] = 0.5
+        dqn.update_buffer.add(step)
+    for _ in range(400):
+        statistics = dqn.optimizer.update(dqn.sample(), 64)
+    q, _ = dqn.optimizer.online.q_values([torch.full((1, 4), 0.5)])
+    assert float(statistics["Policy/Q Value"]) == pytest.approx(q.mean().item(), rel=0.1)
+    assert (abs(q - 1000) < 100).all() if rescaled else (q < 300).all()
+
+
 def test_munchausen_without_bonus_and_temperature_is_plain_q_learning() -> None:
     """α = 0 and a soft policy that is nearly greedy: the targets are those of DQN without double."""
     found = []
@@ -256,6 +302,10 @@ def test_preset_sets_its_keys_and_explicit_keys_win(preset: Preset) -> None:
         ({"distribution": "categorical", "v_min": 3.0, "v_max": 3.0}, "v_max: 3.0 is not valid; .* greater than v_min"),
         ({"distribution": "categorical", "num_atoms": 1}, "num_atoms: 1 is not valid; .* at least 2 atoms"),
         ({"distribution": "quantile", "loss": "mse"}, "loss: mse is not valid; distribution: quantile has a loss"),
+        (
+            {"distribution": "quantile", "value_rescaling": True},
+            "value_rescaling: true is not valid; distribution: quantile is learned as it is",
+        ),
         ({"noisy": True, "exploration": "ladder"}, "exploration: ladder is not valid; noisy: true explores by itself"),
         ({"priority_alpha": 1.5}, "priority_alpha: 1.5 is not valid"),
         ({"munchausen_temperature": 0.0}, "munchausen_temperature: 0.0 is not valid"),

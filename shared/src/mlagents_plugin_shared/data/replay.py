@@ -201,6 +201,14 @@ class ReplayBuffer(Mapping):
         batch[ReplayKey.SERIAL] = self._ring.serials(rows)
         return self._describe(batch, rows)
 
+    def update_priorities(self, serials: np.ndarray, errors: np.ndarray) -> None:
+        """Does nothing: transitions are drawn uniformly, whatever their errors.
+
+        Args:
+            serials: [B] SERIAL of the batch.
+            errors: [B] TD errors.
+        """
+
     def shuffle(self, sequence_length: int = 1) -> None:
         """Puts the transitions into a random order for `make_mini_batch`, as AgentBuffer's method.
 
