@@ -25,7 +25,7 @@ from mlagents_plugin_dqn.settings import PRESETS, Distribution, Preset
 from mlagents_plugin_shared.acting.q_policy import LADDER
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.learning.networks import NoisyLinear
-from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.learning.transitions import discount_key
 
 # A discount small enough that no target of the tests leaves atoms from -50 to 50, where its mean would be bounded.
 WITHIN_ATOMS = {"reward_signals": {"extrinsic": {"gamma": 0.9}}}

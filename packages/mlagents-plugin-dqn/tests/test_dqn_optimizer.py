@@ -21,7 +21,7 @@ from dqn_testing import (
     transitions_of,
 )
 from mlagents_plugin_shared.data import ReplayKey
-from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.learning.transitions import discount_key
 
 
 @pytest.mark.parametrize("double", [True, False])

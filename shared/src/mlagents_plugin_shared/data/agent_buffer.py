@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from mlagents.trainers.buffer import AgentBufferKey, BufferKey, ObservationKeyPrefix
 
-from mlagents_plugin_shared.data.segment import Segment, key_name
+from mlagents_plugin_shared.data.trajectories import Segment, key_name
 
 # Keys whose entries are lists, one element a group mate; and what the ring derives itself.
 _GROUP_PREFIXES = (ObservationKeyPrefix.GROUP_OBSERVATION, ObservationKeyPrefix.NEXT_GROUP_OBSERVATION)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlagents_plugin_shared.data.batch import Batch, join_batches
+from mlagents_plugin_shared.data.batch import Batch, ReplayKey, join_batches
 from mlagents_plugin_shared.data.replay import ReplayBuffer
-from mlagents_plugin_shared.data.selection import ReplayKey
 
 
 class MixedReplay:

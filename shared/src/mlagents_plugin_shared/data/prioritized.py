@@ -5,12 +5,11 @@ from typing import cast
 
 import numpy as np
 
-from mlagents_plugin_shared.data.batch import Batch
+from mlagents_plugin_shared.data.batch import Batch, ReplayKey
 from mlagents_plugin_shared.data.replay import ReplayBuffer
 from mlagents_plugin_shared.data.ring import Rows, TransitionRing
-from mlagents_plugin_shared.data.segment import RowShapes
-from mlagents_plugin_shared.data.selection import ReplayKey
 from mlagents_plugin_shared.data.sum_tree import SumTree
+from mlagents_plugin_shared.data.trajectories import RowShapes
 
 # Added to every error: a transition without error can still be drawn.
 _SMALLEST_ERROR = 1e-6

@@ -8,7 +8,7 @@ import numpy as np
 from mlagents.trainers.buffer import AgentBuffer
 
 from mlagents_plugin_shared.data.ring import TransitionRing
-from mlagents_plugin_shared.data.segment import RowShapes, describe
+from mlagents_plugin_shared.data.trajectories import RowShapes, describe
 
 # Rows that are no columns of a segment.
 OWN_ROWS = ("terminal", "sampleable", "priority")

@@ -9,7 +9,7 @@ from mlagents.trainers.buffer import AgentBuffer, AgentBufferKey, BufferKey, Obs
 from mlagents.trainers.trajectory import ObsUtil
 
 from mlagents_plugin_shared.data.batch import Batch
-from mlagents_plugin_shared.data.segment import (
+from mlagents_plugin_shared.data.trajectories import (
     NEXT_ACTIONS,
     RowShapes,
     Segment,

@@ -24,7 +24,7 @@ from mlagents_plugin_shared.data import (
 )
 from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_demonstrations
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
-from mlagents_plugin_shared.learning.reward_streams import add_sequence_rewards, add_window_rewards
+from mlagents_plugin_shared.learning.transitions import add_sequence_rewards, add_window_rewards
 from mlagents_plugin_shared.maths import schedules
 from mlagents_plugin_shared.run.files import replacing
 from mlagents_plugin_shared.run.intake import IntakeTrainer
