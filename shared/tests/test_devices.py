@@ -67,7 +67,6 @@ EXACT = {
 RANDOM = {
     "random_actions": (exploration.random_actions, [MASK, BRANCHES], {}),
     "epsilon_greedy": (exploration.epsilon_greedy, [ACTIONS, MASK, BRANCHES, exploration.epsilon_ladder(4)], {}),
-    "boltzmann": (exploration.boltzmann, [SCORES, MASK, BRANCHES, 0.5], {}),
 }
 
 
