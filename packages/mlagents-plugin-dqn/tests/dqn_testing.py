@@ -145,7 +145,8 @@ def transitions_of(dqn, batch, num_sequences: int = 8) -> Transitions:
 
 def targets(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
     """[B, S] expected targets of the rows of a batch that are learned from."""
-    return dqn.optimizer.target.head.mean(dqn.optimizer.target_return(transitions_of(dqn, batch, num_sequences)))
+    every_branch = dqn.optimizer.target_return(transitions_of(dqn, batch, num_sequences))
+    return dqn.optimizer.target.head.mean(every_branch)[:, :, 0]
 
 
 def next_values(dqn, batch, num_sequences: int = 8) -> torch.Tensor:

@@ -86,9 +86,8 @@ class DQNOptimizer(PluginOptimizer):
         predictions, taus = self.online.head.predict(transitions.encode(self.online))  # [B, S, A, N]
         prediction_tm1 = chosen_values(predictions, transitions.discrete_action, self.branches)  # [B, S, D, N]
 
-        # 2. its target: the rewards and the return of the next state, one for all branches
-        target_t = self.target_return(transitions)  # [B, S, N]
-        target_t = target_t.unsqueeze(2).expand(-1, -1, len(self.branches), -1)  # [B, S, D, N]
+        # 2. its target: the rewards and the return of the next state
+        target_t = self.target_return(transitions)  # [B, S, D, N]
 
         # 3. gradient step on the error between them, and on the lead that demonstrated actions lack
         error = self.online.head.error(prediction_tm1, taus, target_t)  # [B, S, D]
@@ -104,43 +103,42 @@ class DQNOptimizer(PluginOptimizer):
 
     @torch.no_grad()
     def target_return(self, transitions: Transitions) -> torch.Tensor:
-        """[B, S, N] the return that predictions are trained towards."""
+        """[B, S, D, N] the return that predictions are trained towards, one for all branches."""
         target = self._munchausen_target if self.hyperparameters.munchausen else self._q_learning_target
-        return target(transitions)
+        return target(transitions).unsqueeze(2).expand(-1, -1, len(self.branches), -1)
 
     def _q_learning_target(self, transitions: Transitions) -> torch.Tensor:
-        """r + γ Z'(s', argmax_a Q(s', a)): the target network's return of the action that the online network prefers.
+        """[B, S, N] r + γ Z'(s', argmax_a Q(s', a)): the online network prefers, the target network values it.
 
         Source: van Hasselt et al. (2016), eq. 4. Without `double` the target network prefers too: Mnih et al. (2015).
         """
         return_t = self.target.head(transitions.encode_next(self.target))  # [B, S, A, N]
-        scores_t = self.target.summed_q(return_t)  # [B, A]
+        q_t = self.target.summed_q(return_t)  # [B, A]
         if self.hyperparameters.double:
-            scores_t = self.online.summed_q(self.online.head(transitions.encode_next(self.online)))
-        best_t = double_q_value(return_t, scores_t, transitions.next_legal, self.branches)  # [B, S, N]
+            q_t = self.online.summed_q(self.online.head(transitions.encode_next(self.online)))
+        best_t = double_q_value(return_t, q_t, transitions.next_legal, self.branches)
         return self.target.head.target(transitions.bootstrap(best_t), transitions.reward, transitions.discount)
 
     def _munchausen_target(self, transitions: Transitions) -> torch.Tensor:
-        """r + α [τ ln π(a | s)] + γ Σ_a' π(a' | s') (Z'(s', a') - τ ln π(a' | s')), π = softmax(Q' / τ).
+        """[B, S, N] r + α [τ ln π(a | s)] + γ Σ_a' π(a' | s') (Z'(s', a') - τ ln π(a' | s')),   π = softmax(Q' / τ).
 
         Source: Vieillard et al. (2020), eq. 1.
         """
-        tau = self.hyperparameters.munchausen_temperature
-        return_tm1 = self.target.head(transitions.encode(self.target))  # [B, S, A, N]
-        return_t = self.target.head(transitions.encode_next(self.target))
-        log_policy_tm1 = soft_policy(self.target.summed_q(return_tm1), transitions.legal, self.branches, tau)
-        log_policy_t = soft_policy(self.target.summed_q(return_t), transitions.next_legal, self.branches, tau)
-        bonus_tm1 = munchausen_bonus(
-            log_policy_tm1,
-            transitions.discrete_action,
-            self.branches,
-            alpha=self.hyperparameters.munchausen_alpha,
-            temperature=tau,
-        )
-        mean_t = policy_mean(return_t, log_policy_t, self.branches).mean(dim=2)  # [B, S, N]
-        entropy_t = transitions.bootstrap(policy_entropy(log_policy_t, self.branches))
+        alpha, tau = self.hyperparameters.munchausen_alpha, self.hyperparameters.munchausen_temperature
+        _, log_policy_tm1 = self._soft_policy(transitions.encode(self.target), transitions.legal)
+        return_t, log_policy_t = self._soft_policy(transitions.encode_next(self.target), transitions.next_legal)
+        actions, branches = transitions.discrete_action, self.branches
+        bonus_tm1 = munchausen_bonus(log_policy_tm1, actions, branches, alpha=alpha, temperature=tau)
+        entropy_t = transitions.bootstrap(policy_entropy(log_policy_t, branches))
         r_t = soft_reward(transitions.reward, transitions.discount, bonus_tm1, entropy_t, temperature=tau)
-        return self.target.head.target(transitions.bootstrap(mean_t), r_t, transitions.discount)
+        mean_t = transitions.bootstrap(policy_mean(return_t, log_policy_t, branches).mean(dim=2))
+        return self.target.head.target(mean_t, r_t, transitions.discount)
+
+    def _soft_policy(self, encoding: torch.Tensor, legal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The target network's [B, S, A, N] returns of encoded states, and [B, A] ln π of its policy there."""
+        returns = self.target.head(encoding)
+        temperature = self.hyperparameters.munchausen_temperature
+        return returns, soft_policy(self.target.summed_q(returns), legal, self.branches, temperature)
 
     def _margin_loss(self, predictions: torch.Tensor, transitions: Transitions) -> torch.Tensor:
         """[] mean of what demonstrated actions lack to lead by the margin; the agent's own count 0 in it.
