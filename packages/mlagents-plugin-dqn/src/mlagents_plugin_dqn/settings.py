@@ -116,7 +116,7 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     )
 
     preset: Optional[Preset] = None
-    """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
+    """A published group of the other keys; keys that stand beside it win."""
 
     n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=positive)
     prioritized_replay: bool = attr.ib(default=_preset_or("prioritized_replay", False))
@@ -124,12 +124,14 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     noisy: bool = attr.ib(default=_preset_or("noisy", False))
 
     tau: float = attr.ib(default=1.0, validator=[positive, between(0.0, 1.0)])
-    """How far the target network moves to the online network at each of its updates; 1 copies it."""
+    """How far the target network moves to the online network at each of its updates; 1 copies it. Low is more stable;
+    high follows faster."""
 
     target_update_interval: int = attr.ib(
         default=attr.Factory(_target_update_interval, takes_self=True), validator=positive
     )
-    """Gradient updates between two updates of the target network; default 1 where tau < 1, else 1000."""
+    """Gradient updates between two updates of the target network; by default 1 where `tau` is below 1. Low learns
+    faster and is less stable; high is more stable and slower."""
 
     double: bool = attr.ib(default=_preset_or("double", True))
     """The online network chooses the next action and the target network values it (double DQN)."""
@@ -138,28 +140,32 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     """Q is the sum of a state value and the advantages of the actions."""
 
     distribution: Distribution = attr.ib(default=_preset_or("distribution", Distribution.NONE))
-    """none: the mean return; categorical: C51; quantile: QR-DQN; implicit_quantile: IQN."""
+    """What is learned of the return. `none`: its mean; `categorical`: C51; `quantile`: QR-DQN; `implicit_quantile`:
+    IQN."""
 
     num_atoms: int = attr.ib(default=51, validator=positive)
-    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`."""
+    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`; at least 2. Low is coarse;
+    high is finer and slower."""
 
     v_min: float = -10.0
-    """Least return that the categorical distribution can tell."""
+    """Least discounted return that the categorical distribution can tell, below `v_max`."""
 
     v_max: float = 10.0
-    """Largest return that the categorical distribution can tell."""
+    """Largest discounted return that the categorical distribution can tell. The wider the range, the coarser are its
+    atoms."""
 
     num_quantiles: int = attr.ib(default=_preset_or("num_quantiles", 32), validator=positive)
-    """Quantiles of the quantile distributions."""
+    """Quantiles of the two quantile distributions. Low is coarse; high is finer and slower."""
 
     munchausen: bool = attr.ib(default=_preset_or("munchausen", False))
-    """The policy's own log-probability is added to the reward, and the next value is that of a soft policy."""
+    """The policy's own log-probability of the action is added to the reward, and the next value is that of a soft
+    policy."""
 
     munchausen_alpha: float = attr.ib(default=0.9, validator=between(0.0, 1.0))
-    """How much of the log-probability is added."""
+    """How much of the log-probability is added. Low is near plain DQN; high is bolder: larger gaps between actions."""
 
     munchausen_temperature: float = attr.ib(default=0.03, validator=positive)
-    """Temperature of the soft policy, in units of reward."""
+    """Temperature of the soft policy, in units of reward. Low is nearly greedy; high is softer."""
 
     value_rescaling: bool = False
     """The network learns sgn(Q) (√(|Q| + 1) - 1) + Q / 1000, as R2D2, so that returns of very different sizes lie close
@@ -169,19 +175,21 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     """Normalises the hidden layers."""
 
     loss: LossType = LossType.HUBER
-    """huber bounds the influence of large errors; mse does not."""
+    """`huber` bounds the influence of large errors, `mse` does not; the distributions have a loss of their own."""
 
     optimizer: OptimizerType = OptimizerType.ADAM
-    """adam, or rmsprop as in the first DQN."""
+    """`adam`, or `rmsprop` as in the first DQN, Mnih et al. (2015)."""
 
     max_grad_norm: float = attr.ib(default=10.0, validator=not_negative)
-    """Bound of the gradient's norm; 0 does not clip."""
+    """Bound of the gradient's norm; 0 does not clip. Low takes small steps; high takes larger ones on outliers."""
 
     demo_margin: float = attr.ib(default=0.8, validator=not_negative)
-    """Lead over all other actions that a demonstrated action is to have, in units of value."""
+    """Lead over all other actions that a demonstrated action is to have, in units of value. Low follows the rewards;
+    high follows the demonstrator against small rewards."""
 
     demo_margin_weight: float = attr.ib(default=1.0, validator=not_negative)
-    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out."""
+    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out. Low trusts the
+    rewards; high trusts the demonstrator more than the rewards."""
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""
