@@ -185,19 +185,21 @@ def test_run_imitates(tmp_path: Path, players: Path, behavior: str) -> None:
 
 def test_exported_model_acts_as_the_checkpoint(tmp_path: Path, players: Path) -> None:
     """results/<run>/Basic.onnx chooses what the saved network chooses, for 1,000 random observations and masks."""
+    from functools import partial
+
     import onnxruntime
     import torch
     from mlagents.trainers.settings import NetworkSettings
     from mlagents_envs.base_env import ActionSpec, DimensionProperty, ObservationSpec, ObservationType
 
-    from mlagents_plugin_dqn.network import QNetwork
-    from mlagents_plugin_dqn.settings import DQNSettings
+    from mlagents_plugin_shared.learning.q_network import QNetwork
+    from mlagents_plugin_shared.learning.return_heads import MeanReturn
 
     trained(tmp_path, config(tmp_path, "Basic"), "--env", players / "Basic", "--run-id", "x")
     run = tmp_path / "results" / "x"
     sensor = ObservationSpec((20,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "Basic")
     settings = NetworkSettings(hidden_units=32, num_layers=1)
-    network = QNetwork([sensor], settings, ActionSpec(0, (3,)), 1, DQNSettings())
+    network = QNetwork([sensor], settings, ActionSpec(0, (3,)), 1, partial(MeanReturn, dueling=True))
     network.load_state_dict(torch.load(run / "Basic" / "checkpoint.pt", weights_only=True)["Policy"])
     rng = np.random.default_rng(0)
     observations = rng.normal(size=(1000, 20)).astype(np.float32)

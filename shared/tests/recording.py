@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from mlagents.plugins import all_trainer_settings, all_trainer_types
 from mlagents.trainers.policy.torch_policy import TorchPolicy
-from mlagents.trainers.settings import OffPolicyHyperparamSettings, OnPolicyHyperparamSettings
+from mlagents.trainers.settings import OnPolicyHyperparamSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
 
 from mlagents_plugin_shared.data import Batch
 from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
 from mlagents_plugin_shared.maths.targets import gae
 from mlagents_plugin_shared.run import ReplayTrainer, RolloutTrainer
+from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.settings import CheckedSettings
 
 
@@ -20,6 +21,15 @@ class RolloutSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Settings of the recording on-policy algorithm."""
 
     lambd: float = 0.9
+
+
+@attr.s(auto_attribs=True)
+class TwoStepSettings(ReplaySettings):
+    """Settings of the recording off-policy algorithm."""
+
+    n_step: int = 2
+    steps_per_update: float = 1.0
+    reward_signal_steps_per_update: float = 1.0
 
 
 class Recorder(PluginOptimizer):
@@ -71,8 +81,6 @@ class RandomPolicyMixin:
 class RecordingReplayTrainer(RandomPolicyMixin, ReplayTrainer):
     """Off-policy."""
 
-    n_step = 2
-
 
 class RecordingRolloutTrainer(RandomPolicyMixin, RolloutTrainer):
     """On-policy."""
@@ -82,7 +90,7 @@ class RecordingRolloutTrainer(RandomPolicyMixin, RolloutTrainer):
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registers both algorithms, as an entry point would."""
     for name, trainer, settings in (
-        ("replay", RecordingReplayTrainer, OffPolicyHyperparamSettings),
+        ("replay", RecordingReplayTrainer, TwoStepSettings),
         ("rollout", RecordingRolloutTrainer, RolloutSettings),
     ):
         monkeypatch.setitem(all_trainer_types, name, trainer)

@@ -7,7 +7,8 @@ another device, and where Python looks at a number, which on a GPU would wait fo
 import pytest
 import torch
 
-from mlagents_plugin_shared.learning import networks
+from mlagents_plugin_shared.learning.networks import resample_noise
+from mlagents_plugin_shared.learning.return_heads import ImplicitQuantileHead
 from mlagents_plugin_shared.maths import branches, distributional, exploration, losses, munchausen, rescaling, targets
 
 BRANCHES = [3, 2]
@@ -20,7 +21,7 @@ def normal(*shape: int) -> torch.Tensor:
 
 
 SEQUENCE = [normal(6, 4) for _ in range(5)]
-SCORES, Q, ATOMS = normal(4, 5), normal(4, 2, 5), normal(4, 2, 5, 7)
+SCORES, ATOMS = normal(4, 5), normal(4, 2, 5, 7)
 MASK = torch.tensor([[1.0, 0, 1, 1, 0]]).repeat(4, 1)
 ACTIONS = torch.tensor([[0, 0], [2, 0], [2, 1], [1, 1]])
 LOG_POLICY = branches.soft_policy(SCORES, MASK, BRANCHES, 0.5)
@@ -30,13 +31,11 @@ PROBS, SUPPORT, TAUS = ATOMS.softmax(dim=3), torch.linspace(-1, 1, 7), distribut
 EXACT = {
     "td_target": (targets.td_target, SEQUENCE[:3], {}),
     "double_q_value": (targets.double_q_value, [ATOMS, SCORES, MASK, BRANCHES], {}),
-    "double_q_target": (targets.double_q_target, [STREAMS, STREAMS, Q, SCORES, MASK, BRANCHES], {}),
     "n_step_return": (
         lambda r, h, end: torch.stack(targets.n_step_return(r, h, end, 0.9)),
         [normal(4, 3), torch.tensor([1, 2, 3, 3]), torch.tensor([True, False, True, False])],
         {},
     ),
-    "n_step_target": (targets.n_step_target, SEQUENCE[:3], {"n": 3}),
     "n_step_windows": (
         lambda *x: torch.stack([part.float() for part in targets.n_step_windows(*x, n=2)]),
         [*SEQUENCE[:2], torch.ones(6, 4)],
@@ -47,7 +46,7 @@ EXACT = {
     "vtrace": (lambda *x: torch.stack(targets.vtrace(*x)), SEQUENCE, {}),
     "categorical_target": (distributional.categorical_target, [PROBS[:, :, 0], STREAMS, STREAMS, SUPPORT], {}),
     "quantile_target": (distributional.quantile_target, [ATOMS[:, :, 0], STREAMS, STREAMS], {}),
-    "soft_value": (munchausen.soft_value, [ATOMS, LOG_POLICY, BRANCHES, 0.5], {}),
+    "soft_reward": (munchausen.soft_reward, [STREAMS] * 4, {"temperature": 0.5}),
     "policy_mean": (munchausen.policy_mean, [ATOMS, LOG_POLICY, BRANCHES], {}),
     "policy_entropy": (munchausen.policy_entropy, [LOG_POLICY, BRANCHES], {}),
     "munchausen_bonus": (munchausen.munchausen_bonus, [LOG_POLICY, ACTIONS, BRANCHES], {}),
@@ -69,7 +68,6 @@ EXACT = {
 RANDOM = {
     "random_actions": (exploration.random_actions, [MASK, BRANCHES], {}),
     "epsilon_greedy": (exploration.epsilon_greedy, [ACTIONS, MASK, BRANCHES, exploration.epsilon_ladder(4)], {}),
-    "boltzmann": (exploration.boltzmann, [SCORES, MASK, BRANCHES, 0.5], {}),
 }
 
 
@@ -88,10 +86,10 @@ def test_functions_run_where_their_tensors_are(name: str, device: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_noisy_heads_run_where_their_weights_are(device: str) -> None:
     """Noise that is drawn after the move is on the device."""
-    head = networks.ImplicitQuantileHead(8, BRANCHES, 2, dueling=True, noisy=True)
+    head = ImplicitQuantileHead(8, BRANCHES, 2, dueling=True, noisy=True)
     expected = head.eval()(normal(4, 8), TAUS)
     head = head.to(device).train()
-    networks.resample_noise(head)
+    resample_noise(head)
     assert head(normal(4, 8).to(device), TAUS.to(device)).device.type == device
     if device == "cuda":
         torch.testing.assert_close(head.eval()(normal(4, 8).cuda(), TAUS.cuda()).cpu(), expected)

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.maths.exploration import (
+from mlagents_plugin_shared.maths.branches import (
     action_columns,
-    boltzmann,
     chosen_values,
-    epsilon_greedy,
-    epsilon_ladder,
     greedy_actions,
     mask_scores,
-    random_actions,
     soft_policy,
 )
+from mlagents_plugin_shared.maths.exploration import epsilon_greedy, epsilon_ladder, random_actions
 
 BRANCHES = [3, 2]
 
@@ -231,39 +228,10 @@ def test_soft_policy_without_a_legal_action_treats_all_as_legal() -> None:
     torch.testing.assert_close(probs, torch.tensor([[1 / 3, 1 / 3, 1 / 3, 1.0, 0.0]]))
 
 
-@pytest.mark.parametrize("function", [soft_policy, boltzmann])
-def test_boltzmann_policies_refuse_what_does_not_fit(function) -> None:
+def test_soft_policy_refuses_what_does_not_fit() -> None:
     """Temperature 0 divides by zero; other branches and [B, 1] masks raise."""
     with pytest.raises(ValueError, match="positive"):
-        function(torch.ones(2, 5), torch.ones(2, 5), BRANCHES, 0.0)
+        soft_policy(torch.ones(2, 5), torch.ones(2, 5), BRANCHES, 0.0)
     for mask, branches in ((torch.ones(2, 5), [3, 3]), (torch.ones(2, 1), BRANCHES)):
         with pytest.raises(ValueError, match="do not fit"):
-            function(torch.ones(2, 5), mask, branches, 1.0)
-
-
-def test_boltzmann_draws_by_the_soft_policy() -> None:
-    """0.1, 0.3 and 0.6 of 10,000 agents, each ± 5 standard deviations; the illegal action, the best, never."""
-    probs = torch.tensor([0.1, 0.3, 0.6, 0.0, 1.0])
-    scores = (2 * probs.log()).masked_fill(probs == 0, 50.0).repeat(10_000, 1)
-    actions = boltzmann(scores, (probs > 0).float().repeat(10_000, 1), [4, 1], 2.0, generator())
-    counts = torch.bincount(actions[:, 0], minlength=4)
-    assert ((counts - 10_000 * probs[:4]).abs() <= 5 * (10_000 * probs * (1 - probs))[:4].sqrt()).all()
-
-
-def test_boltzmann_is_legal_and_repeats_with_its_seed() -> None:
-    """10,000 masked draws at scores far apart; and without a legal action one of the branch."""
-    mask = random_masks(10_000)
-    scores = 1e6 * torch.randn(10_000, 5, generator=generator())
-    actions = boltzmann(scores, mask, BRANCHES, 0.01, generator(1))
-    assert is_legal(actions, mask).all()
-    assert torch.equal(actions, boltzmann(scores, mask, BRANCHES, 0.01, generator(1)))
-    assert set(boltzmann(0 * scores, 0 * mask, BRANCHES, 1.0, generator())[:, 0].tolist()) == {0, 1, 2}
-
-
-def test_boltzmann_lies_between_greedy_and_random() -> None:
-    """Towards no temperature greedy; at a huge one uniform, each of three 3,333 ± 5 standard deviations of 47."""
-    scores, mask = torch.randn(10_000, 5, generator=generator()), torch.ones(10_000, 5)
-    greedy = greedy_actions(scores, mask, BRANCHES)
-    assert torch.equal(boltzmann(scores, mask, BRANCHES, 1e-9, generator()), greedy)
-    counts = torch.bincount(boltzmann(scores, mask, BRANCHES, 1e6, generator())[:, 0], minlength=3)
-    assert (counts - 3333).abs().max() < 236
+            soft_policy(torch.ones(2, 5), mask, branches, 1.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mlagents_plugin_shared.maths.branches import soft_policy
-from mlagents_plugin_shared.maths.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_value
+from mlagents_plugin_shared.maths.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_reward
 
 BRANCHES = [3, 2]
 LOG_POLICY = torch.tensor([[0.25, 0.5, 0.25, 0.1, 0.9]]).log()
@@ -21,45 +21,67 @@ def random_state(streams: int, *trailing: int) -> tuple[torch.Tensor, torch.Tens
     return torch.randn(20, streams, 5, *trailing, generator=generator), mask
 
 
-def test_soft_value_golden() -> None:
-    """τ = 2, Q = 4 everywhere: each branch is worth 4 plus twice its entropy."""
-    entropies = [-sum(p * math.log(p) for p in branch) for branch in ([0.25, 0.5, 0.25], [0.1, 0.9])]
-    value = soft_value(torch.full((1, 1, 5), 4.0), LOG_POLICY, BRANCHES, 2.0)
-    torch.testing.assert_close(value, torch.tensor([[[4 + 2 * entropy for entropy in entropies]]]))
+def soft_value(q: torch.Tensor, log_policy: torch.Tensor, temperature: float) -> torch.Tensor:
+    """[B, S] value under a soft policy with its entropy: a target without bonus, reward, or discount."""
+    rewards = torch.zeros(q.shape[:2])
+    entropy = policy_entropy(log_policy, BRANCHES)
+    reward = soft_reward(rewards, rewards + 1, torch.zeros_like(entropy), entropy, temperature=temperature)
+    return reward + policy_mean(q, log_policy, BRANCHES).mean(dim=2)
+
+
+def test_soft_reward_golden() -> None:
+    """One stream: 1 + (-0.2 - 0.4) / 2 + 0.5 · 2 · (0.3 + 0.5) / 2 = 1.1; without what follows 0.7; two share both."""
+    bonus, entropy = torch.tensor([[-0.2, -0.4]] * 2), torch.tensor([[0.3, 0.5]] * 2)
+    reward = soft_reward(torch.ones(2, 1), torch.tensor([[0.5], [0.0]]), bonus, entropy, temperature=2.0)
+    torch.testing.assert_close(reward, torch.tensor([[1.1], [0.7]]))
+    shared = soft_reward(torch.ones(2, 2), torch.tensor([[0.5, 0.0]] * 2), bonus, entropy, temperature=2.0)
+    torch.testing.assert_close(shared, torch.tensor([[1.05, 0.85]] * 2))
 
 
 @pytest.mark.parametrize("temperature", [0.03, 1.0])
 def test_soft_value_equals_a_slow_loop(temperature: float) -> None:
-    """The sum over legal actions alone, in NumPy, for two streams of three quantiles."""
-    q, mask = random_state(2, 3)
-    log_policy = soft_policy(q.mean(dim=3).sum(dim=1), mask, BRANCHES, temperature)
-    expected = np.zeros((20, 2, 2, 3))
+    """The sum over legal actions alone, in NumPy, for two streams."""
+    q, mask = random_state(2)
+    log_policy = soft_policy(q.sum(dim=1), mask, BRANCHES, temperature)
+    expected = np.zeros((20, 2))
     for b in range(20):
-        for d, columns in enumerate(([0, 1, 2], [3, 4])):
+        for columns in ([0, 1, 2], [3, 4]):
             for a in (c for c in columns if mask[b, c]):
                 log_prob = log_policy[b, a].item()
-                expected[b, :, d] += math.exp(log_prob) * (q[b, :, a].numpy() - temperature * log_prob / 2)
-    np.testing.assert_allclose(soft_value(q, log_policy, BRANCHES, temperature), expected, rtol=1e-4, atol=1e-5)
+                expected[b] += math.exp(log_prob) * (q[b, :, a].numpy() - temperature * log_prob / 2) / 2
+    np.testing.assert_allclose(soft_value(q, log_policy, temperature), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_soft_value_is_the_soft_maximum() -> None:
     """τ ln Σ exp(Q / τ) over legal actions, the streams added up."""
     q, mask = random_state(2)
     total = q.sum(dim=1)
-    value = soft_value(q, soft_policy(total, mask, BRANCHES, 0.5), BRANCHES, 0.5).sum(dim=1)
+    value = soft_value(q, soft_policy(total, mask, BRANCHES, 0.5), 0.5).sum(dim=1)
     legal = (total / 0.5).masked_fill(mask == 0, -torch.inf)
     expected = torch.stack([0.5 * branch.logsumexp(dim=1) for branch in legal.split(BRANCHES, dim=1)], dim=1)
-    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(value, expected.mean(dim=1))
 
 
 def test_soft_value_towards_no_temperature_is_the_maximum() -> None:
     """τ = 1e-4 gives the best legal value, however good an illegal action is."""
     q, mask = random_state(1)
     q = q.masked_fill(mask.unsqueeze(1) == 0, 1e4)
-    value = soft_value(q, soft_policy(q[:, 0], mask, BRANCHES, 1e-4), BRANCHES, 1e-4)
+    value = soft_value(q, soft_policy(q[:, 0], mask, BRANCHES, 1e-4), 1e-4)
     legal = q[:, 0].masked_fill(mask == 0, -torch.inf)
     expected = torch.stack([branch.amax(dim=1) for branch in legal.split(BRANCHES, dim=1)], dim=1)
-    torch.testing.assert_close(value[:, 0], expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(value[:, 0], expected.mean(dim=1), atol=1e-3, rtol=0)
+
+
+def test_soft_reward_refuses_other_shapes() -> None:
+    """Rewards without streams, another batch, and a bonus of other branches would broadcast."""
+    column = torch.ones(3, 1)
+    for arguments in (
+        (torch.ones(3), column, column, column),
+        (column, column, torch.ones(3, 2), column),
+        (torch.ones(1, 1), torch.ones(1, 1), column, column),
+    ):
+        with pytest.raises(ValueError, match="one shape"):
+            soft_reward(*arguments, temperature=1.0)
 
 
 def test_munchausen_bonus_golden() -> None:
@@ -92,8 +114,10 @@ def test_munchausen_bonus_vanishes() -> None:
 
 def test_munchausen_terms_are_detached() -> None:
     """Both belong to the target."""
-    q, log_policy = torch.ones(1, 1, 5, requires_grad=True), LOG_POLICY.clone().requires_grad_()
-    assert not soft_value(q, log_policy, BRANCHES, 1.0).requires_grad
+    log_policy = LOG_POLICY.clone().requires_grad_()
+    entropy, ones = policy_entropy(log_policy, BRANCHES), torch.ones(1, 1)
+    assert entropy.requires_grad
+    assert not soft_reward(ones, ones, entropy, entropy, temperature=1.0).requires_grad
     assert not munchausen_bonus(log_policy, torch.tensor([[1, 0]]), BRANCHES).requires_grad
 
 
@@ -109,7 +133,7 @@ def test_munchausen_terms_are_detached() -> None:
 def test_munchausen_refuses_other_shapes(q, log_policy, actions) -> None:
     """Both functions name what does not fit."""
     with pytest.raises(ValueError, match="do not fit"):
-        soft_value(q, log_policy, BRANCHES, 1.0)
+        policy_mean(q, log_policy, BRANCHES)
     with pytest.raises(ValueError, match="do not fit"):
         munchausen_bonus(log_policy, actions, BRANCHES)
 

@@ -15,15 +15,13 @@ from mlagents_envs.base_env import DimensionProperty, ObservationSpec, Observati
 from torch import nn
 
 from mlagents_plugin_shared.learning.networks import (
-    BranchingQHead,
-    ImplicitQuantileHead,
     NoisyLinear,
-    QuantileEmbedding,
     add_layer_norm,
     resample_noise,
     update_normalization,
     update_target_network,
 )
+from mlagents_plugin_shared.learning.return_heads import BranchingQHead, ImplicitQuantileHead, QuantileEmbedding
 
 VECTOR = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
 

@@ -61,10 +61,10 @@ def test_prioritized_weights_undo_the_preference(beta):
 
 
 def test_prioritized_beta_may_follow_a_schedule():
-    """The attribute counts for the next batch."""
-    buffer = filled([1.0, 4.0], beta=0.0)
+    """What gives beta is asked for each batch."""
+    schedule = iter([0.0, 1.0])
+    buffer = filled([1.0, 4.0], beta=lambda: next(schedule))
     assert buffer.sample_mini_batch(50)[WEIGHT].tolist() == [1.0] * 50
-    buffer.beta = 1.0
     assert set(np.round(buffer.sample_mini_batch(50)[WEIGHT], 4)) == {0.25, 1.0}
 
 

@@ -7,7 +7,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from fakes import HYBRID, counting_segment, mask_of, trajectory
 from mlagents_plugin_shared.data import RolloutBuffer
 from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
-from mlagents_plugin_shared.maths.targets import gae, lambda_return, n_step_target, vtrace
+from mlagents_plugin_shared.maths.targets import gae, lambda_return, vtrace
 
 OBSERVATION = ObsUtil.get_name_at(0)
 NEXT_OBSERVATION = ObsUtil.get_name_at_next(0)
@@ -111,10 +111,9 @@ def segment_by_segment(function, buffer, steps, *others):
     [
         lambda r, d, v_tm1, v_t, rho: (gae(r, d, v_tm1, v_t, lambda_=0.8),),
         lambda r, d, v_tm1, v_t, rho: (lambda_return(r, d, v_t, lambda_=0.8),),
-        lambda r, d, v_tm1, v_t, rho: (n_step_target(r, d, v_t, n=3),),
         lambda r, d, v_tm1, v_t, rho: vtrace(r, d, v_tm1, v_t, rho, lambda_=0.9),
     ],
-    ids=["gae", "lambda_return", "n_step_target", "vtrace"],
+    ids=["gae", "lambda_return", "vtrace"],
 )
 def test_rollout_buffer_one_pass_gives_each_segments_own_targets(function):
     """Advantages, returns and V-trace of all segments side by side are those of each segment by itself."""

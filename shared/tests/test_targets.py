@@ -7,12 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlagents_plugin_shared.maths.targets import (
-    double_q_target,
     double_q_value,
     gae,
     lambda_return,
     n_step_return,
-    n_step_target,
     n_step_windows,
     td_target,
     vtrace,
@@ -22,6 +20,18 @@ from mlagents_plugin_shared.maths.targets import (
 def column(*values: float) -> torch.Tensor:
     """[T, 1] sequence."""
     return torch.tensor(values, dtype=torch.float64).unsqueeze(1)
+
+
+def n_step_target(r: torch.Tensor, discount: torch.Tensor, v: torch.Tensor, *, n: int) -> torch.Tensor:
+    """[T, ...] n-step returns of every step of a sequence, each sum written out; the end bootstraps from the last."""
+    target = torch.empty_like(r)
+    for t in range(len(r)):
+        last = min(t + n, len(r)) - 1
+        total, weight = torch.zeros_like(r[0]), torch.ones_like(r[0])
+        for k in range(t, last + 1):
+            total, weight = total + weight * r[k], weight * discount[k]
+        target[t] = total + weight * v[last]
+    return target
 
 
 @st.composite
@@ -92,28 +102,23 @@ def test_double_q_value_with_one_network_is_the_maximum() -> None:
     assert (double_q_value(q, other[:, 0], mask, [4]) < maximum).any()
 
 
-def test_double_q_target_golden() -> None:
+def test_double_q_value_makes_the_target_of_double_q_learning() -> None:
     """1 + ½·30 = 16, and 1 where the episode terminated."""
-    arguments = Q.repeat(2, 1, 1), SCORES.repeat(2, 1), torch.ones(2, 5), BRANCHES
-    target = double_q_target(torch.ones(2, 1), torch.tensor([[0.5], [0.0]]), *arguments)
-    assert target.tolist() == [[16.0], [1.0]]
+    value = double_q_value(Q.repeat(2, 1, 1), SCORES.repeat(2, 1), torch.ones(2, 5), BRANCHES)
+    assert td_target(torch.ones(2, 1), torch.tensor([[0.5], [0.0]]), value).tolist() == [[16.0], [1.0]]
 
 
-def test_double_q_target_is_detached() -> None:
+def test_double_q_value_is_detached() -> None:
     """Neither network gets a gradient."""
     q, scores = Q.clone().requires_grad_(), SCORES.clone().requires_grad_()
-    assert not double_q_target(torch.ones(1, 1), torch.ones(1, 1), q, scores, torch.ones(1, 5), BRANCHES).requires_grad
+    assert not double_q_value(q, scores, torch.ones(1, 5), BRANCHES).requires_grad
 
 
-@pytest.mark.parametrize(
-    ("r_t", "q_t", "branches"),
-    [(torch.ones(1), Q, BRANCHES), (torch.ones(1, 1), Q, [3, 3]), (torch.ones(1, 1), Q[..., :4], BRANCHES)],
-    ids=["rewards [B]", "branches", "values"],
-)
-def test_double_q_target_refuses_other_shapes(r_t, q_t, branches) -> None:
-    """Rewards without streams, and values or branches of another size."""
-    with pytest.raises(ValueError, match=r"one shape|do not fit"):
-        double_q_target(r_t, r_t, q_t, SCORES, torch.ones(1, 5), branches)
+@pytest.mark.parametrize(("q_t", "branches"), [(Q, [3, 3]), (Q[..., :4], BRANCHES)], ids=["branches", "values"])
+def test_double_q_value_refuses_other_shapes(q_t, branches) -> None:
+    """Values or branches of another size."""
+    with pytest.raises(ValueError, match="do not fit"):
+        double_q_value(q_t, SCORES, torch.ones(1, 5), branches)
 
 
 def test_n_step_return_golden() -> None:
@@ -135,62 +140,26 @@ def test_n_step_return_tells_interrupted_from_terminated() -> None:
     torch.testing.assert_close(discount, torch.tensor([0.81, 0.0]))
 
 
-def test_n_step_target_golden() -> None:
-    """n = 2, γ = ½: rows 1 + ½·2 + ¼·v2, 2 + ½·4 + ¼·v3, and the last, 4 + ½·v3, bootstraps after one reward."""
-    r, discount, v = column(1, 2, 4), column(0.5, 0.5, 0.5), column(10, 20, 40)
-    expected = column(1 + 1 + 5, 2 + 2 + 10, 4 + 20)
-    torch.testing.assert_close(n_step_target(r, discount, v, n=2), expected)
-
-
-@settings(max_examples=60, deadline=None)
-@given(sequences(), st.integers(1, 10))
-def test_n_step_target_equals_a_slow_loop(sequence, n: int) -> None:
-    """Every element equals the sum written out."""
-    r, discount, values = sequence
-    v = values[1:]
-    target = n_step_target(r, discount, v, n=n)
-    length, batch = r.shape
-    for b in range(batch):
-        for t in range(length):
-            total, weight, last = 0.0, 1.0, min(t + n, length) - 1
-            for k in range(t, last + 1):
-                total += weight * r[k, b].item()
-                weight *= discount[k, b].item()
-            assert target[t, b].item() == pytest.approx(total + weight * v[last, b].item())
-
-
-@settings(max_examples=30, deadline=None)
-@given(sequences())
-def test_n_step_target_of_one_step_is_td(sequence) -> None:
-    """n = 1 is the one-step TD target."""
-    r, discount, values = sequence
-    torch.testing.assert_close(n_step_target(r, discount, values[1:], n=1), td_target(r, discount, values[1:]))
-
-
-def test_n_step_target_refuses_n_below_one() -> None:
-    """n = 0 sums nothing."""
-    with pytest.raises(ValueError, match="at least 1"):
-        n_step_target(column(1), column(1), column(1), n=0)
-
-
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
-def test_n_step_windows_make_the_targets_of_the_sequence_without_padding(n: int) -> None:
-    """A sequence of 2 real steps padded to 4, beside one of 4: each has its own n-step targets."""
-    r, discount, v = torch.rand(4, 2, 3), torch.rand(4, 2, 3), torch.rand(4, 2, 3)
-    mask = torch.tensor([[1.0, 1], [1, 1], [0, 1], [0, 1]])
-    reward, total, last = n_step_windows(r, discount, mask, n=n)
+@pytest.mark.parametrize("burn_in", [0, 2])
+def test_n_step_windows_make_the_targets_of_the_sequence_without_padding(n: int, burn_in: int) -> None:
+    """A sequence of 2 real steps padded to 4, beside one of 4: each has its own targets, whatever came before."""
+    r, discount, v = (torch.rand(burn_in + 4, 2, 3) for _ in range(3))
+    mask = torch.tensor([[0.0, 0]] * burn_in + [[1.0, 1], [1, 1], [0, 1], [0, 1]])
+    reward, total, horizon = n_step_windows(r, discount, mask, n=n)
+    last = torch.arange(burn_in + 4).unsqueeze(1) + horizon - 1
     target = td_target(reward, total, v[last, torch.arange(2)])
     for b, length in ((0, 2), (1, 4)):
-        expected = n_step_target(r[:length, b : b + 1], discount[:length, b : b + 1], v[:length, b : b + 1], n=n)
-        torch.testing.assert_close(target[:length, b : b + 1], expected)
+        real = slice(burn_in, burn_in + length)
+        torch.testing.assert_close(target[real, b], n_step_target(r[real, b], discount[real, b], v[real, b], n=n))
 
 
 def test_n_step_windows_by_hand() -> None:
     """Two rewards a window; the last has one. After a terminal step nothing counts."""
-    reward, discount, last = n_step_windows(column(1, 2, 4), column(0.5, 0, 0.5), column(1, 1, 1), n=2)
+    reward, discount, horizon = n_step_windows(column(1, 2, 4), column(0.5, 0, 0.5), column(1, 1, 1), n=2)
     torch.testing.assert_close(reward, column(1 + 0.5 * 2, 2, 4))
     torch.testing.assert_close(discount, column(0, 0, 0.5))
-    assert last.flatten().tolist() == [1, 2, 2]
+    assert horizon.flatten().tolist() == [2, 2, 1]
 
 
 def test_n_step_windows_refuse_what_does_not_fit() -> None:

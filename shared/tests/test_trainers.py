@@ -7,7 +7,7 @@ import pytest
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 
-from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.learning.transitions import discount_key
 from mlagents_plugin_shared.run.replay_trainer import REPLAY_FILE_NAME
 from mlagents_plugin_shared.testing import Corridor, Recall, train
 from recording import config, registered  # noqa: F401 - a fixture

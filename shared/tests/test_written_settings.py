@@ -17,6 +17,7 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, RunOptions, TrainerSettings
 
 from mlagents_plugin_shared.run.host.written_settings import written_settings
+from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.settings import CheckedSettings, Far, Idle, positive
 
 
@@ -52,9 +53,9 @@ class OtherSettings(CheckedSettings, OffPolicyHyperparamSettings):
 
 @pytest.fixture(autouse=True)
 def trainers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two trainers of ours beside ML-Agents' own."""
+    """Three trainers of ours beside ML-Agents' own."""
     register_trainer_plugins()
-    for name, settings in {"fake": FakeSettings, "other": OtherSettings}.items():
+    for name, settings in {"fake": FakeSettings, "other": OtherSettings, "replaying": ReplaySettings}.items():
         monkeypatch.setitem(all_trainer_settings, name, settings)
         monkeypatch.setitem(all_trainer_types, name, object)
     TrainerSettings.default_override = None
@@ -128,7 +129,7 @@ behaviors:
 
 def test_default_settings_need_not_be_whole_beside_behaviours() -> None:
     """Alone, 100 steps are fewer than a batch of 128; the behaviour's batch is smaller."""
-    text = "default_settings: {trainer_type: fake, max_steps: 100}\n"
+    text = "default_settings: {trainer_type: replaying, max_steps: 100}\n"
     options = read(text + "behaviors: {Car: {hyperparameters: {batch_size: 16}}}")
     assert options.behaviors["Car"].max_steps == 100
     with pytest.raises(TrainerConfigError, match=r"^Bus: max_steps: 100 is not valid; nothing would be learned"):

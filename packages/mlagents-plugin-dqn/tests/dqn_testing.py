@@ -21,7 +21,7 @@ from mlagents_envs.base_env import (
 
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.data.trajectories import Segment
-from mlagents_plugin_shared.maths.targets import td_target
+from mlagents_plugin_shared.learning.transitions import Transitions
 
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 BRANCHES = (3, 2)
@@ -138,14 +138,19 @@ def filled(**options):
     return dqn
 
 
-def next_values(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
-    """[B, S] expected return that the targets of a batch bootstrap from."""
-    rows, mask = dqn.optimizer._learned(batch, num_sequences)
-    return dqn.optimizer.target.head.mean(dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)[2])
+def transitions_of(dqn, batch, num_sequences: int = 8) -> Transitions:
+    """A batch as the optimizer reads it."""
+    return Transitions.from_batch(batch, num_sequences, dqn.policy, dqn.optimizer.streams)
 
 
 def targets(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
     """[B, S] expected targets of the rows of a batch that are learned from."""
-    rows, mask = dqn.optimizer._learned(batch, num_sequences)
-    r_t, discount_t, numbers_t = dqn.optimizer._bootstrap(batch, rows, mask, num_sequences)
-    return td_target(r_t, discount_t, dqn.optimizer.target.head.mean(numbers_t))
+    every_branch = dqn.optimizer.target_return(transitions_of(dqn, batch, num_sequences))
+    return dqn.optimizer.target.head.mean(every_branch)[:, :, 0]
+
+
+def next_values(dqn, batch, num_sequences: int = 8) -> torch.Tensor:
+    """[B, S] expected return that the targets of a batch bootstrap from, where its episode goes on."""
+    transitions = transitions_of(dqn, batch, num_sequences)
+    later = targets(dqn, batch, num_sequences) - transitions.reward
+    return (later / transitions.discount)[transitions.discount > 0]

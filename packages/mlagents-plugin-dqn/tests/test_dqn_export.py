@@ -11,6 +11,7 @@ from mlagents_envs.base_env import ActionSpec, BehaviorSpec
 
 from dqn_testing import MEMORY, behavior_spec, decision_steps, random_legal, trainer
 from mlagents_onnx_check import Behavior, check_model
+from mlagents_plugin_dqn.settings import Distribution
 from mlagents_plugin_shared.learning.networks import update_normalization
 from mlagents_plugin_shared.testing import SENSORS, ExportedModel, masked_decisions
 
@@ -38,11 +39,15 @@ def test_exported_model_chooses_what_the_policy_chooses(tmp_path: Path, shapes) 
         np.testing.assert_array_equal(actions, expected)
 
 
-@pytest.mark.parametrize("distribution", ["none", "categorical", "quantile", "implicit_quantile"])
-def test_exported_extensions_choose_what_the_policy_chooses(tmp_path: Path, distribution: str) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [{"value_rescaling": True}, *({"distribution": each.value} for each in Distribution)],
+    ids=lambda kind: str(next(iter(kind.values()))),
+)
+def test_exported_extensions_choose_what_the_policy_chooses(tmp_path: Path, kind: dict) -> None:
     """Noise is left out of the model and layers stay normalised: greedy actions of 1,000 states agree."""
     settings = {"network_settings": {"hidden_units": 16, "deterministic": True}}
-    dqn = trainer(settings=settings, distribution=distribution, noisy=True, layer_norm=True, munchausen=True)
+    dqn = trainer(settings=settings, **kind, noisy=True, layer_norm=True, munchausen=True)
     model = exported(dqn, tmp_path)
     legal = random_legal(1000)
     steps = decision_steps(dqn.policy.behavior_spec, 1000, legal)

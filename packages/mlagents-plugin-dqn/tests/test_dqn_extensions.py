@@ -21,12 +21,14 @@ from dqn_testing import (
     targets,
     trainer,
 )
-from mlagents_plugin_dqn.policy import LADDER
 from mlagents_plugin_dqn.settings import PRESETS, Distribution, Preset
+from mlagents_plugin_shared.acting.q_policy import LADDER
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.learning.networks import NoisyLinear
-from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.learning.transitions import discount_key
 
+# A discount small enough that no target of the tests leaves atoms from -50 to 50, where its mean would be bounded.
+WITHIN_ATOMS = {"reward_signals": {"extrinsic": {"gamma": 0.9}}}
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 COMBINATIONS = [
     {"distribution": distribution, "munchausen": munchausen, "noisy": noisy, "prioritized_replay": prioritized}
@@ -69,7 +71,7 @@ def test_every_combination_learns_from_a_batch(options: dict, settings: dict | N
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_distributions_have_the_same_expected_target(distribution: str) -> None:
     """Whatever describes the return, its mean target is reward plus discount times the mean of the best action."""
-    dqn = filled(distribution=distribution, v_min=-50.0, v_max=50.0, n_step=3)
+    dqn = filled(distribution=distribution, v_min=-50.0, v_max=50.0, n_step=3, settings=WITHIN_ATOMS)
     batch = dqn.sample()
     next_obs = [torch.as_tensor(batch[ObsUtil.get_name_at_next(0)])]
     judge = dqn.optimizer.target.q_values(next_obs)[0].detach().numpy()[:, 0]
@@ -98,15 +100,61 @@ def test_distribution_learns_the_rewards_of_a_bandit(distribution: str) -> None:
     for _ in range(400):
         dqn.optimizer.update(dqn.sample(), 64)
     encoding, _ = dqn.optimizer.online.encode([torch.full((1, 4), 0.5)])
-    numbers = dqn.optimizer.online.head(encoding)[0, 0, 0].detach()
-    assert float(dqn.optimizer.online.head.mean(numbers)) == pytest.approx(2.0, abs=0.35)
+    returns = dqn.optimizer.online.head(encoding)[0, 0, 0].detach()
+    assert float(dqn.optimizer.online.head.mean(returns)) == pytest.approx(2.0, abs=0.35)
     if distribution == "categorical":
         support = dqn.optimizer.online.head.support
-        near = [float(numbers[(support - reward).abs() < 0.3].sum()) for reward in (1.0, 3.0)]
+        near = [float(returns[(support - reward).abs() < 0.3].sum()) for reward in (1.0, 3.0)]
         assert min(near) > 0.3
     elif distribution != "none":
-        low, high = float(numbers[: len(numbers) // 4].mean()), float(numbers[-len(numbers) // 4 :].mean())
+        low, high = float(returns[: len(returns) // 4].mean()), float(returns[-len(returns) // 4 :].mean())
         assert high - low > 1.0
+
+
+def test_rescaled_target_is_re_derived_in_a_slow_loop() -> None:
+    """h(r + γ v) with h by hand and v in units of reward, for 8 transitions; TD errors are in the scale of h."""
+
+    def h(x: float) -> float:
+        return float(np.sign(x) * (np.sqrt(abs(x) + 1) - 1) + 1e-3 * x)
+
+    dqn = filled(value_rescaling=True, prioritized_replay=True)
+    batch = dqn.sample()
+    now, then = (torch.as_tensor(batch[name(0)]) for name in (ObsUtil.get_name_at, ObsUtil.get_name_at_next))
+    judge, chooser, present = (
+        network.q_values([observed])[0].detach().numpy()[:, 0]
+        for network, observed in (
+            (dqn.optimizer.target, then),
+            (dqn.optimizer.online, then),
+            (dqn.optimizer.online, now),
+        )
+    )
+    legal = batch[ReplayKey.NEXT_ACTION_MASK].astype(bool)
+    rewards, discounts = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))
+    expected, errors = [], []
+    for b in range(8):
+        best = [max((a for a in branch if legal[b, a]), key=lambda a: chooser[b, a]) for branch in ((0, 1, 2), (3, 4))]
+        expected.append(h(rewards[b] + discounts[b] * judge[b, best].mean()))
+        taken = batch[BufferKey.DISCRETE_ACTION][b] + (0, 3)
+        errors.append(np.mean([abs(expected[b] - h(present[b, a])) for a in taken]))
+    np.testing.assert_allclose(targets(dqn, batch)[:, 0].numpy(), expected, rtol=1e-4, atol=1e-5)
+    dqn.optimizer.update(batch, 8)
+    np.testing.assert_allclose(batch[ReplayKey.ERROR], errors, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_rescaling_learns_large_returns(rescaled: bool) -> None:
+    """Terminal steps that pay 900 or 1,100: Q is near 1,000 after 400 updates, and far from it without rescaling."""
+    dqn = trainer(behavior_spec((2,)), learning_rate=5e-3, dueling=False, batch_size=64, value_rescaling=rescaled)
+    for seed in range(100):
+        step = segment(dqn.policy.behavior_spec, 1, terminated=True, seed=seed, legal=np.ones((1, 2), bool))
+        step.columns[BufferKey.ENVIRONMENT_REWARDS][:] = 900.0 + 200.0 * (seed % 2)
+        step.observations[0][:] = 0.5
+        dqn.update_buffer.add(step)
+    for _ in range(400):
+        statistics = dqn.optimizer.update(dqn.sample(), 64)
+    q, _ = dqn.optimizer.online.q_values([torch.full((1, 4), 0.5)])
+    assert float(statistics["Policy/Q Value"]) == pytest.approx(q.mean().item(), rel=0.1)
+    assert (abs(q - 1000) < 100).all() if rescaled else (q < 300).all()
 
 
 def test_munchausen_without_bonus_and_temperature_is_plain_q_learning() -> None:
@@ -128,7 +176,7 @@ def test_munchausen_target_is_re_derived_in_a_slow_loop(distribution: str) -> No
     alpha, temperature = 0.7, 0.5
     dqn = filled(
         distribution=distribution, v_min=-50.0, v_max=50.0, n_step=1,
-        munchausen=True, munchausen_alpha=alpha, munchausen_temperature=temperature,
+        munchausen=True, munchausen_alpha=alpha, munchausen_temperature=temperature, settings=WITHIN_ATOMS,
     )  # fmt: skip
     batch = dqn.sample()
     rewards, discounts = (np.asarray(batch[key("extrinsic")]) for key in (RewardSignalUtil.rewards_key, discount_key))
@@ -254,6 +302,10 @@ def test_preset_sets_its_keys_and_explicit_keys_win(preset: Preset) -> None:
         ({"distribution": "categorical", "v_min": 3.0, "v_max": 3.0}, "v_max: 3.0 is not valid; .* greater than v_min"),
         ({"distribution": "categorical", "num_atoms": 1}, "num_atoms: 1 is not valid; .* at least 2 atoms"),
         ({"distribution": "quantile", "loss": "mse"}, "loss: mse is not valid; distribution: quantile has a loss"),
+        (
+            {"distribution": "quantile", "value_rescaling": True},
+            "value_rescaling: true is not valid; distribution: quantile is learned as it is",
+        ),
         ({"noisy": True, "exploration": "ladder"}, "exploration: ladder is not valid; noisy: true explores by itself"),
         ({"priority_alpha": 1.5}, "priority_alpha: 1.5 is not valid"),
         ({"munchausen_temperature": 0.0}, "munchausen_temperature: 0.0 is not valid"),

@@ -8,9 +8,20 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.trajectory import ObsUtil
 
-from dqn_testing import MEMORY, behavior_spec, disturb, filled, next_values, random_legal, segment, targets, trainer
+from dqn_testing import (
+    MEMORY,
+    behavior_spec,
+    disturb,
+    filled,
+    next_values,
+    random_legal,
+    segment,
+    targets,
+    trainer,
+    transitions_of,
+)
 from mlagents_plugin_shared.data import ReplayKey
-from mlagents_plugin_shared.learning.reward_streams import discount_key
+from mlagents_plugin_shared.learning.transitions import discount_key
 
 
 @pytest.mark.parametrize("double", [True, False])
@@ -130,9 +141,9 @@ def test_recurrent_update_starts_from_the_stored_memory() -> None:
     """Other stored states at the start of sequences give other encodings."""
     dqn = recurrent()
     batch = dqn.sample()
-    reference = dqn.optimizer._encode(dqn.optimizer.online, batch)
+    reference = transitions_of(dqn, batch, 2).encode(dqn.optimizer.online)
     batch[BufferKey.MEMORY] = batch[BufferKey.MEMORY] + 1.0
-    assert not torch.allclose(dqn.optimizer._encode(dqn.optimizer.online, batch), reference)
+    assert not torch.allclose(transitions_of(dqn, batch, 2).encode(dqn.optimizer.online), reference)
 
 
 def test_recurrent_targets_ignore_padding() -> None:
@@ -157,18 +168,18 @@ def test_burn_in_warms_up_and_is_not_learned_from() -> None:
     """Rows before the drawn step are left out of the loss, but other observations there change the encoding after."""
     dqn = recurrent(burn_in=3)
     batch = dqn.sample()
-    rows, mask = dqn.optimizer._learned(batch, 2)
+    transitions = transitions_of(dqn, batch, 2)
     masks = batch[BufferKey.MASKS]
     assert len(batch[BufferKey.MASKS]) == 2 * (3 + 4)
-    assert len(rows) == 2 * 4
-    assert mask.sum() == masks.sum()
+    assert len(transitions.reward) == 2 * 4
+    assert transitions.sequences.mask.sum() == masks.sum()
     leading = np.concatenate([np.cumsum(sequence) == 0 for sequence in masks.reshape(2, -1)])
     assert leading.any()
-    before = dqn.optimizer._encode(dqn.optimizer.online, batch)[rows]
+    before = transitions.encode(dqn.optimizer.online)
     observations = np.array(batch[ObsUtil.get_name_at(0)])
     observations[leading] += 5.0
     batch[ObsUtil.get_name_at(0)] = observations
-    assert not torch.allclose(dqn.optimizer._encode(dqn.optimizer.online, batch)[rows], before)
+    assert not torch.allclose(transitions_of(dqn, batch, 2).encode(dqn.optimizer.online), before)
 
 
 def test_sequences_with_burn_in_have_the_targets_of_those_without() -> None:
@@ -188,9 +199,9 @@ def test_sequences_with_burn_in_have_the_targets_of_those_without() -> None:
         drawn = {}
         for _ in range(30):
             batch = dqn.sample()
-            rows, mask = dqn.optimizer._learned(batch, 2)
-            observed = batch[ObsUtil.get_name_at(0)][rows, 0]
-            for key, value, real in zip(observed, targets(dqn, batch, 2)[:, 0], mask, strict=True):
+            sequences = transitions_of(dqn, batch, 2).sequences
+            observed = batch[ObsUtil.get_name_at(0)][sequences.rows, 0]
+            for key, value, real in zip(observed, targets(dqn, batch, 2)[:, 0], sequences.mask, strict=True):
                 if real:
                     drawn.setdefault(round(float(key), 4), set()).add(round(float(value), 3))
         found.append(drawn)
@@ -205,7 +216,7 @@ def test_update_ratio_does_not_depend_on_the_number_of_agents() -> None:
     for agents in (1, 10):
         dqn = trainer(steps_per_update=4, batch_size=8)
         for i in range(20):
-            dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i % agents)), {})
+            dqn.store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i % agents)), {})
         counts.append(dqn._updates_due)
     assert counts[0] == counts[1] == pytest.approx(200 / 4)
 
@@ -214,9 +225,9 @@ def test_updates_wait_for_the_warm_up() -> None:
     """No update falls due before buffer_init_steps are in."""
     dqn = trainer(buffer_init_steps=50, batch_size=8)
     for i in range(4):
-        dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i)), {})
+        dqn.store(segment(dqn.policy.behavior_spec, 10, terminated=True, agent_id=str(i)), {})
     assert not dqn._is_ready_update()
-    dqn._store(segment(dqn.policy.behavior_spec, 10, terminated=True), {})
+    dqn.store(segment(dqn.policy.behavior_spec, 10, terminated=True), {})
     assert dqn._is_ready_update()
 
 

@@ -14,8 +14,8 @@ from mlagents_envs.base_env import ActionTuple
 
 from dqn_demos import record
 from dqn_testing import behavior_spec, decision_steps
-from mlagents_plugin_dqn.policy import LADDER, QPolicy
 from mlagents_plugin_dqn.trainer import DQNTrainer
+from mlagents_plugin_shared.acting.q_policy import LADDER, QPolicy
 from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.testing import BEHAVIOR, Duel, Match, Outcome, train
 

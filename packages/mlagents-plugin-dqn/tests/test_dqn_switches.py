@@ -23,6 +23,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"layer_norm": True},
     {"optimizer": "rmsprop"},
     {"loss": "mse"},
+    {"value_rescaling": True},
     {"exploration": "ladder"},
     {"tau": 0.05, "target_update_interval": 1},
 ]

@@ -2,12 +2,13 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional
 
 import attr
-from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, ScheduleType, TrainerSettings
 
-from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
+from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
+from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.settings import Conflict, Idle, between, not_negative, positive
 
 
 class LossType(Enum):
@@ -22,13 +23,6 @@ class OptimizerType(Enum):
 
     ADAM = "adam"
     RMSPROP = "rmsprop"
-
-
-class Exploration(Enum):
-    """Where an agent's probability of a random action comes from."""
-
-    SCHEDULE = "schedule"
-    LADDER = "ladder"
 
 
 class Distribution(Enum):
@@ -92,57 +86,19 @@ def _target_update_interval(settings: Any) -> int:
     return int(PRESETS.get(settings.preset, {}).get("target_update_interval", 1000))
 
 
-SMALLEST_REPLAY = 10_000
-"""Transitions of a replay below which it forgets within a small part of a long run."""
-
-LARGEST_BATCH = 1024
-"""Transitions of an update beyond which it costs more than it gives."""
-
-
-def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
-    if settings.buffer_size >= SMALLEST_REPLAY or behavior.max_steps < 20 * settings.buffer_size:
-        return ""
-    return (
-        f"buffer_size: {settings.buffer_size} is a replay that forgets after {settings.buffer_size:,} of "
-        f"{behavior.max_steps:,} steps; leave it out (50,000), or set it to a tenth of the run."
-    )
-
-
-def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
-    if settings.batch_size < LARGEST_BATCH:
-        return ""
-    return (
-        f"batch_size: {settings.batch_size} transitions are learned from every {settings.steps_per_update:g} agent "
-        "steps, which is slow; leave it out (128)."
-    )
-
-
-_DEMONSTRATIONS = ("demo_ratio", "demo_pretraining_steps", "demo_margin", "demo_margin_weight")
-_EPSILON = ("exploration_schedule", "exploration_initial_eps", "exploration_final_eps", "exploration_steps")
-
-
 @attr.s(auto_attribs=True)
-class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
+class DQNSettings(ExplorationSettings, ReplaySettings):
     """Hyperparameters of DQN.
 
     `batch_size`, `buffer_size`, `learning_rate`, `learning_rate_schedule`, `buffer_init_steps`, `steps_per_update`,
     `save_replay_buffer` and `reward_signal_steps_per_update` mean what they mean in ML-Agents' SAC.
     """
 
-    idle: ClassVar[Tuple[Idle, ...]] = (
-        Idle(("exploration", *_EPSILON), lambda own, _: own.noisy, "noisy explores by itself"),
-        Idle(_EPSILON, lambda own, _: own.exploration is Exploration.LADDER, "the ladder has epsilons of its own"),
-        Idle(
-            ("exploration_final_eps", "exploration_steps"),
-            lambda own, _: own.exploration_schedule is ScheduleType.CONSTANT,
-            "exploration_schedule is constant",
-        ),
+    demonstration_keys = (*ReplaySettings.demonstration_keys, "demo_margin", "demo_margin_weight")
+    idle = (
+        *ExplorationSettings.idle,
+        *ReplaySettings.idle,
         Idle(("double",), lambda own, _: own.munchausen, "munchausen takes the mean over actions"),
-        Idle(
-            ("priority_alpha", "priority_initial_beta", "priority_final_beta"),
-            lambda own, _: not own.prioritized_replay,
-            "prioritized_replay is false",
-        ),
         Idle(
             ("num_atoms", "v_min", "v_max"),
             lambda own, _: own.distribution is not Distribution.CATEGORICAL,
@@ -154,54 +110,28 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
             "distribution has no quantiles",
         ),
         Idle(("munchausen_alpha", "munchausen_temperature"), lambda own, _: not own.munchausen, "munchausen is false"),
-        Idle(("burn_in",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
         Idle(("loss",), lambda own, _: own.distribution is not Distribution.NONE, "the distribution has its own"),
-        Idle(_DEMONSTRATIONS, lambda own, _: own.demo_path is None, "there is no demo_path"),
+        Idle(("demo_margin", "demo_margin_weight"), lambda own, _: own.demo_path is None, "there is no demo_path"),
         Idle(("demo_margin",), lambda own, _: own.demo_margin_weight == 0.0, "demo_margin_weight is 0"),
-        Idle(
-            ("reward_signal_steps_per_update",),
-            lambda _, behavior: set(behavior.reward_signals) == {RewardSignalType.EXTRINSIC},
-            "no reward signal learns",
-        ),
     )
-    far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _small_replay), Far("batch_size", _large_batch))
-
-    batch_size: int = 128
-    buffer_size: int = 50_000
-    steps_per_update: float = 4.0
-    reward_signal_steps_per_update: float = attr.ib(
-        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True)
-    )
-    buffer_init_steps: int = 0
 
     preset: Optional[Preset] = None
-    """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
+    """A published group of the other keys; keys that stand beside it win."""
 
-    exploration: Exploration = Exploration.SCHEDULE
-    """schedule: one epsilon for all agents, by step; ladder: every agent keeps one, from 0.4 down to 0.0007."""
-
-    exploration_schedule: ScheduleType = ScheduleType.LINEAR
-    """linear: epsilon falls over `exploration_steps`; constant: it stays at its initial value."""
-
-    exploration_initial_eps: float = attr.ib(default=1.0, validator=between(0.0, 1.0))
-    """Probability of a random action at the first step."""
-
-    exploration_final_eps: float = attr.ib(default=0.05, validator=between(0.0, 1.0))
-    """Probability of a random action at the end of the schedule and after it."""
-
-    exploration_steps: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
-    """Agent steps over which epsilon falls; default a fifth of max_steps."""
-
+    n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=positive)
+    prioritized_replay: bool = attr.ib(default=_preset_or("prioritized_replay", False))
+    priority_alpha: float = attr.ib(default=_preset_or("priority_alpha", 0.6), validator=between(0.0, 1.0))
     noisy: bool = attr.ib(default=_preset_or("noisy", False))
-    """Learned noise on the weights of the head explores, in place of epsilon."""
 
     tau: float = attr.ib(default=1.0, validator=[positive, between(0.0, 1.0)])
-    """How far the target network moves to the online network at each of its updates; 1 copies it."""
+    """How far the target network moves to the online network at each of its updates; 1 copies it. Low is more stable;
+    high follows faster."""
 
     target_update_interval: int = attr.ib(
         default=attr.Factory(_target_update_interval, takes_self=True), validator=positive
     )
-    """Gradient updates between two updates of the target network; default 1 where tau < 1, else 1000."""
+    """Gradient updates between two updates of the target network; by default 1 where `tau` is below 1. Low learns
+    faster and is less stable; high is more stable and slower."""
 
     double: bool = attr.ib(default=_preset_or("double", True))
     """The online network chooses the next action and the target network values it (double DQN)."""
@@ -209,74 +139,57 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     dueling: bool = attr.ib(default=_preset_or("dueling", True))
     """Q is the sum of a state value and the advantages of the actions."""
 
-    n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=positive)
-    """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning."""
-
-    prioritized_replay: bool = attr.ib(default=_preset_or("prioritized_replay", False))
-    """Transitions with a large TD error are drawn more often."""
-
-    priority_alpha: float = attr.ib(default=_preset_or("priority_alpha", 0.6), validator=between(0.0, 1.0))
-    """How much more often: 0 draws uniformly, 1 in proportion to the error."""
-
-    priority_initial_beta: float = attr.ib(default=0.4, validator=between(0.0, 1.0))
-    """How far importance weights undo the preference at the start; it rises in a line to `priority_final_beta`."""
-
-    priority_final_beta: float = attr.ib(default=1.0, validator=between(0.0, 1.0))
-    """The same at max_steps."""
-
     distribution: Distribution = attr.ib(default=_preset_or("distribution", Distribution.NONE))
-    """none: the mean return; categorical: C51; quantile: QR-DQN; implicit_quantile: IQN."""
+    """What is learned of the return. `none`: its mean; `categorical`: C51; `quantile`: QR-DQN; `implicit_quantile`:
+    IQN."""
 
     num_atoms: int = attr.ib(default=51, validator=positive)
-    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`."""
+    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`; at least 2. Low is coarse;
+    high is finer and slower."""
 
     v_min: float = -10.0
-    """Least return that the categorical distribution can tell."""
+    """Least discounted return that the categorical distribution can tell, below `v_max`."""
 
     v_max: float = 10.0
-    """Largest return that the categorical distribution can tell."""
+    """Largest discounted return that the categorical distribution can tell. The wider the range, the coarser are its
+    atoms."""
 
     num_quantiles: int = attr.ib(default=_preset_or("num_quantiles", 32), validator=positive)
-    """Quantiles of the quantile distributions."""
+    """Quantiles of the two quantile distributions. Low is coarse; high is finer and slower."""
 
     munchausen: bool = attr.ib(default=_preset_or("munchausen", False))
-    """The policy's own log-probability is added to the reward, and the next value is that of a soft policy."""
+    """The policy's own log-probability of the action is added to the reward, and the next value is that of a soft
+    policy."""
 
     munchausen_alpha: float = attr.ib(default=0.9, validator=between(0.0, 1.0))
-    """How much of the log-probability is added."""
+    """How much of the log-probability is added. Low is near plain DQN; high is bolder: larger gaps between actions."""
 
     munchausen_temperature: float = attr.ib(default=0.03, validator=positive)
-    """Temperature of the soft policy, in units of reward."""
+    """Temperature of the soft policy, in units of reward. Low is nearly greedy; high is softer."""
+
+    value_rescaling: bool = False
+    """The network learns sgn(Q) (√(|Q| + 1) - 1) + Q / 1000, as R2D2, so that returns of very different sizes lie close
+    together. Of use where returns are large, or of many sizes, and are not to be clipped."""
 
     layer_norm: bool = False
     """Normalises the hidden layers."""
 
     loss: LossType = LossType.HUBER
-    """huber bounds the influence of large errors; mse does not."""
+    """`huber` bounds the influence of large errors, `mse` does not; the distributions have a loss of their own."""
 
     optimizer: OptimizerType = OptimizerType.ADAM
-    """adam, or rmsprop as in the first DQN."""
+    """`adam`, or `rmsprop` as in the first DQN, Mnih et al. (2015)."""
 
     max_grad_norm: float = attr.ib(default=10.0, validator=not_negative)
-    """Bound of the gradient's norm; 0 does not clip."""
-
-    burn_in: int = attr.ib(default=0, validator=not_negative)
-    """With memory: most steps that are replayed before each sequence, to warm up the recurrent state."""
-
-    demo_path: Optional[str] = None
-    """A `.demo` file or a folder of them: demonstrations to learn from beside the agent's own transitions."""
-
-    demo_ratio: float = attr.ib(default=0.25, validator=between(0.0, 1.0))
-    """Share of demonstrations in each batch."""
-
-    demo_pretraining_steps: int = attr.ib(default=0, validator=not_negative)
-    """Updates on demonstrations alone before the first step of a run."""
+    """Bound of the gradient's norm; 0 does not clip. Low takes small steps; high takes larger ones on outliers."""
 
     demo_margin: float = attr.ib(default=0.8, validator=not_negative)
-    """Lead over all other actions that a demonstrated action is to have, in units of value."""
+    """Lead over all other actions that a demonstrated action is to have, in units of value. Low follows the rewards;
+    high follows the demonstrator against small rewards."""
 
     demo_margin_weight: float = attr.ib(default=1.0, validator=not_negative)
-    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out."""
+    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out. Low trusts the
+    rewards; high trusts the demonstrator more than the rewards."""
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""
@@ -289,12 +202,6 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
         if self.distribution is not Distribution.NONE and self.loss is LossType.MSE:
             reason = f"distribution: {self.distribution.value} has a loss of its own; leave it out"
             yield Conflict("loss", reason, ("distribution",))
-        if self.noisy and self.exploration is Exploration.LADDER:
-            reason = "noisy: true explores by itself and has no epsilon; leave one of them out"
-            yield Conflict("exploration", reason, ("noisy",))
-        for key in _DEMONSTRATIONS:
-            if self.demo_path is None and getattr(self, key) != getattr(attr.fields(DQNSettings), key).default:
-                yield Conflict(key, "there are no demonstrations; set demo_path, or leave it out", ("demo_path",))
-        if self.demo_path is not None and self.demo_ratio == 0.0 and self.demo_pretraining_steps == 0:
-            reason = "the demonstrations of demo_path are not used; set demo_pretraining_steps"
-            yield Conflict("demo_ratio", reason, ("demo_path", "demo_pretraining_steps"))
+        if self.distribution is not Distribution.NONE and self.value_rescaling:
+            reason = f"distribution: {self.distribution.value} is learned as it is; leave one of them out"
+            yield Conflict("value_rescaling", reason, ("distribution",))

@@ -1,19 +1,29 @@
 """The trainer of DQN: wiring of settings, policy and optimizer."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.exception import TrainerConfigError
-from mlagents.trainers.settings import ScheduleType
 from mlagents_envs.base_env import BehaviorSpec
 
-from mlagents_plugin_dqn.network import QNetwork
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
-from mlagents_plugin_dqn.policy import QPolicy
-from mlagents_plugin_dqn.settings import DQNSettings, Exploration
-from mlagents_plugin_shared.data import Batch, MixedReplay, PrioritizedReplayBuffer, ReplayBuffer
+from mlagents_plugin_dqn.settings import Distribution, DQNSettings, LossType
+from mlagents_plugin_shared.acting.q_policy import QPolicy
+from mlagents_plugin_shared.data import MixedReplay
 from mlagents_plugin_shared.learning.networks import update_target_network
-from mlagents_plugin_shared.maths import schedules
+from mlagents_plugin_shared.learning.q_network import QNetwork
+from mlagents_plugin_shared.learning.return_heads import (
+    CategoricalReturn,
+    ImplicitQuantileReturn,
+    MeanReturn,
+    QuantileReturn,
+    RescaledMeanReturn,
+    ReturnHead,
+)
+from mlagents_plugin_shared.maths.losses import huber
 from mlagents_plugin_shared.run import ReplayTrainer
 
 TRAINER_NAME = "dqn"
@@ -24,42 +34,15 @@ class DQNTrainer(ReplayTrainer):
 
     hyperparameters: DQNSettings
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.n_step = self.hyperparameters.n_step
-        self.burn_in = self.hyperparameters.burn_in
-        self.demo_path = self.hyperparameters.demo_path
-        self.demo_ratio = self.hyperparameters.demo_ratio
-        self.demo_pretraining_steps = self.hyperparameters.demo_pretraining_steps
-
     @staticmethod
     def get_trainer_name() -> str:
         """Name for `trainer_type:` in the YAML."""
         return TRAINER_NAME
 
-    def create_replay(self, capacity: int) -> ReplayBuffer:
-        """Creates a replay of so many transitions, prioritised if the settings say so."""
-        if not self.hyperparameters.prioritized_replay:
-            return super().create_replay(capacity)
-        return PrioritizedReplayBuffer(capacity, alpha=self.hyperparameters.priority_alpha)
-
-    def _pretrain(self, replay: MixedReplay) -> None:
-        # The target network takes over the normalisation of the demonstrations.
+    def pretrain(self, replay: MixedReplay) -> None:
+        """Learns from demonstrations alone; the target network takes over what they have normalised."""
         update_target_network(self.optimizer.online, self.optimizer.target)
-        super()._pretrain(replay)
-
-    def sample(self) -> Batch:
-        for replay in (self.update_buffer, self.demonstrations):
-            if isinstance(replay, PrioritizedReplayBuffer):
-                replay.beta = self._beta(self.get_step)
-        return super().sample()
-
-    @property
-    def _beta(self) -> schedules.Schedule:
-        settings = self.hyperparameters
-        return schedules.linear(
-            settings.priority_initial_beta, settings.priority_final_beta, self.trainer_settings.max_steps
-        )
+        super().pretrain(replay)
 
     def create_policy(self, parsed_behavior_id: BehaviorIdentifiers, behavior_spec: BehaviorSpec) -> QPolicy:
         """Creates a policy for a behaviour.
@@ -81,7 +64,7 @@ class DQNTrainer(ReplayTrainer):
                 )
         policy = QPolicy(
             explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
-            epsilon=self._epsilon(),
+            epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),
             seed=self.seed,
             behavior_spec=behavior_spec,
             network_settings=self.trainer_settings.network_settings,
@@ -102,16 +85,22 @@ class DQNTrainer(ReplayTrainer):
         return DQNOptimizer(self.policy, self.trainer_settings, target)
 
     def _network_arguments(self) -> dict[str, Any]:
-        return {"num_streams": len(self.trainer_settings.reward_signals), "settings": self.hyperparameters}
+        return {
+            "num_streams": len(self.trainer_settings.reward_signals),
+            "create_head": self._head(),
+            "layer_norm": self.hyperparameters.layer_norm,
+        }
 
-    def _epsilon(self) -> schedules.Schedule | None:
-        """Epsilon by step; None for the ladder."""
+    def _head(self) -> Callable[..., ReturnHead]:
+        """What makes the kind of head that the settings ask for."""
         settings = self.hyperparameters
-        if settings.exploration is Exploration.LADDER:
-            return None
-        if settings.noisy:
-            return schedules.constant(0.0)
-        if settings.exploration_schedule == ScheduleType.CONSTANT:
-            return schedules.constant(settings.exploration_initial_eps)
-        steps = settings.exploration_steps or max(self.trainer_settings.max_steps // 5, 1)
-        return schedules.linear(settings.exploration_initial_eps, settings.exploration_final_eps, steps)
+        layers: dict[str, Any] = {"dueling": settings.dueling, "noisy": settings.noisy}
+        if settings.distribution is Distribution.CATEGORICAL:
+            atoms: dict[str, Any] = {"num_atoms": settings.num_atoms, "v_min": settings.v_min, "v_max": settings.v_max}
+            return partial(CategoricalReturn, **atoms, **layers)
+        if settings.distribution is Distribution.QUANTILE:
+            return partial(QuantileReturn, num_quantiles=settings.num_quantiles, **layers)
+        if settings.distribution is Distribution.IMPLICIT_QUANTILE:
+            return partial(ImplicitQuantileReturn, num_quantiles=settings.num_quantiles, **layers)
+        mean = RescaledMeanReturn if settings.value_rescaling else MeanReturn
+        return partial(mean, penalty=huber if settings.loss is LossType.HUBER else torch.square, **layers)

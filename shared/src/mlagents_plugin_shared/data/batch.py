@@ -1,10 +1,31 @@
 """What the buffers hand out: arrays under AgentBuffer's keys."""
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 from mlagents.trainers.buffer import ObservationKeyPrefix
+
+
+class ReplayKey(enum.Enum):
+    """Keys of sampled batches that AgentBuffer does not have."""
+
+    NEXT_ACTION_MASK = "next_action_mask"
+    """[B, sum of branches] the actions allowed in the next observation, 1 = allowed."""
+    WINDOW = "window"
+    """[B, n] rows of the transitions of an n-step window, for `gather`; beyond the horizon the last one."""
+    HORIZON = "horizon"
+    """[B] number of transitions in the window, 1 to n."""
+    SERIAL = "serial"
+    """[B] serial numbers of the transitions, of sequences their first after burn-in; `ReplayBuffer.serial` less these
+    is their age."""
+    WEIGHT = "weight"
+    """[B] importance weights of the transitions that were drawn, up to 1; from a prioritised replay only."""
+    ERROR = "error"
+    """[B] TD errors, or of sequences their priorities, which an optimizer adds to a batch that has weights."""
+    DEMONSTRATION = "demonstration"
+    """[B] 1 where the transition is a demonstrator's, 0 where it is the agent's own."""
 
 
 class ObservationArray(np.ndarray):

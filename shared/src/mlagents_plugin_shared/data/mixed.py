@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlagents_plugin_shared.data.batch import Batch, join_batches
-from mlagents_plugin_shared.data.prioritized import PrioritizedReplayBuffer
+from mlagents_plugin_shared.data.batch import Batch, ReplayKey, join_batches
 from mlagents_plugin_shared.data.replay import ReplayBuffer
-from mlagents_plugin_shared.data.selection import ReplayKey
 
 
 class MixedReplay:
@@ -69,8 +67,8 @@ class MixedReplay:
     def update_priorities(self, serials: np.ndarray, errors: np.ndarray) -> None:
         """Sets new priorities in both replays, as `PrioritizedReplayBuffer.update_priorities`."""
         shown = serials < 0
-        _update_priorities(self.own, serials[~shown], errors[~shown])
-        _update_priorities(self.demonstrations, serials[shown] + self.demonstrations.serial, errors[shown])
+        self.own.update_priorities(serials[~shown], errors[~shown])
+        self.demonstrations.update_priorities(serials[shown] + self.demonstrations.serial, errors[shown])
 
     def _sample(self, count: int, draw: Callable[[ReplayBuffer, int], Batch]) -> Batch:
         shown = int(count * self.ratio + self.generator.random())
@@ -89,8 +87,3 @@ def _join(own: Batch, demonstrations: Batch) -> Batch:
     flags = [np.full(part.num_experiences, part is demonstrations, np.float32) for part in parts]
     batch[ReplayKey.DEMONSTRATION] = np.concatenate(flags)
     return batch
-
-
-def _update_priorities(replay: ReplayBuffer, serials: np.ndarray, errors: np.ndarray) -> None:
-    if isinstance(replay, PrioritizedReplayBuffer):
-        replay.update_priorities(serials, errors)

@@ -1,13 +1,13 @@
 """Replay in which transitions with a large error come back more often."""
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
 
-from mlagents_plugin_shared.data.batch import Batch
+from mlagents_plugin_shared.data.batch import Batch, ReplayKey
 from mlagents_plugin_shared.data.replay import ReplayBuffer
 from mlagents_plugin_shared.data.ring import Rows, TransitionRing
-from mlagents_plugin_shared.data.selection import ReplayKey
 from mlagents_plugin_shared.data.sum_tree import SumTree
 from mlagents_plugin_shared.data.trajectories import RowShapes
 
@@ -85,22 +85,26 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     Args:
         capacity: the most transitions that are held.
         alpha: α, 0 or more: 0 draws uniformly, 1 in proportion to the errors.
-        beta: β, 0 to 1: how far the weights undo the preference; the attribute may follow a schedule to 1.
+        beta: β, 0 to 1: how far the weights undo the preference; or what gives β of each batch, to follow a schedule.
         seed: of the generator.
-
-    Attributes:
-        beta: β of the next batch.
 
     Raises:
         ValueError: capacity < 1, or alpha < 0.
     """
 
-    def __init__(self, capacity: int, *, alpha: float = 0.6, beta: float = 0.4, seed: int = 0) -> None:
+    def __init__(
+        self, capacity: int, *, alpha: float = 0.6, beta: float | Callable[[], float] = 0.4, seed: int = 0
+    ) -> None:
         if alpha < 0:
             raise ValueError(f"alpha must not be negative, but is {alpha}")
         self.alpha = alpha
-        self.beta = beta
+        self._beta = beta
         super().__init__(capacity, seed=seed)
+
+    @property
+    def beta(self) -> float:
+        """β of the next batch."""
+        return self._beta() if callable(self._beta) else self._beta
 
     def update_priorities(self, serials: np.ndarray, errors: np.ndarray) -> None:
         """Sets the priorities of transitions that were drawn, by their new errors.

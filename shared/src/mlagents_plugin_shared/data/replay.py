@@ -1,17 +1,18 @@
 """Replay of transitions for off-policy algorithms."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
-from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.buffer import BufferKey, ObservationKeyPrefix
+from mlagents.trainers.trajectory import ObsUtil
 
 from mlagents_plugin_shared.data import replay_file
 from mlagents_plugin_shared.data.agent_buffer import AppendedColumns, ReplayField
-from mlagents_plugin_shared.data.batch import Batch
+from mlagents_plugin_shared.data.batch import Batch, ReplayKey
 from mlagents_plugin_shared.data.ring import TransitionRing
-from mlagents_plugin_shared.data.selection import ReplayKey, Selection, selection_keys
-from mlagents_plugin_shared.data.trajectories import RowShapes, Segment
+from mlagents_plugin_shared.data.trajectories import NEXT_ACTIONS, RowShapes, Segment
 
 
 class ReplayBuffer(Mapping):
@@ -201,6 +202,14 @@ class ReplayBuffer(Mapping):
         batch[ReplayKey.SERIAL] = self._ring.serials(rows)
         return self._describe(batch, rows)
 
+    def update_priorities(self, serials: np.ndarray, errors: np.ndarray) -> None:
+        """Does nothing: transitions are drawn uniformly, whatever their errors.
+
+        Args:
+            serials: [B] SERIAL of the batch.
+            errors: [B] TD errors.
+        """
+
     def shuffle(self, sequence_length: int = 1) -> None:
         """Puts the transitions into a random order for `make_mini_batch`, as AgentBuffer's method.
 
@@ -333,3 +342,79 @@ class ReplayBuffer(Mapping):
         if not self._keys:
             self._keys = dict.fromkeys(selection_keys(self._ring))
         return Batch(lazy=self._keys, load=load, num_experiences=len(rows))
+
+
+class Selection:
+    """Loads the columns of chosen transitions.
+
+    Args:
+        ring: where the transitions are.
+        rows: [B] rows of the transitions.
+        last: [B] rows of the transitions after which the next observation is read: `rows` for one step, the
+            ends of the windows for several.
+    """
+
+    def __init__(self, ring: TransitionRing, rows: np.ndarray, last: np.ndarray) -> None:
+        self._ring = ring
+        self._rows = rows
+        self._last = last
+        self._next = ring.following[last]
+        self._state = ring.state
+
+    def __call__(self, key: Any) -> np.ndarray:
+        """The column `key`.
+
+        Raises:
+            RuntimeError: transitions were added or dropped since the rows were chosen.
+        """
+        if self._ring.state != self._state:
+            raise RuntimeError(f"{key} was not read before the buffer changed; read it before the next add")
+        if key in self._ring.columns:
+            return self._ring.columns[key].take(self._rows, axis=0)
+        if isinstance(key, tuple):
+            return self._observation(*key)
+        return self._derived(key)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Where no transition follows, and the next observation lies aside."""
+        return np.flatnonzero(self._next >= self._ring.capacity)
+
+    def _observation(self, prefix: ObservationKeyPrefix, sensor: int) -> np.ndarray:
+        store = self._ring.observations[sensor]
+        if prefix is ObservationKeyPrefix.OBSERVATION:
+            return store.take(self._rows)
+        return store.take(self._next, self._ends)
+
+    def _derived(self, key: Any) -> np.ndarray:
+        if key is BufferKey.MASKS:
+            return np.ones(len(self._rows), dtype=np.float32)
+        if key is BufferKey.DONE:
+            return self._ring.terminal[self._last]
+        if key is ReplayKey.SERIAL:
+            return self._ring.serials(self._rows)
+        if key is ReplayKey.NEXT_ACTION_MASK:
+            return self._next_column(BufferKey.ACTION_MASK, at_end=1)
+        return self._next_column(NEXT_ACTIONS[key], at_end=0)
+
+    def _next_column(self, key: BufferKey, at_end: int) -> np.ndarray:
+        """A column at the next observations, and a constant where no step follows."""
+        column = self._ring.columns[key].take(self._next, axis=0, mode="clip")
+        column[self._ends] = at_end
+        return column
+
+
+def selection_keys(ring: TransitionRing) -> Iterator[Any]:
+    """The keys that a `Selection` of this ring can load; none before the first transition."""
+    if not ring.columns:
+        return
+    for sensor in range(len(ring.observations)):
+        yield ObsUtil.get_name_at(sensor)
+        yield ObsUtil.get_name_at_next(sensor)
+    yield BufferKey.MASKS
+    yield BufferKey.DONE
+    yield ReplayKey.SERIAL
+    yield from ring.columns
+    yield from (key for key, action in NEXT_ACTIONS.items() if action in ring.columns)
+    if BufferKey.ACTION_MASK in ring.columns:
+        yield ReplayKey.NEXT_ACTION_MASK

@@ -1,4 +1,4 @@
-"""Preallocated arrays that hold the newest transitions and store each observation once."""
+"""Preallocated arrays that hold the newest transitions and store each observation once, pictures in 8 bits."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.data.memory import check_fits, format_bytes
-from mlagents_plugin_shared.data.observations import ObservationStore, stored_dtype
 from mlagents_plugin_shared.data.trajectories import (
     NEXT_ACTIONS,
     RowShapes,
@@ -34,6 +33,9 @@ STORED_DTYPES = {
 
 # `following`, `joined`, `terminal` and `sampleable`.
 _LINK_BYTES = 4 + 4 + 1 + 1
+
+# A picture of 8 bits has values k / 255. ML-Agents averages equal channels, which rounds the last digit.
+_TOLERANCE = 1e-6
 
 # Some of the rows: as indices, or as a slice, which is faster.
 Rows = np.ndarray | slice
@@ -318,3 +320,87 @@ class TransitionRing:
 
 def _column_dtype(key: AgentBufferKey) -> np.dtype:
     return np.dtype(STORED_DTYPES.get(key, np.float32))
+
+
+def stored_dtype(shape: tuple[int, ...]) -> np.dtype:
+    """Type in which observations of this shape are stored at first: pictures, [C, H, W], as uint8."""
+    return np.dtype(np.uint8 if len(shape) == 3 else np.float32)
+
+
+class ObservationStore:
+    """Observations of one sensor: `capacity` rows of a ring, and aside those after the ends of segments.
+
+    Index r < capacity is a row of the ring, index capacity + s the observation in slot s of the store aside, which
+    doubles when it is full.
+
+    Pictures are stored as uint8 and given back as float32 in [0, 1], exactly as ML-Agents decodes them. The first one
+    that did not come from 8 bits turns the whole store into float32, with a warning.
+    """
+
+    def __init__(self, capacity: int, shape: tuple[int, ...]) -> None:
+        dtype = stored_dtype(shape)
+        self.ring = np.zeros((capacity, *shape), dtype)
+        self.aside = np.zeros((16, *shape), dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return self.ring.nbytes + self.aside.nbytes
+
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether the observations are stored as uint8."""
+        return self.ring.dtype == np.uint8
+
+    def encode(self, observations: np.ndarray) -> np.ndarray:
+        """[T, ...] observations as they are stored; the store becomes float32 if they cannot be stored as uint8.
+
+        Pictures may also be given as uint8, 0 to 255.
+
+        Raises:
+            BufferMemoryError: it would have to, and does not fit into the free memory.
+        """
+        if observations.dtype == np.uint8 and self.ring.ndim == 4:
+            return observations if self.holds_pixels else _from_pixels(observations)
+        if not self.holds_pixels:
+            return observations
+        pixels = np.empty(observations.shape, np.uint8)
+        if all(map(_to_pixels, observations, pixels)):
+            return pixels
+        self.widen()
+        return observations
+
+    def widen(self) -> None:
+        """Turns a store of pixels into one of float32."""
+        if not self.holds_pixels:
+            return
+        size = 4 * int(np.prod(self.ring.shape[1:]))
+        check_fits(len(self.ring), size)
+        logger.warning(
+            f"Pictures of shape {self.ring.shape[1:]} do not come from 8 bits: the replay stores them as float32 and "
+            f"takes up to {format_bytes(len(self.ring) * size)} for them."
+        )
+        self.ring, self.aside = _from_pixels(self.ring), _from_pixels(self.aside)
+
+    def take(self, index: np.ndarray, ends: np.ndarray | None = None) -> np.ndarray:
+        """[B, ...] float32 copies of the observations at `index`, [B]; `ends` says which of them lie aside."""
+        observations = self.ring.take(index, axis=0, mode="clip")
+        if ends is not None and ends.size:
+            observations[ends] = self.aside[index[ends] - len(self.ring)]
+        return _from_pixels(observations) if self.holds_pixels else observations
+
+    def set_aside(self, slot: int, encoded: np.ndarray) -> None:
+        if slot >= len(self.aside):
+            self.aside = np.concatenate([self.aside, np.zeros_like(self.aside)])
+        self.aside[slot] = encoded
+
+
+def _to_pixels(picture: np.ndarray, pixels: np.ndarray) -> bool:
+    """Writes a picture's pixels; False if it did not come from 8 bits. One at a time: it stays in the cache."""
+    with np.errstate(invalid="ignore"):  # NaN fails the comparison
+        pixels[:] = picture * np.float32(255) + np.float32(0.5)
+        error = _from_pixels(pixels) - picture
+        return bool(max(error.max(), -error.min()) < _TOLERANCE)
+
+
+def _from_pixels(pixels: np.ndarray) -> np.ndarray:
+    return np.divide(pixels, 255, dtype=np.float32)

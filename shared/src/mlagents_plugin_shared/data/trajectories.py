@@ -1,6 +1,6 @@
-"""Consecutive steps of one agent as arrays, and the one pass to them from ML-Agents' `Trajectory`, a list of tuples."""
+"""Consecutive steps of an agent: from ML-Agents' `Trajectory`, a list of tuples, to the arrays that buffers take in."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +135,52 @@ def blank_segment(behavior_spec: BehaviorSpec, memory_size: int) -> Segment:
     return trajectory_to_segment(Trajectory([step], observations, [], "", ""), action_spec)
 
 
+def next_action(action: np.ndarray, ends: Any) -> np.ndarray:
+    """The action of the following step; zeros at `ends`, the last step of each segment, as in AgentBuffer."""
+    following = np.zeros_like(action)
+    following[:-1] = action[1:]
+    following[ends] = 0
+    return following
+
+
+def row_shapes(segment: Segment, without: Collection[AgentBufferKey]) -> RowShapes:
+    """The shape of one row of each observation and of each column but the keys in `without`."""
+    shapes: RowShapes = {ObsUtil.get_name_at(i): rows.shape[1:] for i, rows in enumerate(segment.observations)}
+    shapes.update((key, column.shape[1:]) for key, column in segment.columns.items() if key not in without)
+    return shapes
+
+
+def describe(shapes: RowShapes) -> str:
+    """Shapes for an error message."""
+    return "{" + ", ".join(f"{key_name(key)}: {list(shape)}" for key, shape in shapes.items()) + "}"
+
+
+def key_name(key: AgentBufferKey) -> str:
+    """A key as ML-Agents writes it in its own buffer files: `action_mask`, `obs:0`."""
+    return AgentBuffer._encode_key(key)
+
+
+def describe_not_finite(behavior: str, agent: object, named: Mapping[str, np.ndarray]) -> str | None:
+    """What is wrong with the first number that is NaN or infinite, in one line.
+
+    Args:
+        behavior: name of the behaviour.
+        agent: whose numbers these are.
+        named: arrays of any shape, by what they are.
+
+    Returns:
+        The line, None where all numbers are finite.
+    """
+    for name, numbers in named.items():
+        bad = numbers[~np.isfinite(numbers)]
+        if bad.size:
+            return (
+                f"{behavior}: {name} of agent {agent} is {bad[0]}. "
+                "Look for a division by zero or an unset value in the environment."
+            )
+    return None
+
+
 def _columns(steps: AgentExperience, action_spec: ActionSpec) -> dict[AgentBufferKey, np.ndarray]:
     """`steps` holds a tuple of length T in each field."""
     columns: dict[AgentBufferKey, np.ndarray] = {
@@ -185,28 +231,3 @@ def _action_mask(masks: Sequence[list[np.ndarray] | None], width: int) -> np.nda
     everything = [np.zeros(width, dtype=bool)]
     branches = [branch for mask in masks for branch in (everything if mask is None else mask)]
     return np.logical_not(np.concatenate(branches)).astype(np.uint8).reshape(len(masks), width)
-
-
-def next_action(action: np.ndarray, ends: Any) -> np.ndarray:
-    """The action of the following step; zeros at `ends`, the last step of each segment, as in AgentBuffer."""
-    following = np.zeros_like(action)
-    following[:-1] = action[1:]
-    following[ends] = 0
-    return following
-
-
-def row_shapes(segment: Segment, without: Collection[AgentBufferKey]) -> RowShapes:
-    """The shape of one row of each observation and of each column but the keys in `without`."""
-    shapes: RowShapes = {ObsUtil.get_name_at(i): rows.shape[1:] for i, rows in enumerate(segment.observations)}
-    shapes.update((key, column.shape[1:]) for key, column in segment.columns.items() if key not in without)
-    return shapes
-
-
-def describe(shapes: RowShapes) -> str:
-    """Shapes for an error message."""
-    return "{" + ", ".join(f"{key_name(key)}: {list(shape)}" for key, shape in shapes.items()) + "}"
-
-
-def key_name(key: AgentBufferKey) -> str:
-    """A key as ML-Agents writes it in its own buffer files: `action_mask`, `obs:0`."""
-    return AgentBuffer._encode_key(key)

@@ -1,24 +1,12 @@
-"""Network parts: Q heads for several branches, noisy layers, target networks and observation normalisation.
-
-Every head takes an encoding [B, E] and gives the actions of all branches side by side for every reward stream:
-
-| head                                   | output       | algorithm                                   |
-|----------------------------------------|--------------|---------------------------------------------|
-| `BranchingQHead(...)`                  | [B, S, A]    | DQN: values                                 |
-| `BranchingQHead(..., num_atoms=N)`     | [B, S, A, N] | C51: logits of the atoms; QR-DQN: quantiles |
-| `ImplicitQuantileHead(...)(..., taus)` | [B, S, A, N] | IQN: quantiles at the given probabilities   |
-
-Each of them can be `dueling` and `noisy`.
-"""
+"""Network parts: noisy layers, layer normalisation, target networks and observation normalisation."""
 
 import math
-from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.encoders import VectorInput
-from mlagents.trainers.torch_entities.layers import Initialization, LinearEncoder, linear_layer
+from mlagents.trainers.torch_entities.layers import LinearEncoder
 from mlagents.trainers.torch_entities.networks import NetworkBody
 from torch import nn
 
@@ -90,121 +78,6 @@ def resample_noise(network: nn.Module, generator: torch.Generator | None = None)
     for module in network.modules():
         if isinstance(module, NoisyLinear):
             module.resample(generator)
-
-
-class BranchingQHead(nn.Module):
-    """Q values of every action of every branch, one set a reward stream; or N numbers that describe their distribution.
-
-    Dueling: Q_d(s, a) = V(s) + A_d(s, a) - mean_a' A_d(s, a'), with one V for all branches, atom by atom.
-    Plain:   Q_d(s, a) is read off one linear layer.
-
-    Source: Wang et al. (2016), eq. 9, https://arxiv.org/abs/1511.06581; Tavakoli et al. (2018), eq. 1,
-    https://arxiv.org/abs/1711.08946; atom by atom: Hessel et al. (2018), section 3, https://arxiv.org/abs/1710.02298.
-
-    Args:
-        encoding_size: width of the input.
-        branches: sizes A_d of the action branches; they stand side by side in the output, A = ΣA_d.
-        num_streams: number S of reward streams.
-        dueling: split into state value and advantages.
-        num_atoms: number N of atoms or quantiles of every action; 1 is a plain value.
-        noisy: layers are `NoisyLinear`.
-    """
-
-    def __init__(
-        self,
-        encoding_size: int,
-        branches: Sequence[int],
-        num_streams: int,
-        *,
-        dueling: bool,
-        num_atoms: int = 1,
-        noisy: bool = False,
-    ) -> None:
-        super().__init__()
-        self.branches = list(branches)
-        self.num_streams = num_streams
-        self.num_atoms = num_atoms
-        linear = NoisyLinear if noisy else _linear
-        self.advantage = linear(encoding_size, num_streams * sum(branches) * num_atoms)
-        self.value = linear(encoding_size, num_streams * num_atoms) if dueling else None
-
-    def forward(self, encoding: torch.Tensor) -> torch.Tensor:
-        """[B, encoding_size] → [B, S, A], or [B, S, A, N] where N > 1."""
-        atoms = () if self.num_atoms == 1 else (self.num_atoms,)
-        advantage = self.advantage(encoding).reshape(-1, self.num_streams, sum(self.branches), *atoms)
-        if self.value is None:
-            return advantage
-        value = self.value(encoding).reshape(-1, self.num_streams, 1, *atoms)
-        if len(self.branches) == 1:
-            return value + (advantage - advantage.mean(dim=2, keepdim=True))
-        centred = [part - part.mean(dim=2, keepdim=True) for part in advantage.split(self.branches, dim=2)]
-        return value + torch.cat(centred, dim=2)
-
-
-def _linear(inputs: int, outputs: int) -> nn.Module:
-    return linear_layer(inputs, outputs, kernel_init=Initialization.KaimingHeNormal, kernel_gain=0.1)
-
-
-class QuantileEmbedding(nn.Module):
-    """Encoding of a state together with a probability τ, from which the quantile at τ can be read.
-
-    ψ(s) ⊙ φ(τ),   φ_j(τ) = ReLU(Σ_{i=0}^{n-1} cos(π i τ) w_ij + b_j)
-
-    Source: Dabney et al. (2018b), eq. 4, https://arxiv.org/abs/1806.06923.
-
-    Args:
-        encoding_size: width E of the encoding ψ(s).
-        num_cosines: n.
-    """
-
-    frequencies: torch.Tensor
-
-    def __init__(self, encoding_size: int, num_cosines: int = 64) -> None:
-        super().__init__()
-        self.linear = linear_layer(num_cosines, encoding_size, kernel_init=Initialization.KaimingHeNormal)
-        self.register_buffer("frequencies", math.pi * torch.arange(num_cosines), persistent=False)
-
-    def forward(self, encoding: torch.Tensor, taus: torch.Tensor) -> torch.Tensor:
-        """[B, E] encoding and τ, [B, N] of each state or [N] of all → [B, N, E]."""
-        cosines = torch.cos(taus.unsqueeze(-1) * self.frequencies)
-        return encoding.unsqueeze(1) * torch.relu(self.linear(cosines))
-
-
-class ImplicitQuantileHead(nn.Module):
-    """Quantiles of the return of every action of every branch at any probabilities τ, one set a reward stream.
-
-    A `QuantileEmbedding` and the `BranchingQHead` on it.
-
-    Source: Dabney et al. (2018b), section 3, https://arxiv.org/abs/1806.06923.
-
-    Args:
-        encoding_size: width of the input.
-        branches: sizes A_d of the action branches; they stand side by side in the output, A = ΣA_d.
-        num_streams: number S of reward streams.
-        dueling: split into state value and advantages, quantile by quantile.
-        noisy: layers of the head are `NoisyLinear`; that of the embedding is not.
-        num_cosines: n of the embedding.
-    """
-
-    def __init__(
-        self,
-        encoding_size: int,
-        branches: Sequence[int],
-        num_streams: int,
-        *,
-        dueling: bool,
-        noisy: bool = False,
-        num_cosines: int = 64,
-    ) -> None:
-        super().__init__()
-        self.embedding = QuantileEmbedding(encoding_size, num_cosines)
-        self.head = BranchingQHead(encoding_size, branches, num_streams, dueling=dueling, noisy=noisy)
-
-    def forward(self, encoding: torch.Tensor, taus: torch.Tensor) -> torch.Tensor:
-        """[B, encoding_size] and τ, [B, N] of each state or [N] of all → [B, S, A, N]."""
-        embedded = self.embedding(encoding, taus)
-        quantiles = self.head(embedded.reshape(-1, encoding.shape[1]))  # [B * N, S, A]
-        return quantiles.reshape(-1, taus.shape[-1], *quantiles.shape[1:]).permute(0, 2, 3, 1)
 
 
 def add_layer_norm(body: NetworkBody) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mlagents_plugin_shared.maths.branches import greedy_actions, legal_or_all, soft_policy
+from mlagents_plugin_shared.maths.branches import greedy_actions, legal_or_all
 
 
 def random_actions(
@@ -92,35 +92,3 @@ def epsilon_ladder(num_agents: int, base: float = 0.4, exponent: float = 7.0) ->
         )
     place = torch.arange(num_agents, dtype=torch.float32) / max(num_agents - 1, 1)
     return base ** (1.0 + exponent * place)
-
-
-def boltzmann(
-    scores: torch.Tensor,
-    mask: torch.Tensor,
-    branches: Sequence[int],
-    temperature: float,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """One action a branch, drawn from the Boltzmann policy of the scores, for every agent on its own.
-
-    π_d(a | s) ∝ exp(Q_d(s, a) / τ)   over legal actions a
-
-    Source: Sutton & Barto (2018), eq. 2.11.
-
-    Args:
-        scores: [B, A] scores, such as Q values.
-        mask: [B, A] 1.0 where legal. A branch without a legal action is drawn from as if all were legal.
-        branches: sizes A_d.
-        temperature: τ > 0; towards 0 greedy, towards infinity uniform.
-        generator: source of randomness, on the device of `scores`; default torch's own.
-
-    Returns:
-        [B, D] integer actions.
-
-    Raises:
-        ValueError: scores, mask and branches do not fit, or the temperature is not positive.
-    """
-    log_policy = soft_policy(scores, mask, branches, temperature)
-    # The place of the largest of log-probabilities with Gumbel noise is distributed by the probabilities.
-    gumbel = -torch.empty_like(log_policy).exponential_(generator=generator).log()
-    return greedy_actions(log_policy + gumbel, legal_or_all(mask, branches), branches)

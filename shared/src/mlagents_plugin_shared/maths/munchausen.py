@@ -1,7 +1,7 @@
-"""Munchausen Q-learning: the value of a soft policy, and the bonus for what it would have done.
+"""Munchausen Q-learning: the value of a soft policy, its entropy, and the bonus for what it would have done.
 
-Pure functions of tensors, on the log-probabilities of `branches.soft_policy`. The target of Munchausen DQN is
-`targets.td_target` of the reward with its bonus and the soft value. Everything is detached.
+Pure functions of tensors, on the log-probabilities of `branches.soft_policy`. The target of Munchausen DQN is that of
+the `soft_reward` and the `policy_mean` of the next values. What is added to a reward is detached.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from mlagents_plugin_shared.maths.branches import action_columns
+from mlagents_plugin_shared.maths.shapes import check_same_shape
 
 
 def policy_mean(q_t: torch.Tensor, log_policy_t: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
@@ -51,35 +52,6 @@ def policy_entropy(log_policy: torch.Tensor, branches: Sequence[int]) -> torch.T
     return -torch.stack([part.sum(dim=1) for part in terms.split(list(branches), dim=1)], dim=1)
 
 
-def soft_value(
-    q_t: torch.Tensor, log_policy_t: torch.Tensor, branches: Sequence[int], temperature: float
-) -> torch.Tensor:
-    """Value of the next state under a soft policy, entropy included.
-
-    v_d = Σ_a π_d(a | s) Q_d(s, a) + τ H_d(s) / S
-
-    The S reward streams share the entropy, so that they add up to the value of their sum. With the soft policy of
-    that sum it is τ ln Σ_a exp(Q / τ); τ towards 0 gives the maximum. Quantiles are treated one by one.
-
-    Source: Vieillard et al. (2020), section 2, https://arxiv.org/abs/2007.14430.
-
-    Args:
-        q_t: [B, S, A] or [B, S, A, N] values of the target network; no gradient flows into them.
-        log_policy_t: [B, A] log-probabilities from `soft_policy`; those of illegal actions are finite.
-        branches: sizes A_d.
-        temperature: τ of the policy, > 0.
-
-    Returns:
-        [B, S, D] or [B, S, D, N] values, detached.
-
-    Raises:
-        ValueError: q, policy and branches do not fit.
-    """
-    mean = policy_mean(q_t, log_policy_t, branches)
-    entropy = policy_entropy(log_policy_t, branches).reshape(len(mean), 1, -1, *[1] * (mean.dim() - 3))
-    return (mean + temperature * entropy / q_t.shape[1]).detach()
-
-
 def munchausen_bonus(
     log_policy_tm1: torch.Tensor,
     actions_tm1: torch.Tensor,
@@ -120,3 +92,41 @@ def munchausen_bonus(
         )
     scaled = temperature * log_policy_tm1.gather(1, columns)
     return alpha * scaled.clamp(min=lowest, max=0.0).detach()
+
+
+def soft_reward(
+    r_t: torch.Tensor,
+    discount_t: torch.Tensor,
+    bonus_tm1: torch.Tensor,
+    entropy_t: torch.Tensor,
+    *,
+    temperature: float,
+) -> torch.Tensor:
+    """Reward of Munchausen Q-learning: with the bonus, and with the entropy of the soft policy of the next state.
+
+    r + (1/D Σ_d bonus_d + γ τ 1/D Σ_d H_d) / S
+
+    Beside `policy_mean` as the next value, that makes the soft value Σ_a π (Q - τ ln π) of the whole target; the
+    entropy stands with the reward since a distribution of the return can be moved, but by nothing else added to. The S
+    reward streams share both, so that they add up to the target of their sum.
+
+    Source: Vieillard et al. (2020), eq. 1, https://arxiv.org/abs/2007.14430.
+
+    Args:
+        r_t: [B, S] rewards received after acting in s_{t-1}.
+        discount_t: [B, S] γ, 0 where the episode terminated.
+        bonus_tm1: [B, D] from `munchausen_bonus`.
+        entropy_t: [B, D] from `policy_entropy`.
+        temperature: τ of the policy, > 0.
+
+    Returns:
+        [B, S] rewards, detached.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_same_shape(r_t=r_t, discount_t=discount_t)
+    check_same_shape(bonus_tm1=bonus_tm1, entropy_t=entropy_t)
+    check_same_shape(batch=r_t[:, 0], bonus_of_one_branch=bonus_tm1[:, 0])
+    soft_t = discount_t * temperature * entropy_t.mean(dim=1).unsqueeze(1)
+    return (r_t + (bonus_tm1.mean(dim=1, keepdim=True) + soft_t) / r_t.shape[1]).detach()

@@ -66,37 +66,6 @@ def double_q_value(
     return chosen_values(q_t, best, branches).mean(dim=2).detach()
 
 
-def double_q_target(
-    r_t: torch.Tensor,
-    discount_t: torch.Tensor,
-    q_t: torch.Tensor,
-    scores_t: torch.Tensor,
-    mask_t: torch.Tensor,
-    branches: Sequence[int],
-) -> torch.Tensor:
-    """One-step target of double Q-learning: `td_target` with the `double_q_value` of the next state.
-
-    G_t = r_t + γ_t v_t
-
-    Source: van Hasselt et al. (2016), eq. 4, https://arxiv.org/abs/1509.06461.
-
-    Args:
-        r_t: [B, S] rewards received after acting in s_{t-1}.
-        discount_t: [B, S] γ, 0 where the episode terminated.
-        q_t: [B, S, A] values of the network that judges; no gradient flows into them.
-        scores_t: [B, A] values of the network that chooses, summed over the reward streams.
-        mask_t: [B, A] 1.0 where an action is legal in the next state.
-        branches: sizes A_d.
-
-    Returns:
-        [B, S] targets, detached.
-
-    Raises:
-        ValueError: the shapes or the branches do not fit.
-    """
-    return td_target(r_t, discount_t, double_q_value(q_t, scores_t, mask_t, branches))
-
-
 def n_step_return(
     r_t: torch.Tensor, horizon: torch.Tensor, terminated: torch.Tensor, gamma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,45 +96,10 @@ def n_step_return(
     return reward.detach(), discount.detach()
 
 
-def n_step_target(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor, *, n: int) -> torch.Tensor:
-    """n-step bootstrapped return for every step of a sequence.
-
-    G_t = r_{t+1} + γ_{t+1} r_{t+2} + … + γ_{t+1}…γ_{t+n} v_{t+n}
-
-    Near the end fewer than n rewards remain and the last value is bootstrapped.
-    n = 1 is the one-step TD target; n >= T is Monte Carlo with a bootstrap at the end.
-
-    Source: Sutton & Barto (2018), eq. 7.1.
-
-    Args:
-        r_t: [T, B, ...] rewards received after acting in s_{t-1}.
-        discount_t: [T, B, ...] γ where the episode goes on or was interrupted, 0 where it terminated.
-        v_t: [T, B, ...] values of the next states; no gradient flows into them.
-        n: number of rewards to sum, >= 1.
-
-    Returns:
-        [T, B, ...] targets, detached.
-
-    Raises:
-        ValueError: the shapes differ, or n < 1.
-    """
-    check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
-    if n < 1:
-        raise ValueError(f"n must be at least 1, but is {n}")
-    length = r_t.shape[0]
-    # Row t bootstraps from v at t + n - 1, or from the last one; then the rewards are folded in backwards.
-    last = torch.clamp(torch.arange(length, device=r_t.device) + n - 1, max=length - 1)
-    target = v_t[last]
-    for k in reversed(range(min(n, length))):
-        inside = length - k  # rows whose k-th reward lies within the sequence
-        target = torch.cat([r_t[k:] + discount_t[k:] * target[:inside], target[inside:]])
-    return target.detach()
-
-
 def n_step_windows(
     r_t: torch.Tensor, discount_t: torch.Tensor, mask: torch.Tensor, *, n: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The n-step windows that begin at every step of padded sequences; `td_target` makes n-step returns of them.
+    """The n-step windows that begin at every step of sequences; `td_target` makes n-step returns of them.
 
     R_t = r_{t+1} + γ_{t+1} r_{t+2} + …,   Γ_t = γ_{t+1} γ_{t+2} …   over n steps, or fewer before the padding
 
@@ -174,12 +108,13 @@ def n_step_windows(
     Args:
         r_t: [T, B, ...] rewards received after acting in s_{t-1}.
         discount_t: [T, B, ...] γ where the episode goes on or was interrupted, 0 where it terminated.
-        mask: [T, B] 1 for real steps, 0 for the padding after them; each sequence has a real step.
+        mask: [T, B] 1 for the steps that are learned from, at least one, without a gap; 0 for burn-in before them and
+            for padding after them.
         n: most rewards of a window, >= 1.
 
     Returns:
-        [T, B, ...] reward sums R, [T, B, ...] discounts Γ, and [T, B] the last step of each window: the value after it
-        is the one to bootstrap from. Windows in the padding mean nothing.
+        [T, B, ...] reward sums R, [T, B, ...] discounts Γ, and [T, B] the steps of each window: the value after the
+        last of them is the one to bootstrap from. Windows in the padding mean nothing.
 
     Raises:
         ValueError: the shapes differ, or n < 1.
@@ -189,14 +124,15 @@ def n_step_windows(
     if n < 1:
         raise ValueError(f"n must be at least 1, but is {n}")
     step = torch.arange(len(mask), device=mask.device)
-    end = mask.sum(dim=0).long() - 1
+    end = (mask.long() * step.unsqueeze(1)).amax(dim=0)
     reward, discount = torch.zeros_like(r_t), torch.ones_like(discount_t)
     for k in range(n):
         at = (step + k).clamp(max=len(mask) - 1)
         inside = (step.unsqueeze(1) + k <= end).reshape(*mask.shape, *[1] * (r_t.dim() - 2))
         reward = reward + torch.where(inside, discount * r_t[at], torch.zeros_like(reward))
         discount = torch.where(inside, discount * discount_t[at], discount)
-    return reward.detach(), discount.detach(), torch.minimum(step.unsqueeze(1) + n - 1, end)
+    last = torch.minimum(step.unsqueeze(1) + n - 1, end)
+    return reward.detach(), discount.detach(), last - step.unsqueeze(1) + 1
 
 
 def _backward_sum(x_t: torch.Tensor, decay_t: torch.Tensor, end: torch.Tensor) -> torch.Tensor:

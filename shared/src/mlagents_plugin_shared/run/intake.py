@@ -12,8 +12,7 @@ from mlagents.trainers.trajectory import Trajectory
 from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_shared.data import Batch
-from mlagents_plugin_shared.data.finite import describe_not_finite
-from mlagents_plugin_shared.data.trajectories import Segment, trajectory_to_segment
+from mlagents_plugin_shared.data.trajectories import Segment, describe_not_finite, trajectory_to_segment
 from mlagents_plugin_shared.learning.networks import LARGEST_INPUT, update_normalization
 from mlagents_plugin_shared.run.saving import SavingTrainer
 

@@ -24,10 +24,12 @@ from mlagents_plugin_shared.data import (
 )
 from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_demonstrations
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
-from mlagents_plugin_shared.learning.reward_streams import add_step_rewards, add_window_rewards
+from mlagents_plugin_shared.learning.transitions import add_sequence_rewards, add_window_rewards
+from mlagents_plugin_shared.maths import schedules
 from mlagents_plugin_shared.run.files import replacing
 from mlagents_plugin_shared.run.intake import IntakeTrainer
 from mlagents_plugin_shared.run.random_state import numpy_state, restore_numpy
+from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 
 logger = get_logger(__name__)
 
@@ -43,20 +45,17 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
     Updates fall due at one in `steps_per_update` agent steps, however many agents there are, once the replay was given
     `buffer_init_steps` and a batch: as in ML-Agents' SAC, those count that it has overwritten since or cannot sample
     yet. A run that resumes without its replay first fills it again.
-    A plugin sets `n_step` and `burn_in` from its settings, writes `create_policy` and `create_optimizer`, and overrides
-    `create_replay` if its replay is prioritised. Where it sets `demo_path`, a share `demo_ratio` of every batch are
-    demonstrations, and the first `demo_pretraining_steps` updates of a run are on demonstrations alone.
+    A plugin's settings derive from `ReplaySettings`; it writes `create_policy` and `create_optimizer`. With `demo_path`
+    a share `demo_ratio` of every batch are demonstrations, and the first `demo_pretraining_steps` updates of a run are
+    on demonstrations alone.
 
     Attributes:
+        hyperparameters: of the algorithm.
         replay: what batches are drawn from: `update_buffer`, or a mixture with `demonstrations`.
         demonstrations: their own replay, which is filled once and never overwritten; None without `demo_path`.
     """
 
-    n_step = 1
-    burn_in = 0
-    demo_path: str | None = None
-    demo_ratio = 0.0
-    demo_pretraining_steps = 0
+    hyperparameters: ReplaySettings
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,8 +67,17 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         self._reward_updates_due = 0.0
 
     def create_replay(self, capacity: int) -> ReplayBuffer:
-        """Creates a replay of so many transitions; the trainer gives it its stream of chance."""
-        return ReplayBuffer(capacity)
+        """Creates a replay of so many transitions, prioritised if the settings say so.
+
+        To be overridden for one of another kind; the trainer gives it its stream of chance.
+        """
+        settings = self.hyperparameters
+        if not settings.prioritized_replay:
+            return ReplayBuffer(capacity)
+        beta = schedules.linear(
+            settings.priority_initial_beta, settings.priority_final_beta, self.trainer_settings.max_steps
+        )
+        return PrioritizedReplayBuffer(capacity, alpha=settings.priority_alpha, beta=lambda: beta(self.get_step))
 
     def _create_seeded(self, capacity: int, part: str) -> ReplayBuffer:
         """A replay whose batches are drawn from a stream of its own, whatever `create_replay` seeds it with."""
@@ -92,8 +100,8 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
         if self.load:
             self._resume_replay()
-        if self.demo_path is not None:
-            self._load_demonstrations(self.demo_path)
+        if self.hyperparameters.demo_path is not None:
+            self._load_demonstrations(self.hyperparameters.demo_path)
 
     def _load_demonstrations(self, path: str) -> None:
         begins = self.get_step == 0
@@ -110,23 +118,31 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         count = self.demonstrations.num_experiences
         logger.info(f"{self.brain_name}: loaded {count} transitions of {len(episodes)} episodes from {path}.")
         self.replay = MixedReplay(
-            self.update_buffer, self.demonstrations, self.demo_ratio, seed=self.stream_seed("mixture")
+            self.update_buffer,
+            self.demonstrations,
+            self.hyperparameters.demo_ratio,
+            seed=self.stream_seed("mixture"),
         )
         if begins:
-            self._pretrain(self.replay)
+            self.pretrain(self.replay)
 
-    def _pretrain(self, replay: MixedReplay) -> None:
-        """Learns from demonstrations alone, and says ten times on the log how it goes."""
+    def pretrain(self, replay: MixedReplay) -> None:
+        """Learns from demonstrations alone, and says ten times on the log how it goes.
+
+        Args:
+            replay: holds them; what is normalised has taken them in.
+        """
         replay.ratio = 1.0
         stats: dict[str, list] = defaultdict(list)
-        for update in range(1, self.demo_pretraining_steps + 1):
+        total = self.hyperparameters.demo_pretraining_steps
+        for update in range(1, total + 1):
             self._learn(stats, self.sample())
-            if update % max(self.demo_pretraining_steps // 10, 1) == 0:
+            if update % max(total // 10, 1) == 0:
                 losses = [f"{name} {_mean(stats[name]):.4f}" for name in stats if name.startswith("Losses/")]
-                progress = f"{update} of {self.demo_pretraining_steps} updates on demonstrations"
+                progress = f"{update} of {total} updates on demonstrations"
                 logger.info(f"{self.brain_name}: {progress}, {', '.join(losses)}.")
                 stats.clear()
-        replay.ratio = self.demo_ratio
+        replay.ratio = self.hyperparameters.demo_ratio
 
     def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         self.update_buffer.add(segment)
@@ -174,15 +190,19 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
 
     def _learn(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates the policy on a batch, takes the new priorities from it, and counts."""
-        num_sequences = max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
-        _collect(stats, self.optimizer.update(batch, num_sequences))
+        _collect(stats, self.optimizer.update(batch, self._num_sequences))
         serials = batch[ReplayKey.SERIAL]
-        if isinstance(self.replay, (PrioritizedReplayBuffer, MixedReplay)) and ReplayKey.ERROR in batch:
+        if ReplayKey.ERROR in batch:
             self.replay.update_priorities(serials, batch[ReplayKey.ERROR])
         own = serials[serials >= 0]  # those of demonstrations are negative
         if own.size:
             stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(own.mean()))
         self._rates.count()
+
+    @property
+    def _num_sequences(self) -> int:
+        """Sequences of a batch; without memory a transition is one."""
+        return max(self.hyperparameters.batch_size // self.policy.sequence_length, 1)
 
     def _update_reward_signals(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates curiosity, RND and GAIL on the transitions that were drawn for the policy."""
@@ -199,14 +219,17 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         super()._write_summary(step)
 
     def sample(self) -> Batch:
-        """A batch with the rewards and discounts of every stream: n-step windows, or sequences if there is memory."""
-        signals = self.optimizer.reward_signals
-        size = self.hyperparameters.batch_size
+        """A batch with n-step rewards and discounts of every stream: windows of transitions, or sequences with memory.
+
+        An optimizer reads it by `Transitions.from_batch`.
+        """
+        signals, settings = self.optimizer.reward_signals, self.hyperparameters
+        size, n = settings.batch_size, settings.n_step
         if self.policy.use_recurrent:
-            batch = self.replay.sample_mini_batch(size, self.policy.sequence_length, self.burn_in)
-            add_step_rewards(batch, signals)
+            batch = self.replay.sample_mini_batch(size, self.policy.sequence_length, settings.burn_in)
+            add_sequence_rewards(batch, self._num_sequences, signals, n)
         else:
-            batch = self.replay.sample_n_step(size, self.n_step)
+            batch = self.replay.sample_n_step(size, n)
             window = self.replay.gather(batch[ReplayKey.WINDOW].ravel())
             add_window_rewards(batch, window, signals)
         return batch

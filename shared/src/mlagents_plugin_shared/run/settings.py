@@ -137,8 +137,9 @@ def host_ranges(class_type: type) -> Dict[str, Range]:
 class CheckedSettings:
     """What the hyperparameters of every algorithm share: every fault of a file is named, with key, value and remedy.
 
-    Mix it into a class derived from ML-Agents' `OnPolicyHyperparamSettings` or `OffPolicyHyperparamSettings`. A
-    subclass adds to `conflicts` and `behavior_conflicts`, and lists in `idle` and `far` what a user is to be told.
+    Mix it into a class derived from ML-Agents' `OnPolicyHyperparamSettings`; for off-policy algorithms there is
+    `ReplaySettings`. A subclass adds to `conflicts` and `behavior_conflicts`, and lists in `idle` and `far` what a user
+    is to be told.
     """
 
     idle: ClassVar[Tuple[Idle, ...]] = ()
@@ -192,8 +193,6 @@ class CheckedSettings:
                 ("max_steps", "even_checkpoints"),
                 behavior.keep_checkpoints,
             )
-        if isinstance(self, host.OffPolicyHyperparamSettings) and not getattr(self, "demo_pretraining_steps", 0):
-            yield from _never_updated(self, behavior)
         for key in ("keep_best", "stop_at_reward"):
             value = getattr(self, key)
             if behavior.self_play is not None and value is not None and value is not False:
@@ -202,20 +201,6 @@ class CheckedSettings:
                     "Self-play/ELO"
                 )
                 yield Conflict(f"hyperparameters: {key}", reason, ("self_play",), value)
-
-
-def _never_updated(settings: Any, behavior: host.TrainerSettings) -> Iterator[Conflict]:
-    """A run of a ReplayTrainer that ends before its first update."""
-    keys = ("batch_size", "buffer_init_steps", "steps_per_update")
-    first = max(settings.batch_size, settings.buffer_init_steps) + settings.steps_per_update
-    if first > behavior.max_steps:
-        because = ", ".join(f"{key} {show(getattr(settings, key))}" for key in keys)
-        yield Conflict(
-            "max_steps",
-            f"nothing would be learned: the first update comes after {first:g} steps ({because})",
-            tuple(f"hyperparameters: {key}" for key in keys),
-            behavior.max_steps,
-        )
 
 
 def describe(path: str, key: str, reason: str, others: Tuple[str, ...] = (), value: Any = None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityObservationException
 
-from mlagents_plugin_shared.data.finite import describe_not_finite
+from mlagents_plugin_shared.data.trajectories import describe_not_finite
 
 _update_state = UnityEnvironment._update_state
 

@@ -1,5 +1,6 @@
 """The Q network, also in the form in which it is exported to Unity."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlagents.torch_utils import torch
@@ -10,9 +11,8 @@ from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents_envs.base_env import ActionSpec, ObservationSpec
 from torch import nn
 
-from mlagents_plugin_dqn.distributions import return_head
-from mlagents_plugin_dqn.settings import DQNSettings
 from mlagents_plugin_shared.learning.networks import add_layer_norm
+from mlagents_plugin_shared.learning.return_heads import ReturnHead
 from mlagents_plugin_shared.maths.branches import greedy_actions
 
 MODEL_EXPORT_VERSION = 3.0  # MLAgents2_0, the version that Unity's current loader expects
@@ -27,6 +27,7 @@ class QNetwork(nn.Module):
     |------------------------|---------------------|----------------------------------------------------------------|
     | `encode(obs)`          | [B, E], memories    | what the head reads                                            |
     | `head(encoding)`       | [B, S, A, N]        | return of each action, S reward streams; see `ReturnHead`      |
+    | `summed_q(returns)`    | [B, A]              | Q of what the head gives, summed over the streams              |
     | `q_values(obs)`        | [B, S, A], memories | expected return of each action, the branches side by side      |
     | `scores(obs)`          | [B, A], memories    | what the greedy choice compares: the sum over the streams      |
     | `forward(obs, masks)`  | tuple               | the outputs of an exported ML-Agents model                     |
@@ -36,7 +37,8 @@ class QNetwork(nn.Module):
         network_settings: `network_settings:` of the YAML.
         action_spec: discrete branches of the behaviour.
         num_streams: number S of reward streams.
-        settings: hyperparameters.
+        create_head: makes the head, of a width of the encoding, branches and `num_streams`.
+        layer_norm: normalise the hidden layers.
     """
 
     def __init__(
@@ -45,16 +47,18 @@ class QNetwork(nn.Module):
         network_settings: NetworkSettings,
         action_spec: ActionSpec,
         num_streams: int,
-        settings: DQNSettings,
+        create_head: Callable[[int, Sequence[int], int], ReturnHead],
+        *,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
         self.branches = list(action_spec.discrete_branches)
         self.network_body = NetworkBody(observation_specs, network_settings)
-        if settings.layer_norm:
+        if layer_norm:
             add_layer_norm(self.network_body)
         memory = network_settings.memory
         encoding_size = memory.memory_size // 2 if memory else network_settings.hidden_units
-        self.head = return_head(settings, encoding_size, self.branches, num_streams)
+        self.head = create_head(encoding_size, self.branches, num_streams)
         # Constants of the exported model; Unity reads them as float tensors.
         self.register_buffer("version_number", torch.tensor([MODEL_EXPORT_VERSION]))
         self.register_buffer("memory_size_vector", torch.tensor([float(self.memory_size)]))
@@ -80,9 +84,9 @@ class QNetwork(nn.Module):
         """
         return self.network_body(observations, memories=memories, sequence_length=sequence_length)
 
-    def total(self, numbers: torch.Tensor) -> torch.Tensor:
-        """[B, S, A, N] numbers of the head → [B, A] Q summed over the reward streams, which choices compare."""
-        return self.head.mean(numbers).sum(dim=1)
+    def summed_q(self, returns: torch.Tensor) -> torch.Tensor:
+        """[B, S, A, N] returns, as the head gives them → [B, A] Q summed over the reward streams."""
+        return self.head.mean(returns).sum(dim=1)
 
     def q_values(
         self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1

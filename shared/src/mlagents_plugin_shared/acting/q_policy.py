@@ -1,4 +1,4 @@
-"""Acting: greedy over legal actions but for exploration, by epsilon or by noise on the weights."""
+"""Acting by Q values: greedy over legal actions but for exploration, by epsilon or by noise on the weights."""
 
 from typing import Any
 

@@ -1,0 +1,157 @@
+"""Hyperparameters that every algorithm on a `ReplayTrainer` has."""
+
+# No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
+from typing import Any, ClassVar, Iterator, Optional, Tuple
+
+import attr
+from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, TrainerSettings
+
+from mlagents_plugin_shared.run.settings import (
+    CheckedSettings,
+    Conflict,
+    Far,
+    Idle,
+    between,
+    not_negative,
+    positive,
+    show,
+)
+
+SMALLEST_REPLAY = 10_000
+"""Transitions of a replay below which it forgets within a small part of a long run."""
+
+LARGEST_BATCH = 1024
+"""Transitions of an update beyond which it costs more than it gives."""
+
+
+def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
+    if settings.buffer_size >= SMALLEST_REPLAY or behavior.max_steps < 20 * settings.buffer_size:
+        return ""
+    return (
+        f"buffer_size: {settings.buffer_size} is a replay that forgets after {settings.buffer_size:,} of "
+        f"{behavior.max_steps:,} steps; leave it out ({_default(settings, 'buffer_size'):,}), or set it to a tenth of "
+        "the run."
+    )
+
+
+def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
+    if settings.batch_size < LARGEST_BATCH:
+        return ""
+    return (
+        f"batch_size: {settings.batch_size} transitions are learned from every {settings.steps_per_update:g} agent "
+        f"steps, which is slow; leave it out ({_default(settings, 'batch_size')})."
+    )
+
+
+def _default(settings: Any, key: str) -> Any:
+    return getattr(attr.fields(type(settings)), key).default
+
+
+@attr.s(auto_attribs=True)
+class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
+    """Hyperparameters of learning from a replay, which `ReplayTrainer` reads.
+
+    A subclass adds its own, and may give these other defaults. One that gives `steps_per_update` another one repeats
+    `reward_signal_steps_per_update` behind it, which follows it.
+
+    Attributes:
+        demonstration_keys: keys that mean something beside `demo_path` only; a subclass may add to them.
+    """
+
+    demonstration_keys: ClassVar[Tuple[str, ...]] = ("demo_ratio", "demo_pretraining_steps")
+    idle: ClassVar[Tuple[Idle, ...]] = (
+        Idle(
+            ("priority_alpha", "priority_initial_beta", "priority_final_beta"),
+            lambda own, _: not own.prioritized_replay,
+            "prioritized_replay is false",
+        ),
+        Idle(("burn_in",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
+        Idle(demonstration_keys, lambda own, _: own.demo_path is None, "there is no demo_path"),
+        Idle(
+            ("reward_signal_steps_per_update",),
+            lambda _, behavior: set(behavior.reward_signals) == {RewardSignalType.EXTRINSIC},
+            "no reward signal learns",
+        ),
+    )
+    far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _small_replay), Far("batch_size", _large_batch))
+
+    batch_size: int = 128
+    """Transitions of an update, at most `buffer_size`. Low learns fast and unsteadily; high steadily, and each update
+    takes longer."""
+
+    buffer_size: int = 50_000
+    """Transitions in the replay. Low forgets soon; high remembers longer and takes more memory."""
+
+    buffer_init_steps: int = 0
+    """Agent steps before the first update, as SAC counts; fewer than `max_steps`, but they may be more than
+    `buffer_size`. Low learns from narrow data at first; high starts later, from wider data."""
+
+    steps_per_update: float = 4.0
+    """Agent steps to each update. Low learns more from each step and takes longer; high makes fewer updates in less
+    time."""
+
+    reward_signal_steps_per_update: float = attr.ib(
+        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True)
+    )
+    """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
+
+    n_step: int = attr.ib(default=1, validator=positive)
+    """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning. Low has less
+    variance; high lets rewards travel faster."""
+
+    burn_in: int = attr.ib(default=0, validator=not_negative)
+    """With memory: most steps that are replayed before each sequence, to warm up the recurrent state. Low starts from
+    the state that was stored; high from a fresher one, and is slower."""
+
+    prioritized_replay: bool = False
+    """Transitions with a large TD error are drawn more often."""
+
+    priority_alpha: float = attr.ib(default=0.6, validator=between(0.0, 1.0))
+    """How much more often: 0 draws uniformly, 1 in proportion to the error. Low treats all alike; high learns from
+    errors, and from noise."""
+
+    priority_initial_beta: float = attr.ib(default=0.4, validator=between(0.0, 1.0))
+    """How far importance weights undo the preference at the start; it goes in a line to `priority_final_beta`. Low
+    takes larger steps, with more bias; high smaller ones, with less."""
+
+    priority_final_beta: float = attr.ib(default=1.0, validator=between(0.0, 1.0))
+    """The same at `max_steps`."""
+
+    demo_path: Optional[str] = None
+    """A `.demo` file or a folder of them: demonstrations to learn from beside the agent's own transitions."""
+
+    demo_ratio: float = attr.ib(default=0.25, validator=between(0.0, 1.0))
+    """Share of demonstrations in each batch. Low leaves more to the agent; high stays closer to the demonstrator, for
+    longer."""
+
+    demo_pretraining_steps: int = attr.ib(default=0, validator=not_negative)
+    """Updates on demonstrations alone before the first step of a run. Low starts at once; high starts later and
+    better; too many learn few demonstrations by heart."""
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Hyperparameters that are out of range, or wrong beside others."""
+        yield from super().conflicts()
+        for key in self.demonstration_keys:
+            if self.demo_path is None and getattr(self, key) != _default(self, key):
+                yield Conflict(key, "there are no demonstrations; set demo_path, or leave it out", ("demo_path",))
+        if self.demo_path is not None and self.demo_ratio == 0.0 and self.demo_pretraining_steps == 0:
+            reason = "the demonstrations of demo_path are not used; set demo_pretraining_steps"
+            yield Conflict("demo_ratio", reason, ("demo_path", "demo_pretraining_steps"))
+
+    def behavior_conflicts(self, behavior: TrainerSettings) -> Iterator[Conflict]:
+        """Settings of a behaviour that are wrong beside these hyperparameters: those that end before the first update.
+
+        Args:
+            behavior: all settings of the behaviour, these hyperparameters among them.
+        """
+        yield from super().behavior_conflicts(behavior)
+        keys = ("batch_size", "buffer_init_steps", "steps_per_update")
+        first = max(self.batch_size, self.buffer_init_steps) + self.steps_per_update
+        if first > behavior.max_steps and not self.demo_pretraining_steps:
+            because = ", ".join(f"{key} {show(getattr(self, key))}" for key in keys)
+            yield Conflict(
+                "max_steps",
+                f"nothing would be learned: the first update comes after {first:g} steps ({because})",
+                tuple(f"hyperparameters: {key}" for key in keys),
+                behavior.max_steps,
+            )
