@@ -10,7 +10,17 @@ from mlagents_envs.base_env import DecisionSteps
 
 from a2c_testing import trainer
 from mlagents_plugin_a2c.trainer import A2CTrainer
-from mlagents_plugin_shared.testing import BEHAVIOR, Match, Recall, Target, differences, killed_and_resumed, train
+from mlagents_plugin_shared.run.chance import Chance
+from mlagents_plugin_shared.testing import (
+    BEHAVIOR,
+    Match,
+    Recall,
+    Target,
+    differences,
+    killed_and_resumed,
+    rewrite_as_0_1,
+    train,
+)
 
 MEMORY = {"memory_size": 8, "sequence_length": 2}
 VARIANTS: dict[str, tuple[type, dict[str, Any], Any]] = {
@@ -58,13 +68,7 @@ def test_a2c_resumes_noise_of_the_first_release(tmp_path: Path) -> None:
     """Its checkpoints hold a row of noise for each place in the batch: the noise begins anew, the rest goes on."""
     train(Target(4), settings({"use_sde": True}), tmp_path)
     file = tmp_path / BEHAVIOR / "checkpoint.pt"
-    checkpoint = torch.load(file, weights_only=True)
-    acting = checkpoint["Trainer"]["acting"]
-    checkpoint["Trainer"]["acting"] = {
-        "torch": acting["torch"],
-        "noise": {"theta": torch.zeros(4, 16, 1), "decisions": 5},
-    }
-    torch.save(checkpoint, file)
+    rewrite_as_0_1(file, {"noise": {"theta": torch.zeros(4, 16, 1), "decisions": 5}})
     resumed = train(Target(4), {**settings({"use_sde": True}), "max_steps": 300}, tmp_path, resume=True)
     assert resumed.get_step >= 300
     assert resumed.optimizer.guard.skipped == 0
@@ -84,8 +88,8 @@ def test_noise_functions_go_on_from_a_checkpoint() -> None:
     first, second = trainer(**arguments), trainer(**arguments)
     for _ in range(2):
         decide(first, 3)
-    acting = first._acting_state()
-    second._restore_acting(acting)
+    first.chance.note()
+    second.chance.load_state_dict(first.chance.state_dict())
     before = decide(first, 3)
     np.testing.assert_array_equal(decide(second, 3), before)
     np.testing.assert_array_equal(decide(second, 3), decide(first, 3))
@@ -95,7 +99,7 @@ def test_noise_functions_go_on_from_a_checkpoint() -> None:
 
 
 def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(A2CTrainer, "_restore_acting", lambda self, acting: None)
+    monkeypatch.setattr(Chance, "load_state_dict", lambda self, state: None)
 
 
 def forget_rollout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def fill_squashed(a2c) -> None:
     """A rollout whose continuous actions lie in [-1, 1]."""
     piece = segment(a2c, 40)
     piece.columns[BufferKey.CONTINUOUS_ACTION] = np.tanh(piece.columns[BufferKey.CONTINUOUS_ACTION])
-    a2c.store(piece, a2c._evaluate_rewards(piece.batch()))
+    a2c.store(piece, a2c.evaluate_rewards(piece.batch()))
 
 
 @pytest.mark.parametrize("use_sde", [False, True])

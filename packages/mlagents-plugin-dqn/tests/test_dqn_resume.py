@@ -9,6 +9,7 @@ import pytest
 from dqn_demos import record
 from dqn_runs import MEMORY, config
 from mlagents_plugin_dqn.trainer import DQNTrainer
+from mlagents_plugin_shared.run.chance import Chance
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed
 
@@ -42,7 +43,7 @@ def test_dqn_resumes_bit_for_bit(tmp_path: Path, variant: str) -> None:
     network = {"memory": memory, "normalize": True}
     task = Recall if memory else Match
     whole, resumed = killed_and_resumed(task, settings(hyperparameters, network=network), tmp_path)
-    assert whole.optimizer.updates.count > 20
+    assert whole.optimizer.updates > 20
     assert differences(whole, resumed) == []
 
 
@@ -60,7 +61,7 @@ def test_dqn_resumes_demonstrations_bit_for_bit(tmp_path: Path) -> None:
 
 
 def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DQNTrainer, "_restore_acting", lambda self, acting: None)
+    monkeypatch.setattr(Chance, "load_state_dict", lambda self, state: None)
 
 
 def forget_replay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +72,8 @@ def forget_updates_due(monkeypatch: pytest.MonkeyPatch) -> None:
     def restore(self: DQNTrainer, state: dict[str, Any]) -> None:
         original(self, {**state, "updates_due": state["updates_due"] + 0.5})
 
-    original = DQNTrainer._restore
-    monkeypatch.setattr(DQNTrainer, "_restore", restore)
+    original = DQNTrainer._load_due_state
+    monkeypatch.setattr(DQNTrainer, "_load_due_state", restore)
 
 
 @pytest.mark.parametrize("forget", [forget_generators, forget_replay, forget_updates_due])

@@ -10,7 +10,7 @@ Every task has a control that must fail: `ToyEnv` can blank a sensor and keep th
 from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
 from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
 from mlagents_plugin_shared.testing.in_process import train
-from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed
+from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed, rewrite_as_0_1
 from mlagents_plugin_shared.testing.tasks import (
     Corridor,
     Crowd,
@@ -44,5 +44,6 @@ __all__ = [
     "killed_and_resumed",
     "masked_decisions",
     "model_inputs",
+    "rewrite_as_0_1",
     "train",
 ]
