@@ -15,12 +15,11 @@ from mlagents.trainers.settings import strict_to_cls
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec
 
-from dqn_demos import record
 from dqn_runs import MEMORY, NO_LEARNING, config, final_return
 from dqn_testing import BRANCHES, behavior_spec, decision_steps, disturb, segment, trainer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
-from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, train
+from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, record, train
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 FOLDER = os.environ.get("MLAGENTS_REFERENCE_DATA")

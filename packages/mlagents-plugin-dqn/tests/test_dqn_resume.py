@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dqn_demos import record
 from dqn_runs import MEMORY, config
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.chance import Chance
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed
+from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed, record
 
 VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "plain": ({"optimizer": "rmsprop", "learning_rate_schedule": "linear"}, None),

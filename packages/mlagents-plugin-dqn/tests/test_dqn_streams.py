@@ -12,12 +12,11 @@ from mlagents.trainers.ghost.trainer import GhostTrainer
 from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.base_env import ActionTuple
 
-from dqn_demos import record
 from dqn_testing import behavior_spec, decision_steps
 from mlagents_plugin_dqn.policy import LADDER, QPolicy
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
-from mlagents_plugin_shared.testing import BEHAVIOR, Duel, Match, Outcome, rewrite_as_0_1, train
+from mlagents_plugin_shared.testing import BEHAVIOR, Duel, Match, Outcome, record, rewrite_as_0_1, train
 
 SPEC = behavior_spec((3,), ((9,),))
 RANDOM = {"exploration_schedule": "constant", "exploration_initial_eps": 1.0}
