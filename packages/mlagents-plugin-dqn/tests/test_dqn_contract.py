@@ -25,7 +25,7 @@ TestContract = contract(
     },
     variants={
         "rmsprop": {"optimizer": "rmsprop", "learning_rate_schedule": "linear"},
-        "prioritized": {"prioritized_replay": True, "tau": 0.01},
+        "prioritized": {"prioritized_replay": True, "tau": 0.01, "burn_in": 1},
         "ladder": {"exploration": "ladder"},
         "rainbow": {"preset": "rainbow"},
         "btr": {"preset": "btr", "buffer_init_steps": 100},

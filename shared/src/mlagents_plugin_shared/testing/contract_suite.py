@@ -83,6 +83,7 @@ TASKS: dict[str, Task] = {
 }
 SEEING = ("picture", "entities", "goal")
 REMEMBERING = ("memory",)
+MASKING = ("masks",)
 CIRCUMSTANCES = ("many agents", "threaded", "curiosity", "rnd", "gail", "cloning", "everything", "everything, memory")
 
 
@@ -140,6 +141,7 @@ class Contract:
         return {
             "task": tasks,
             "seeing": [name for name in tasks if name in SEEING],
+            "mask": [name for name in tasks if name in MASKING],
             "remembering": [name for name in tasks if name in REMEMBERING],
             "self_play": ["self-play"] if "discrete" in kinds else [],
             "masked": [kind for kind in kinds if ACTIONS[kind].discrete_size],
@@ -186,6 +188,13 @@ class Contract:
         settings = self._task_config(task, {"max_steps": self.blind_steps, "hyperparameters": self.vanishing})
         assert min(self._cannot_learn(task, settings, tmp_path)) < TASKS[task].enough
 
+    def test_needs_the_masks(self, tmp_path: Path, mask: str) -> None:
+        """The control of masks: where the trainer is not told of them, illegal actions end its episodes."""
+        env = TASKS[mask].env(AGENTS, hides_masks=True)
+        train(env, self._task_config(mask, {"max_steps": self.blind_steps}), tmp_path)
+        assert final_return(env) < TASKS[mask].enough
+        assert env.illegal_actions > 100
+
     def test_does_not_learn_what_it_cannot_see(self, tmp_path: Path, seeing: str) -> None:
         """The control of sensors: where the one that matters is blank, the others do not say what to do."""
         settings = self._task_config(seeing, {"max_steps": self.blind_steps})
@@ -219,13 +228,21 @@ class Contract:
         whole, resumed = self._killed_and_resumed(tmp_path, variant, recurrent)
         assert differences(whole, resumed) == []
 
+    def test_resumes_intrinsic_rewards_bit_for_bit(self, tmp_path: Path) -> None:
+        """Curiosity and RND go on with their networks and moments, and give rewards from the first batch on."""
+        signals = {"reward_signals": {"extrinsic": {}, "curiosity": {"strength": 0.1}, "rnd": {"strength": 0.1}}}
+        whole, resumed = self._killed_and_resumed(tmp_path, next(iter(self.variants)), False, signals)
+        assert differences(whole, resumed) == []
+
     def test_that_forgets_its_chance_differs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The control: what is not taken up shows in the weights."""
         monkeypatch.setattr(Chance, "load_state_dict", lambda self, state: None)
-        whole, resumed = self._killed_and_resumed(tmp_path, next(iter(self.variants)), recurrent=False)
+        whole, resumed = self._killed_and_resumed(tmp_path, next(iter(self.variants)), False)
         assert any(name.startswith("/Policy/") for name in differences(whole, resumed))
 
-    def _killed_and_resumed(self, folder: Path, variant: str, recurrent: bool) -> tuple[Trainer, Trainer]:
+    def _killed_and_resumed(
+        self, folder: Path, variant: str, recurrent: bool, *changes: Settings
+    ) -> tuple[Trainer, Trainer]:
         """A run of 240 steps with a checkpoint at 130, whose buffer is small."""
         hyperparameters = {**self._config().get("hyperparameters", {}), **self.variants[variant]}
         small: dict[str, Any] = {"buffer_size": 50}
@@ -237,6 +254,7 @@ class Contract:
             {"hyperparameters": {**hyperparameters, **small}},
             {"max_steps": 240, "checkpoint_interval": 130, "network_settings": {"normalize": True}},
             SMALL_MEMORY if recurrent else {},
+            *changes,
         )
         task, options = self._small_task(recurrent)
         return killed_and_resumed(task, settings, folder, **options)
