@@ -75,7 +75,7 @@ def test_best_policy_is_the_best_of_the_group(tmp_path: Path) -> None:
     """The agents' own reward never changes: by it the first policy would stay the best."""
     train(Cooperating(10.0), settings("rollout", keep_best=True, reward_window=20), tmp_path)
     saved = read_checkpoint(tmp_path / BEHAVIOR / f"{BEHAVIOR}-best.pt")
-    assert saved["Trainer"]["best"] == pytest.approx(10.0 + OWN)
+    assert saved["Trainer"]["parts"]["goals"]["best"] == pytest.approx(10.0 + OWN)
     assert saved["global_step"]["_GlobalSteps__global_step"].item() > 120
 
 
@@ -92,7 +92,7 @@ def test_reward_of_an_episode_is_in_units_of_the_environment(tmp_path: Path, tra
     """The strength of the extrinsic signal scales what is learned, not what `stop_at_reward` compares."""
     values = {**settings(trainer_type), "reward_signals": {"extrinsic": {"strength": 7.0}}}
     trainer = train(Cooperating(-2.0), values, tmp_path)
-    assert list(trainer._returns) == [OWN - 2.0] * 100
+    assert list(trainer.episodes.returns) == [OWN - 2.0] * 100
     assert trainer._policy_mean_reward() == pytest.approx(OWN - 2.0)
 
 
@@ -179,7 +179,7 @@ def test_group_rewards_of_an_episode_add_up(tmp_path: Path, trainer_type: str) -
     made.end_episode()
     queue.put(trajectory("c", 200.0, seen=1.0))
     made.advance()
-    assert list(made._returns) == [3.0, 30.0, 200.0]
+    assert list(made.episodes.returns) == [3.0, 30.0, 200.0]
 
 
 @BOTH
@@ -189,9 +189,9 @@ def test_agents_that_are_gone_are_forgotten(tmp_path: Path, trainer_type: str) -
     for i in range(200):
         queue.put(trajectory(f"agent_0-{i}", 1.0))
         made.advance()
-    assert len(made._returns) == 100
+    assert len(made.episodes.returns) == 100
     assert not any(made.collected_rewards.values())
-    assert not made._group_rewards
+    assert not made.episodes._group_rewards
 
 
 @BOTH

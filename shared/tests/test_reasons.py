@@ -5,17 +5,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mlagents.trainers import learn
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.cli_utils import DetectDefault
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.settings import TrainerSettings
+from mlagents.trainers.trainer import TrainerFactory
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityEnvironmentException, UnityTimeOutException, UnityWorkerInUseException
 from mlagents_envs.rpc_communicator import RpcCommunicator
 
-from mlagents_plugin_shared.testing import Corridor, train
+from mlagents_plugin_shared.testing import Corridor, Duel, train
 from recording import Recorder, RecordingReplayTrainer, RecordingRolloutTrainer, config, registered  # noqa: F401
 
 
@@ -180,6 +184,54 @@ def test_whatever_fails_is_the_reason(
     monkeypatch.setattr(place, name, raise_refusal)
     with pytest.raises(Refusal):
         train(Corridor(), {**config(trainer_type, buffer_size=50), "threaded": threaded}, tmp_path)
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize("self_play", [None, {"save_steps": 100}], ids=["alone", "self-play"])
+@pytest.mark.parametrize("kind", [KeyError, AttributeError, TypeError])
+@pytest.mark.parametrize("name", ["__init__", "create_policy", "create_optimizer"])
+@pytest.mark.parametrize("trainer", [RecordingReplayTrainer, RecordingRolloutTrainer])
+@pytest.mark.usefixtures("registered")
+def test_fault_of_an_author_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: type, name: str, kind: type, self_play: Any, threaded
+) -> None:
+    """Not "unknown trainer type", which ML-Agents makes of a KeyError, nor what fails after it."""
+
+    def fail(*_: object) -> None:
+        raise kind("of the author")
+
+    monkeypatch.setattr(trainer, name, fail)
+    trainer_type = "replay" if trainer is RecordingReplayTrainer else "rollout"
+    settings = {**config(trainer_type, buffer_size=50), "threaded": threaded, "self_play": self_play}
+    with pytest.raises(kind, match="of the author"):
+        train(Duel() if self_play else Corridor(), settings, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("trainer", [RecordingReplayTrainer, RecordingRolloutTrainer])
+@pytest.mark.usefixtures("registered")
+def test_trainer_without_an_optimizer_has_nothing_to_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: type
+) -> None:
+    """A program of an author may save on its way out of an error, as ML-Agents does; its reason is not replaced."""
+    trainer_type = "replay" if trainer is RecordingReplayTrainer else "rollout"
+    settings = TrainerSettings.structure(config(trainer_type), TrainerSettings)
+    made = trainer("Toy", 1, settings, True, False, 0, str(tmp_path / "Toy"))
+    monkeypatch.setattr(trainer, "create_optimizer", raise_refusal)
+    (spec,) = Corridor().behavior_specs.values()
+    team = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+    with pytest.raises(Refusal):
+        made.add_policy(team, made.create_policy(team, spec))
+    made.save_model()
+    assert not list(tmp_path.iterdir())
+
+
+def test_trainer_type_that_is_not_known_stays_so(tmp_path: Path) -> None:
+    """The control."""
+    lessons = SimpleNamespace(get_minimum_reward_buffer_size=lambda name: 1)
+    factory = TrainerFactory({"Toy": SimpleNamespace(trainer_type="none")}, str(tmp_path), True, False, 0, lessons)
+    with pytest.raises(TrainerConfigError, match="unknown trainer type"):
+        factory.generate("Toy")
 
 
 def test_thread_that_fails_in_its_last_round_ends_the_run() -> None:

@@ -18,12 +18,14 @@ from mlagents_envs.base_env import ActionSpec, ActionTuple
 from mlagents_envs.exception import UnityCommunicationException
 
 from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED
-from mlagents_plugin_shared.run import checkpoints, saving
+from mlagents_plugin_shared.run import checkpoints
+from mlagents_plugin_shared.run.chance import Chance
 from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.files import FolderInUse
 from mlagents_plugin_shared.run.host import run_folder
-from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, run, train
-from recording import Recorder, RecordingReplayTrainer, config, registered  # noqa: F401 - a fixture
+from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, in_process, train
+from recording import Recorder, config, registered  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -61,6 +63,11 @@ def settings(trainer_type: str = "rollout", max_steps: int = 400, *, interval: i
     return {**values, "checkpoint_interval": interval, "summary_freq": 40, **changes}
 
 
+def parts_of(checkpoint: dict) -> dict[str, dict]:
+    """States of the trainer's parts."""
+    return checkpoint["Trainer"]["parts"]
+
+
 def names(folder: Path) -> set[str]:
     """Names of the files of the behaviour."""
     return {file.name for file in (folder / BEHAVIOR).iterdir()}
@@ -96,7 +103,7 @@ def test_checkpoints_are_of_whole_rounds(tmp_path: Path, trainer_type: str) -> N
     assert trainer.get_step == 404
     assert steps_of(tmp_path) == steps_of(tmp_path, ".onnx") == [100, 200, 300, 400, 404]
     saved = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")
-    assert saved["Trainer"]["returns"] == [1.0] * 100
+    assert parts_of(saved)["episodes"]["returns"] == [1.0] * 100
 
 
 def test_end_on_a_due_checkpoint_keeps_one(tmp_path: Path) -> None:
@@ -188,10 +195,10 @@ def test_resume_that_fails_leaves_the_checkpoint_alone(tmp_path: Path, monkeypat
     train(Paying([1.0]), settings(), tmp_path)
     before = {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()}
 
-    def fail(self: saving.SavingTrainer, acting: dict) -> None:
+    def fail(self: Chance, state: dict) -> None:
         raise KeyError("of another version")
 
-    monkeypatch.setattr(saving.SavingTrainer, "_restore_acting", fail)
+    monkeypatch.setattr(Chance, "load_state_dict", fail)
     with pytest.raises(KeyError, match="of another version"):
         train(Paying([1.0]), settings(max_steps=800), tmp_path, resume=True)
     assert {file: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
@@ -240,7 +247,7 @@ def test_best_policy_is_kept(tmp_path: Path) -> None:
     train(Paying(RISE_AND_FALL), settings(hyperparameters=best, keep_checkpoints=1), tmp_path)
     assert {f"{BEHAVIOR}-best.pt", f"{BEHAVIOR}-best.onnx"} <= names(tmp_path)
     saved = read_checkpoint(tmp_path / BEHAVIOR / f"{BEHAVIOR}-best.pt")
-    assert saved["Trainer"]["best"] == pytest.approx(0.9)
+    assert parts_of(saved)["goals"]["best"] == pytest.approx(0.9)
     assert 20 * 4 + 40 <= saved["global_step"]["_GlobalSteps__global_step"].item() <= 60 * 4 + 40
     assert len(steps_of(tmp_path)) == 1
 
@@ -254,7 +261,7 @@ def test_best_policy_survives_a_resume(tmp_path: Path) -> None:
     train(Paying([0.2]), settings(max_steps=600, hyperparameters=best), tmp_path, resume=True)
     assert file.read_bytes() == kept
     train(Paying([0.7]), settings(max_steps=800, hyperparameters=best), tmp_path, resume=True)
-    assert read_checkpoint(file)["Trainer"]["best"] == pytest.approx(0.7)
+    assert parts_of(read_checkpoint(file))["goals"]["best"] == pytest.approx(0.7)
 
 
 def test_no_best_policy_without_the_key_or_before_the_window_is_full(tmp_path: Path) -> None:
@@ -308,7 +315,7 @@ def test_run_whose_steps_cannot_be_taken_ends_with_the_last_good_checkpoint(
     assert steps_of(tmp_path) == [100, 200]
     assert not (tmp_path / f"{BEHAVIOR}.onnx").exists()
     resumed = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")
-    assert resumed["Trainer"]["skipped"] < MOST_SKIPPED
+    assert parts_of(resumed)["optimizer"]["skipped"] < MOST_SKIPPED
 
 
 class RestartingManager(SimpleEnvManager):
@@ -358,11 +365,11 @@ class Crashing(ToyEnv):
 
 def returns_with_crashes(folder: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str) -> tuple[Any, set[float]]:
     """The trainer, and the returns of the episodes that it counted."""
-    monkeypatch.setattr(run, "SimpleEnvManager", RestartingManager)
+    monkeypatch.setattr(in_process, "SimpleEnvManager", RestartingManager)
     values = settings(trainer_type, time_horizon=2)
     values["network_settings"]["memory"] = {"memory_size": 8, "sequence_length": 2}
     trainer = train(Crashing(), values, folder)
-    return trainer, set(trainer._returns)
+    return trainer, set(trainer.episodes.returns)
 
 
 @pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
@@ -380,5 +387,5 @@ def test_restarted_player_costs_open_segments_only(
 
 def test_cuts_that_are_not_noticed_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the rewards of both episodes are counted as one."""
-    monkeypatch.setattr(RecordingReplayTrainer, "_notice_cut", lambda self, segment: None)
+    monkeypatch.setattr(Episodes, "was_cut", lambda self, segment: False)
     assert max(returns_with_crashes(tmp_path, monkeypatch, "replay")[1]) > 6.0

@@ -11,7 +11,7 @@ from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
 from mlagents_envs.exception import UnityCommunicatorStoppedException
 
 from mlagents_plugin_shared.run import summary
-from mlagents_plugin_shared.run.host import environment
+from mlagents_plugin_shared.run.host import executable
 from mlagents_plugin_shared.run.summary import ELO, RunSummary, report_often
 from mlagents_plugin_shared.testing import BEHAVIOR, Corridor, Duel, Recall, ToyEnv, train
 from recording import config
@@ -137,7 +137,7 @@ def test_best_survives_a_resume() -> None:
     first = RunSummary(BEHAVIOR, 3, self_play=False)
     first.report([3.0, 3.0, 3.0], 100)
     resumed = RunSummary(BEHAVIOR, 2, self_play=False)
-    resumed.restore(first.state())
+    resumed.load_state_dict(first.state_dict())
     assert "1.000, at best 3.000 over 3 episodes at step 100" in end(resumed, [1.0, 1.0])
     assert "4.000, the best of the run" in end(resumed, [4.0, 4.0])
 
@@ -157,7 +157,7 @@ def test_end_of_a_run_with_the_player_is_a_command(monkeypatch: pytest.MonkeyPat
     """It stands last, so that it can be copied, and names the scene that the launcher plays."""
     launcher = pytest.importorskip("mlagents_player.launcher")
     built = launcher.build("gym:Cart Pole-v1", tmp_path)
-    monkeypatch.setattr(environment, "_env_path", str(built))
+    monkeypatch.setattr(executable, "_env_path", str(built))
     line = end(RunSummary(BEHAVIOR, 100, self_play=False), [1.0])
     assert line.endswith(f'mlagents-player watch {MODEL.parent} "gym:Cart Pole-v1"')
 
@@ -170,17 +170,17 @@ def test_end_of_a_run_in_unity_says_where_the_model_goes(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "builds").mkdir()
     (tmp_path / "builds" / "3DBall").write_bytes(b"\x7fELF mlagents_player run 3DBall")
-    monkeypatch.setattr(environment, "_env_path", env_path)
+    monkeypatch.setattr(executable, "_env_path", env_path)
     assert "into your Unity project" in end(RunSummary(BEHAVIOR, 100, self_play=False), [1.0])
 
 
 def test_run_notes_what_it_plays_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """ML-Agents gives the path to the manager of its workers alone."""
-    monkeypatch.setattr(environment, "_init", lambda *arguments, **options: None)
-    monkeypatch.setattr(environment, "_env_path", None)
+    monkeypatch.setattr(executable, "_init", lambda *arguments, **options: None)
+    monkeypatch.setattr(executable, "_env_path", None)
     options = SimpleNamespace(env_settings=SimpleNamespace(env_path="players/Basic"))
-    environment.SubprocessEnvManager(None, options, 1)
-    assert environment._env_path == "players/Basic"
+    executable.SubprocessEnvManager(None, options, 1)
+    assert executable._env_path == "players/Basic"
 
 
 @pytest.mark.parametrize("trainer_type", TRAINERS)
@@ -251,8 +251,8 @@ def test_self_play_ends_with_the_elo(tmp_path: Path, registered: None, caplog: p
 def test_best_of_a_run_survives_its_resume(tmp_path: Path, registered: None, caplog: pytest.LogCaptureFixture) -> None:
     """The checkpoint holds it."""
     first = train(Corridor(), config("rollout"), tmp_path)
-    first._summary._best = summary.Score(77.0, 123, 100)
-    first._last_checkpoint = None
+    first.summary._best = summary.Score(77.0, 123, 100)
+    first.saves.last = None
     first.save_model()
     caplog.clear()
     train(Corridor(), config("rollout", max_steps=600), tmp_path, resume=True)

@@ -130,7 +130,7 @@ def test_episode_that_was_cut_leaves_the_critic_no_memory(noticed: bool) -> None
     owner = trainer(memory=MEMORY)
     rollout = filled(owner, [("a", 4, False)])
     if noticed:
-        owner._forget_episode("a")
+        owner.forget_episode("a")
     owner.store(segment(owner, 4, seed=9, agent_id="a"), {"extrinsic": np.zeros(4)})
     cut = owner.optimizer.rollout_values(rollout)[0]["extrinsic"][4:]
     fresh = trainer(memory=MEMORY)
@@ -138,5 +138,5 @@ def test_episode_that_was_cut_leaves_the_critic_no_memory(noticed: bool) -> None
     alone = fresh.optimizer.rollout_values(fresh.update_buffer)[0]["extrinsic"]
     assert np.allclose(cut, alone, atol=1e-6) == noticed
     rollout.clear()
-    owner._forget_episode("a")
+    owner.forget_episode("a")
     assert "a" not in owner.optimizer.critic_memory_dict

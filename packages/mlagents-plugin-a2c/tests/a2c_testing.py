@@ -82,7 +82,7 @@ def fill(a2c: A2CTrainer, *, reward_scale: float = 1.0) -> None:
     for i, (length, terminated) in enumerate([(7, True), (16, False), (10, True), (11, False)]):
         piece = segment(a2c, length, seed=i, terminated=terminated, agent_id=str(i % 2))
         piece.columns[BufferKey.ENVIRONMENT_REWARDS] *= reward_scale
-        a2c.store(piece, a2c._evaluate_rewards(piece.batch()))
+        a2c.store(piece, a2c.evaluate_rewards(piece.batch()))
 
 
 def batch(a2c: A2CTrainer):

@@ -50,38 +50,6 @@ def exported(a2c: A2CTrainer, folder: Path) -> ExportedModel:
     return ExportedModel(folder / "Toy.onnx")
 
 
-@pytest.mark.parametrize("memory", [None, MEMORY], ids=["no-memory", "memory"])
-@pytest.mark.parametrize(
-    ("actions", "sensors", "hyperparameters"),
-    [
-        *[(actions, "vector", {}) for actions in ACTIONS],
-        *[("hybrid", sensors, {}) for sensors in SENSORS if sensors != "vector"],
-        ("hybrid", "vector", {"tanh_squash": True}),
-        ("continuous", "several", {"conditional_sigma": True}),
-        ("hybrid", "several", {"use_sde": True}),
-        ("hybrid", "goal", {"shared_critic": True}),
-    ],
-)
-def test_exported_model_takes_the_greedy_actions_of_the_policy(
-    tmp_path: Path, actions: str, sensors: str, hyperparameters: dict, memory: dict | None
-) -> None:
-    """100 agents act for 5 steps under random masks, each with its own memory: discrete choices are identical."""
-    a2c = unlike_its_first_weights(actions, sensors, deterministic=True, memory=memory, **hyperparameters)
-    model = exported(a2c, tmp_path)
-    rng = np.random.default_rng(0)
-    for _ in range(STEPS):
-        steps = masked_decisions(a2c.policy.behavior_spec, AGENTS, rng)
-        taken, found = a2c.policy.get_action(steps), model.act(steps)
-        if "continuous_actions" in found:
-            np.testing.assert_allclose(
-                found["deterministic_continuous_actions"], taken.env_action.continuous, rtol=0, atol=1e-5
-            )
-        if "discrete_actions" in found:
-            np.testing.assert_array_equal(found["deterministic_discrete_actions"], taken.env_action.discrete)
-        if memory:
-            np.testing.assert_allclose(found["recurrent_out"][:, 0], taken.outputs["memory_out"], rtol=0, atol=1e-5)
-
-
 def one_decision(a2c: A2CTrainer) -> DecisionSteps:
     """The same random decision for as many agents as are to draw, with nothing masked."""
     spec = a2c.policy.behavior_spec

@@ -15,12 +15,11 @@ from mlagents.trainers.settings import strict_to_cls
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec
 
-from dqn_demos import record
 from dqn_runs import MEMORY, NO_LEARNING, config, final_return
 from dqn_testing import BRANCHES, behavior_spec, decision_steps, disturb, segment, trainer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
-from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, train
+from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, record, train
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 FOLDER = os.environ.get("MLAGENTS_REFERENCE_DATA")
@@ -200,7 +199,7 @@ def test_pretraining_says_how_it_goes_and_is_on_demonstrations_alone(demo: str, 
     lines = [line for line in caplog.messages if "updates on demonstrations" in line]
     assert len(lines) == 10
     assert "Toy: 20 of 20 updates on demonstrations, Losses/Value Loss" in lines[-1]
-    assert dqn.optimizer.updates.count == 20
+    assert dqn.optimizer.updates == 20
     assert dqn.replay.ratio == 0.25
 
 
@@ -219,7 +218,7 @@ def pretrained(env: ToyEnv, folder: Path, memory: dict | None = None, **demonstr
     alone = {"exploration_schedule": "constant", "exploration_initial_eps": 0.0}
     alone |= {"buffer_init_steps": 5000} if demonstrations else NO_LEARNING  # without any update the run is refused
     trained = train(env, config(600, {**alone, **demonstrations}, {"memory": memory}), folder)
-    assert not demonstrations or trained.optimizer.updates.count == demonstrations["demo_pretraining_steps"]
+    assert not demonstrations or trained.optimizer.updates == demonstrations["demo_pretraining_steps"]
     return final_return(env)
 
 
@@ -276,7 +275,7 @@ def test_resuming_loads_demonstrations_anew_and_does_not_pretrain_again(tmp_path
     }  # fmt: skip
     first = train(Corridor(), config(400, hyperparameters), tmp_path)
     second = train(Corridor(), config(500, hyperparameters), tmp_path, resume=True)
-    assert first.optimizer.updates.count == second.optimizer.updates.count == 50
+    assert first.optimizer.updates == second.optimizer.updates == 50
     assert second.demonstrations.num_experiences == first.demonstrations.num_experiences
     assert first.update_buffer.serial <= first.get_step
     assert second.update_buffer.serial > first.update_buffer.serial

@@ -6,21 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dqn_demos import record
-from dqn_runs import MEMORY, config
+from dqn_runs import config
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed
-
-VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
-    "plain": ({"optimizer": "rmsprop", "learning_rate_schedule": "linear"}, None),
-    "memory": ({}, MEMORY),
-    "prioritized": ({"prioritized_replay": True, "tau": 0.01}, None),
-    "prioritized, memory": ({"prioritized_replay": True, "burn_in": 1}, MEMORY),
-    "ladder": ({"exploration": "ladder"}, None),
-    "rainbow": ({"preset": "rainbow"}, None),
-    "implicit quantiles, memory": ({"preset": "btr", "buffer_init_steps": 100}, MEMORY),
-}
+from mlagents_plugin_shared.testing import Match, differences, killed_and_resumed, record
 
 
 @pytest.fixture(autouse=True)
@@ -35,32 +24,11 @@ def settings(hyperparameters: dict[str, Any] | None = None, **others: Any) -> di
     return config(240, values, checkpoint_interval=130, **others)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_dqn_resumes_bit_for_bit(tmp_path: Path, variant: str) -> None:
-    """Networks, moments, normalisers, generators, schedules, replay and priorities: nothing differs in the end."""
-    hyperparameters, memory = VARIANTS[variant]
-    network = {"memory": memory, "normalize": True}
-    task = Recall if memory else Match
-    whole, resumed = killed_and_resumed(task, settings(hyperparameters, network=network), tmp_path)
-    assert whole.optimizer.updates.count > 20
-    assert differences(whole, resumed) == []
-
-
-def test_dqn_resumes_intrinsic_rewards_bit_for_bit(tmp_path: Path) -> None:
-    """Curiosity and RND go on with their networks and moments, and give rewards from the first batch on."""
-    signals = {"extrinsic": {}, "curiosity": {"strength": 0.1}, "rnd": {"strength": 0.1}}
-    assert differences(*killed_and_resumed(Match, settings(reward_signals=signals), tmp_path)) == []
-
-
 def test_dqn_resumes_demonstrations_bit_for_bit(tmp_path: Path) -> None:
     """The priorities of demonstrations go on, and how many of a batch they are."""
     demo = record(Match(1), lambda seen: [int(np.argmax(seen[:3])), 0, 0], tmp_path / "match.demo", decisions=30)
     demonstrated = {"demo_path": demo, "demo_ratio": 0.3, "prioritized_replay": True}
     assert differences(*killed_and_resumed(Match, settings(demonstrated), tmp_path)) == []
-
-
-def forget_generators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DQNTrainer, "_restore_acting", lambda self, acting: None)
 
 
 def forget_replay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +39,13 @@ def forget_updates_due(monkeypatch: pytest.MonkeyPatch) -> None:
     def restore(self: DQNTrainer, state: dict[str, Any]) -> None:
         original(self, {**state, "updates_due": state["updates_due"] + 0.5})
 
-    original = DQNTrainer._restore
-    monkeypatch.setattr(DQNTrainer, "_restore", restore)
+    original = DQNTrainer._load_due_state
+    monkeypatch.setattr(DQNTrainer, "_load_due_state", restore)
 
 
-@pytest.mark.parametrize("forget", [forget_generators, forget_replay, forget_updates_due])
+@pytest.mark.parametrize("forget", [forget_replay, forget_updates_due])
 def test_dqn_that_forgets_something_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Any) -> None:
-    """The control: what is not restored shows in the parameters."""
+    """The control of the contract's test: what is not restored shows in the parameters."""
     forget(monkeypatch)
     found = differences(*killed_and_resumed(Match, settings(), tmp_path))
     assert any(name.startswith("/Policy/") for name in found)

@@ -12,12 +12,11 @@ from mlagents.trainers.ghost.trainer import GhostTrainer
 from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.base_env import ActionTuple
 
-from dqn_demos import record
 from dqn_testing import behavior_spec, decision_steps
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.acting.q_policy import LADDER, QPolicy
 from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
-from mlagents_plugin_shared.testing import BEHAVIOR, Duel, Match, Outcome, train
+from mlagents_plugin_shared.testing import BEHAVIOR, Duel, Match, Outcome, record, rewrite_as_0_1, train
 
 SPEC = behavior_spec((3,), ((9,),))
 RANDOM = {"exploration_schedule": "constant", "exploration_initial_eps": 1.0}
@@ -133,14 +132,14 @@ def test_self_play_resumes_the_streams_of_all_its_policies(tmp_path: Path) -> No
     """Two that act and one that learns: each goes on from where it was, also those that are made after the resume."""
     first = train(Duel(num_agents=8), self_play(400, exploration="ladder"), tmp_path)
     assert isinstance(first, GhostTrainer)
-    saved = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")["Trainer"]["acting"]["explorers"]
+    saved = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")["Trainer"]["parts"]["chance"]["policies"]
     assert {name: len(states) for name, states in saved.items()}.keys() == {f"{BEHAVIOR}?team={i}" for i in (0, 1)}
     assert sum(map(len, saved.values())) == 3
     states = [state["generator"] for team in saved.values() for state in team]
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(states, 2))
     resumed = train(Duel(num_agents=8), self_play(400, exploration="ladder"), tmp_path, resume=True)
     for name, team in saved.items():
-        acts, state = resumed.trainer._explorers[name][0], team[0]
+        acts, state = resumed.trainer.chance.of(name)[0], team[0]
         assert torch.equal(acts.generator.get_state(), state["generator"])
         assert acts._rungs_left == state["rungs_left"]
         assert acts is resumed.get_policy(name)
@@ -149,12 +148,10 @@ def test_self_play_resumes_the_streams_of_all_its_policies(tmp_path: Path) -> No
 def test_checkpoint_of_the_first_release_resumes(tmp_path: Path) -> None:
     """It holds the stream of one policy under another name: exploration begins anew, the rest goes on."""
     config = {key: value for key, value in self_play(200).items() if key != "self_play"}
-    train(Match(4), config, tmp_path)
+    first = train(Match(4), config, tmp_path)
     file = tmp_path / BEHAVIOR / "checkpoint.pt"
-    checkpoint = torch.load(file, weights_only=True)
-    acting = checkpoint["Trainer"]["acting"]
     stream = torch.Generator(device="cpu").get_state()
-    checkpoint["Trainer"]["acting"] = {"torch": acting["torch"], "exploration": stream, "ladder_turn": 3}
-    torch.save(checkpoint, file)
+    rewrite_as_0_1(file, {"exploration": stream, "ladder_turn": 3})
     resumed = train(Match(4), {**config, "max_steps": 300}, tmp_path, resume=True)
     assert resumed.get_step >= 300
+    assert resumed.optimizer.updates > first.optimizer.updates

@@ -48,7 +48,7 @@ class DQNOptimizer(PluginOptimizer):
         self.branches = self.online.branches
         self.parameters = list(self.online.parameters())
         self.descent = self.add_descent(self._create_optimizer(), max_grad_norm=self.hyperparameters.max_grad_norm)
-        self.updates = UpdateCount()
+        self.updates = 0
 
     def _create_optimizer(self) -> torch.optim.Optimizer:
         learning_rate = self.hyperparameters.learning_rate
@@ -97,7 +97,7 @@ class DQNOptimizer(PluginOptimizer):
         statistics = self._report(transitions, prediction_tm1, target_t, loss, margin_loss, grad_norm)
 
         # 4. the target network follows
-        if self.updates.count % self.hyperparameters.target_update_interval == 0:
+        if self.updates % self.hyperparameters.target_update_interval == 0:
             update_target_network(self.online, self.target, self.hyperparameters.tau)
         return statistics
 
@@ -158,7 +158,7 @@ class DQNOptimizer(PluginOptimizer):
 
     def _begin(self) -> None:
         """Counts the update, and draws noise for it: the target network has its own."""
-        self.updates.increment()
+        self.updates += 1
         if self.hyperparameters.noisy:
             resample_noise(self.online)
             resample_noise(self.target)
@@ -191,7 +191,7 @@ class DQNOptimizer(PluginOptimizer):
 
     def _drift(self) -> Statistics:
         """How far the online network's weights are from the target network's, in parts of their size; now and then."""
-        if self.updates.count % DRIFT_INTERVAL:
+        if self.updates % DRIFT_INTERVAL:
             return {}
         online = torch.nn.utils.parameters_to_vector(self.parameters).detach()
         behind = online - torch.nn.utils.parameters_to_vector(self.target.parameters())
@@ -204,28 +204,13 @@ class DQNOptimizer(PluginOptimizer):
 
     def get_modules(self) -> dict[str, Any]:
         """What a checkpoint holds besides the policy."""
-        return {
-            **super().get_modules(),
-            _TARGET: self.target,
-            "Optimizer:updates": self.updates,
-        }
+        return {**super().get_modules(), _TARGET: self.target}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Adds the number of updates, by which the target network follows."""
+        return {**super().state_dict(), "updates": self.updates}
 
-class UpdateCount(torch.nn.Module):
-    """Number of updates taken, kept in the checkpoint so that the target network's rhythm survives a resume."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def increment(self) -> None:
-        """Counts one update."""
-        self.count += 1
-
-    def get_extra_state(self) -> int:
-        """The count, for `state_dict`."""
-        return self.count
-
-    def set_extra_state(self, state: int) -> None:
-        """Takes the count from a `state_dict`."""
-        self.count = state
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.updates = state["updates"]

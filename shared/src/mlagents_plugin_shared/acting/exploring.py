@@ -91,7 +91,7 @@ def _indices(rows: list[int]) -> torch.Tensor:
 class ExploringPolicy(TorchPolicy):
     """Policy with a stream of chance of its own, which may keep numbers of each agent while its episode lasts.
 
-    A trainer gives it the stream, see `SavingTrainer.give_stream`.
+    A trainer gives it the stream, see `PluginTrainer.give_stream`.
 
     Attributes:
         generator: the stream, on the CPU.
@@ -118,7 +118,7 @@ class ExploringPolicy(TorchPolicy):
         """What acting goes on from, beside weights and step."""
         return {"generator": self.generator.get_state(), "agents": self.agents.state_dict()}
 
-    def restore_acting(self, state: dict[str, Any]) -> None:
+    def load_acting_state(self, state: dict[str, Any]) -> None:
         """Takes up what `acting_state` gave."""
         self.generator.set_state(state["generator"])
         self.agents.load_state_dict(state["agents"])

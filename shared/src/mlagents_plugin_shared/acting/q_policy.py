@@ -92,9 +92,9 @@ class QPolicy(ExploringPolicy):
         """What exploring goes on from."""
         return {**super().acting_state(), "rungs_left": list(self._rungs_left)}
 
-    def restore_acting(self, state: dict[str, Any]) -> None:
+    def load_acting_state(self, state: dict[str, Any]) -> None:
         """Takes up what `acting_state` gave."""
-        super().restore_acting(state)
+        super().load_acting_state(state)
         self._rungs_left = list(state["rungs_left"])
 
     def _check_masks(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> None:

@@ -252,15 +252,23 @@ class PluginOptimizer(TorchOptimizer):
             whole: names in `get_modules`, of the policy or this optimizer, of what took up all that was saved of it.
         """
 
-    def learned_signals(self) -> list[str]:
-        """Reward signals that give rewards only once they were updated, and were."""
-        return [name for name, signal in self.reward_signals.items() if getattr(signal, "_has_updated_once", False)]
+    def state_dict(self) -> dict[str, Any]:
+        """What survives a resume beside `get_modules`: numbers, strings and tensors.
 
-    def restore_learned_signals(self, names: Iterable[str]) -> None:
-        """Lets reward signals give their rewards at once: their networks come from a checkpoint.
+        To be extended by what else an algorithm counts: `{**super().state_dict(), "updates": self.updates}`.
+        """
+        return {"skipped": self.guard.skipped, "learned_signals": self._learned_signals()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up what `state_dict` gave, when networks and torch optimizers have taken up theirs.
 
         Args:
-            names: what `learned_signals` gave.
+            state: of the same algorithm; from a checkpoint of an earlier release it may lack what is new.
         """
-        for name in set(names) & set(self.reward_signals):
+        self.guard.skipped = state["skipped"]
+        for name in set(state["learned_signals"]) & set(self.reward_signals):
             self.reward_signals[name]._has_updated_once = True
+
+    def _learned_signals(self) -> list[str]:
+        """Reward signals that give rewards only once they were updated, and were."""
+        return [name for name, signal in self.reward_signals.items() if getattr(signal, "_has_updated_once", False)]

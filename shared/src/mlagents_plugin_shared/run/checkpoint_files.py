@@ -1,13 +1,13 @@
-"""Reading checkpoints: whole ones only, and none that carries code."""
+"""Checkpoints on the disk: where they lie, and reading them: whole ones only, and none that carries code."""
 
 import pickle
 import re
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mlagents.torch_utils import torch
-from mlagents.trainers.exception import UnityTrainerException
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
 from mlagents_envs.logging_util import get_logger
 
@@ -86,6 +86,36 @@ def has_checkpoint(folder: Path) -> bool:
         folder: `results/<run>/<behavior>`.
     """
     return (folder / DEFAULT_CHECKPOINT_NAME).exists() or bool(numbered_checkpoints(folder))
+
+
+def run_folder_of(behavior: str, folder: Path) -> Path:
+    """`results/<run>`; the behaviour's own folder lies in it, deeper where its name has slashes.
+
+    Args:
+        behavior: name of the behaviour.
+        folder: `results/<run>/<behavior>`.
+
+    Raises:
+        TrainerConfigError: by its name it would lie elsewhere.
+    """
+    name = PurePath(behavior)
+    if name.is_absolute() or name.drive or ".." in name.parts or not name.parts:
+        raise TrainerConfigError(
+            f"Behavior {behavior!r}: its files would lie outside of the run's folder; choose another Behavior Name in "
+            "the agent's Behavior Parameters."
+        )
+    return folder.parents[len(name.parts) - 1]
+
+
+def is_new_in_run(folder: Path, run_folder: Path) -> bool:
+    """Whether a run was never saved with a behaviour, but was with others.
+
+    Args:
+        folder: `results/<run>/<behavior>`.
+        run_folder: `results/<run>`.
+    """
+    others = (file.parent != folder for file in run_folder.rglob(DEFAULT_CHECKPOINT_NAME))
+    return not has_checkpoint(folder) and any(others)
 
 
 def numbered_checkpoints(folder: Path) -> list[Path]:

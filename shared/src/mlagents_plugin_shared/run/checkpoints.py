@@ -17,6 +17,7 @@ from mlagents_envs.logging_util import get_logger
 from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, newest_intact, read_checkpoint
 from mlagents_plugin_shared.run.export import OnnxExporter
 from mlagents_plugin_shared.run.files import replacing
+from mlagents_plugin_shared.run.parts import SavedParts, read_parts
 
 logger = get_logger(__name__)
 
@@ -42,8 +43,8 @@ class CheckpointSaver(TorchModelSaver):
 
     Attributes:
         behavior_name: whose checkpoints these are, for messages.
-        trainer_state: gives what a checkpoint holds beside the modules: plain numbers, strings and tensors.
-        resumed_state: what it gave when the checkpoint was written from which this run resumed; else empty.
+        trainer_state: gives what a checkpoint holds beside the modules, see `save_parts`.
+        resumed: parts in the checkpoint from which this run resumed; none without.
         on_loaded: is told the names of the modules that took up all that was saved of them, once they have.
         fits: whether every network took up all that was saved of it.
     """
@@ -54,7 +55,7 @@ class CheckpointSaver(TorchModelSaver):
         super().__init__(trainer_settings, str(Path(model_path)), load)
         self.behavior_name = Path(model_path).name
         self.trainer_state: Callable[[], dict[str, Any]] = dict
-        self.resumed_state: dict[str, Any] = {}
+        self.resumed = SavedParts(None, {})
         self.fits = True
         self.on_loaded: Callable[[Collection[str]], None] = lambda whole: None
 
@@ -104,16 +105,19 @@ class CheckpointSaver(TorchModelSaver):
         self._write(self._best_path(behavior_name))
         self.export(str(self._stem(behavior_name, "best")), behavior_name)
 
-    def best_state(self, behavior_name: str) -> dict[str, Any]:
-        """The trainer's state in `<behavior>-best.pt`; empty where there is none.
+    def best_parts(self, behavior_name: str) -> dict[str, dict[str, Any]]:
+        """States of the trainer's parts in `<behavior>-best.pt`; empty where there is none.
 
         Args:
             behavior_name: name of the behaviour.
         """
         try:
-            return read_checkpoint(self._best_path(behavior_name)).get(TRAINER_STATE, {})
+            return self._parts_in(read_checkpoint(self._best_path(behavior_name))).states
         except CheckpointError:
             return {}
+
+    def _parts_in(self, saved: dict[str, Any]) -> SavedParts:
+        return read_parts(saved.get(TRAINER_STATE, {}), saved, self.behavior_name)
 
     def copy_final_model(self, source_nn_path: str) -> None:
         """Copies the model of a checkpoint to `<results>/<run>/<behavior>.onnx`.
@@ -168,7 +172,7 @@ class CheckpointSaver(TorchModelSaver):
             target.set_step(0)
             logger.info(f"Starting training from step 0 and saving to {self.model_path}.")
         else:
-            self.resumed_state = saved.get(TRAINER_STATE, {})
+            self.resumed = self._parts_in(saved)
             logger.info(f"Resuming training from step {target.get_current_step()}, read from {path.name}.")
 
     def _describe_missing(self, load_path: str, error: CheckpointError) -> str:

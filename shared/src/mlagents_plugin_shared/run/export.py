@@ -51,7 +51,7 @@ class OnnxExporter(ModelSerializer):
         with replacing(path) as temporary:
             self._write(temporary)
         logger.info(f"Exported {path}")
-        faults = _faults(self._check(path))
+        faults = _faults(self.check(path))
         if faults:
             logger.warning(f"Unity would not accept {path}. {faults}")
 
@@ -77,7 +77,7 @@ class OnnxExporter(ModelSerializer):
                     f"{_first_line(error)}. Installed are torch {torch.__version__} and onnx {version('onnx')}; "
                     f"{_KNOWN_TO_WORK} are known to work: install those."
                 ) from error
-            faults = _faults(self._check(path))
+            faults = _faults(self.check(path))
         if faults:
             raise ExportError(
                 f"Unity would not accept the policy's model, so nothing was trained. {faults} "
@@ -103,7 +103,12 @@ class OnnxExporter(ModelSerializer):
                 **_torchscript_exporter(),
             )
 
-    def _check(self, path: Path) -> Report:
+    def check(self, path: Path) -> Report:
+        """What Unity would not accept in a model of the policy.
+
+        Args:
+            path: the .onnx file.
+        """
         return check_model(path, Behavior.of(self.policy.behavior_spec), deterministic=True)
 
 

@@ -27,7 +27,8 @@ from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
 from mlagents_plugin_shared.learning.transitions import add_sequence_rewards, add_window_rewards
 from mlagents_plugin_shared.maths import schedules
 from mlagents_plugin_shared.run.files import replacing
-from mlagents_plugin_shared.run.intake import IntakeTrainer
+from mlagents_plugin_shared.run.parts import Part, Stateful
+from mlagents_plugin_shared.run.plugin_trainer import PluginTrainer
 from mlagents_plugin_shared.run.random_state import numpy_state, restore_numpy
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 
@@ -39,7 +40,7 @@ REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
 _OVERWRITTEN = 20
 
 
-class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
+class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
     """Off-policy trainer on an array-backed replay buffer.
 
     Updates fall due at one in `steps_per_update` agent steps, however many agents there are, once the replay was given
@@ -112,7 +113,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
                 segment = episode.segment(self.policy.behavior_spec, self.policy.m_size)
                 self.demonstrations.add(segment)
                 if begins and self.policy.normalize:
-                    self._update_normalization(segment)
+                    self.update_normalization(segment)
         except (DemonstrationError, BufferMemoryError) as error:
             raise TrainerConfigError(f"{self.brain_name}: demo_path: {error}.") from None
         count = self.demonstrations.num_experiences
@@ -185,7 +186,7 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
                 self._update_reward_signals(stats, batch)
         while self._reward_updates_due >= 1.0:  # they may be due more often than the policy
             self._update_reward_signals(stats, self.sample())
-        self._report(stats)
+        self.report(stats)
         return True
 
     def _learn(self, stats: dict[str, list], batch: Batch) -> None:
@@ -263,16 +264,40 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
         super().end_episode()
         self.update_buffer.end_episodes()
 
-    def _state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside networks and optimizers; the replay has a file of its own."""
+    def parts(self) -> dict[str, Stateful]:
+        """Adds what is due, and how batches are drawn; the replay itself has a file of its own."""
         return {
-            **super()._state(),
-            "updates_due": self._updates_due,
-            "reward_updates_due": self._reward_updates_due,
+            **super().parts(),
+            "updates": Part(self._due_state, self._load_due_state),
+            "replay": Part(self._replay_state, self._load_replay_state),
+        }
+
+    def _due_state(self) -> dict[str, Any]:
+        return {"updates_due": self._updates_due, "reward_updates_due": self._reward_updates_due}
+
+    def _load_due_state(self, state: dict[str, Any]) -> None:
+        if self.update_buffer.serial:  # else it first fills again
+            self._updates_due = state["updates_due"]
+            self._reward_updates_due = state["reward_updates_due"]
+
+    def _replay_state(self) -> dict[str, Any]:
+        return {
             "transitions": self.update_buffer.serial,
             "generators": {name: numpy_state(generator) for name, generator in self._generators().items()},
             "demonstration_priorities": self._demonstration_priorities(),
         }
+
+    def _load_replay_state(self, state: dict[str, Any]) -> None:
+        for name, generator in self._generators().items():
+            if name in state["generators"]:
+                restore_numpy(state["generators"][name], generator)
+        self._restore_demonstration_priorities(state["demonstration_priorities"])
+        given = self.update_buffer.serial
+        if lead := given - state["transitions"] if given else 0:
+            logger.warning(
+                f"{self.brain_name}: the replay was saved {abs(lead)} transitions "
+                f"{'after' if lead > 0 else 'before'} the checkpoint. The run goes on with both."
+            )
 
     def _generators(self) -> dict[str, np.random.Generator]:
         """Generators that batches are drawn with."""
@@ -284,21 +309,6 @@ class ReplayTrainer(IntakeTrainer, OffPolicyTrainer):
             return None
         priorities, largest = self.demonstrations.priorities()
         return torch.from_numpy(priorities), largest
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        super()._restore(state)
-        for name, generator in self._generators().items():
-            if name in state["generators"]:
-                restore_numpy(state["generators"][name], generator)
-        self._restore_demonstration_priorities(state["demonstration_priorities"])
-        if self.update_buffer.serial:
-            self._updates_due = state["updates_due"]
-            self._reward_updates_due = state["reward_updates_due"]
-            if lead := self.update_buffer.serial - state["transitions"]:
-                logger.warning(
-                    f"{self.brain_name}: the replay was saved {abs(lead)} transitions "
-                    f"{'after' if lead > 0 else 'before'} the checkpoint. The run goes on with both."
-                )
 
     def _restore_demonstration_priorities(self, saved: tuple[torch.Tensor, float] | None) -> None:
         if saved is None or not isinstance(self.demonstrations, PrioritizedReplayBuffer):

@@ -16,10 +16,11 @@ from mlagents_plugin_shared.data import RolloutBuffer
 from mlagents_plugin_shared.data.trajectories import Segment
 from mlagents_plugin_shared.learning.networks import update_normalization
 from mlagents_plugin_shared.learning.rollout_batch import values_key
-from mlagents_plugin_shared.run.intake import IntakeTrainer
+from mlagents_plugin_shared.run.parts import Part, Stateful
+from mlagents_plugin_shared.run.plugin_trainer import PluginTrainer
 
 
-class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
+class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
     """On-policy trainer on an array-backed rollout.
 
     Taking in a trajectory only appends arrays. As soon as `buffer_size` agent steps are in, values, returns and
@@ -60,7 +61,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         """Gives the optimizer a stream of chance; a rollout makes its arrays with the first segment."""
         self.optimizer.shuffle_seed = self.stream_seed("shuffle")
 
-    def _update_normalization(self, segment: Segment) -> None:
+    def update_normalization(self, segment: Segment) -> None:
         """Waits for the update."""
 
     def _is_ready_update(self) -> bool:
@@ -81,7 +82,7 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         if self.policy.normalize:
             for body in self.optimizer.network_bodies:
                 update_normalization(body, self.update_buffer.observations())
-        self._report({name: [value] for name, value in stats.items()})
+        self.report({name: [value] for name, value in stats.items()})
         self._clear_update_buffer()
         return True
 
@@ -119,21 +120,22 @@ class RolloutTrainer(IntakeTrainer, OnPolicyTrainer):
         for agent_id in memories.keys() - set(self.update_buffer.agent_ids):
             del memories[agent_id]
 
-    def _forget_episode(self, agent_id: str) -> None:
-        super()._forget_episode(agent_id)
+    def forget_episode(self, agent_id: str) -> None:
+        super().forget_episode(agent_id)
         if not self.update_buffer.end_episodes(agent_id):
             self.optimizer.critic_memory_dict.pop(agent_id, None)
 
-    def _state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside networks and optimizers, the open rollout with it."""
+    def parts(self) -> dict[str, Stateful]:
+        """Adds the open rollout, and what a recurrent critic remembers."""
+        return {**super().parts(), "rollout": Part(self._rollout_state, self._load_rollout_state)}
+
+    def _rollout_state(self) -> dict[str, Any]:
         return {
-            **super()._state(),
             "rollout": self.update_buffer.state_dict(),
             "critic_memories": dict(self.optimizer.critic_memory_dict),
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        super()._restore(state)
+    def _load_rollout_state(self, state: dict[str, Any]) -> None:
         if self.model_saver.fits:  # else other networks acted in it
             self.update_buffer.load_state_dict(state["rollout"])
             memories = {agent_id: memory.to(default_device()) for agent_id, memory in state["critic_memories"].items()}

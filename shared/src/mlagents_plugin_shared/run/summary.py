@@ -92,12 +92,12 @@ class RunSummary:
             f"The model is {model}; {_next_step(model)}"
         )
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
         return attr.asdict(self._best) if self._best is not None else {}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes up what `state` gave."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up what `state_dict` gave."""
         self._best = Score(**state) if state else None
 
     def _mean(self, returns: Sequence[float], step: int) -> Score | None:

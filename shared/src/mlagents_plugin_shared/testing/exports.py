@@ -1,5 +1,6 @@
 """Exported models beside the policies that they came from: sensors of every kind, and a model that acts as Unity's."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,18 @@ class ExportedModel:
             size = self._inputs["recurrent_in"][-1]
             nothing = np.zeros((len(steps), 1, size), np.float32)
             feed["recurrent_in"] = nothing if self._memories is None else self._memories
-        names = [value.name for value in self._session.get_outputs()]
-        outputs = dict(zip(names, self._session.run(names, {name: feed[name] for name in self._inputs}), strict=True))
+        outputs = self.run(feed)
         self._memories = outputs.get("recurrent_out")
         return outputs
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the model once.
+
+        Args:
+            inputs: by name; what the model does not read is left out.
+
+        Returns:
+            The model's outputs by name.
+        """
+        names = [value.name for value in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, {name: inputs[name] for name in self._inputs}), strict=True))

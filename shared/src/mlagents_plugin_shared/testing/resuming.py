@@ -87,7 +87,7 @@ def differences(first: Trainer, second: Trainer) -> list[str]:
     for replay in replays:
         replay.pop("prev_action", None)
     for state in states:
-        _drop_previous_actions(state["Trainer"].get("rollout", {"names": []}))
+        _drop_previous_actions(state["Trainer"]["parts"].get("rollout", {}).get("rollout", {"names": []}))
     return [*_differing("", *states), *_differing("replay", *replays)]
 
 
@@ -110,3 +110,28 @@ def _differing(name: str, first: Any, second: Any) -> Iterator[str]:
             yield name
     elif not np.array_equal(first, second):
         yield name
+
+
+def rewrite_as_0_1(path: Path, acting: Mapping[str, Any]) -> None:
+    """Rewrites a checkpoint as release 0.1 wrote it: what survives side by side, and counts as modules.
+
+    Args:
+        path: the .pt file.
+        acting: what is to stand there of the streams that policies act from, beside torch's; it changed within 0.1.
+    """
+    checkpoint = torch.load(path, weights_only=True)
+    trainer = checkpoint["Trainer"]
+    parts = trainer["parts"]
+    chance, summary, optimizer = parts.pop("chance"), parts.pop("summary"), parts.pop("optimizer")
+    kept = {name: optimizer.pop(name) for name in ("skipped", "learned_signals")}
+    flat = {key: value for state in parts.values() for key, value in state.items()}
+    checkpoint["Trainer"] = {
+        "trainer_type": trainer["trainer_type"],
+        "acting": {"torch": chance["torch"], **acting},
+        "numpy": chance["numpy"],
+        "summary": summary,
+        **kept,
+        **flat,
+    }
+    counts = {f"Optimizer:{name}": {"_extra_state": count} for name, count in optimizer.items()}
+    torch.save({**checkpoint, **counts}, path)

@@ -6,6 +6,7 @@ Importing the package does it, for every trainer of the process. Each module men
 * `final_saving`: at the end every behaviour is saved, even if one cannot be, and no failure there hides the reason.
 * `run_folder`: a start that is refused leaves no trace in the run's folder, and a run holds it.
 * `reasons`: the reason of a run's end is the last line, without a traceback.
+* `constructors`: a trainer whose constructor fails says why.
 * `threads`: a trainer with `threaded: true` that fails ends the run.
 * `arguments`: what cannot be done is refused before a run begins; `--base-port` holds without `--env` too.
 * `players`: a player that ends with an error ends the run with its last words.
@@ -23,6 +24,7 @@ from importlib import import_module
 
 _MENDED = (
     "arguments",
+    "constructors",
     "demonstration_errors",
     "executable",
     "messages",
