@@ -120,10 +120,8 @@ def lowest(session: nox.Session, package: str) -> None:
     """Run one package's tests on the lowest versions that it declares, torch's apart: that is the session torch."""
     build_wheels(session)
     folder = PACKAGES[package]
-    declared = [requirement for requirement in dependencies(folder) if name_of(requirement) != "torch"]
-    free = list(map(name_of, declared))
-    install(session, package, *declared, free=free, resolution="lowest-direct")
-    install(session, *group(folder, "test"), free=free)  # leaves what is installed, and fits, as it is
+    declared = [each for each in (*dependencies(folder), *group(folder, "test")) if name_of(each) != "torch"]
+    install(session, package, *declared, free=list(map(name_of, declared)), resolution="lowest-direct")
     run_pytest(session, [folder], folder / "tests", *session.posargs)
 
 
