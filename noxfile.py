@@ -221,9 +221,10 @@ def results(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def docs(session: nox.Session) -> None:
-    """Write docs/api.md from the docstrings."""
-    install(session, *group(ROOT, "docs"), ours=False)
-    session.run("python", "docs/generate_api.py")
+    """Write docs/api.md and the tables of hyperparameters in the READMEs from the docstrings."""
+    install_all(session, *group(ROOT, "docs"))
+    for generator in sorted(ROOT.glob("docs/generate_*.py")):
+        session.run("python", "-W", "ignore", str(generator))
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

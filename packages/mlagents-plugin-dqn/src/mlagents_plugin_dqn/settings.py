@@ -167,41 +167,59 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _small_replay), Far("batch_size", _large_batch))
 
     batch_size: int = 128
+    """Transitions of an update, at most `buffer_size`. Low learns fast and unsteadily; high steadily, and each update
+    takes longer."""
+
     buffer_size: int = 50_000
+    """Transitions in the replay. Low forgets soon; high remembers longer and takes more memory."""
+
+    buffer_init_steps: int = 0
+    """Agent steps before the first update, as SAC counts; fewer than `max_steps`, but they may be more than
+    `buffer_size`. Low learns from narrow data at first; high starts later, from wider data."""
+
     steps_per_update: float = 4.0
+    """Agent steps to each update. Low learns more from each step and takes longer; high makes fewer updates in less
+    time."""
+
     reward_signal_steps_per_update: float = attr.ib(
         default=attr.Factory(lambda self: self.steps_per_update, takes_self=True)
     )
-    buffer_init_steps: int = 0
+    """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
 
     preset: Optional[Preset] = None
-    """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
+    """A published group of the other keys; keys that stand beside it win."""
 
     exploration: Exploration = Exploration.SCHEDULE
-    """schedule: one epsilon for all agents, by step; ladder: every agent keeps one, from 0.4 down to 0.0007."""
+    """`schedule`: one epsilon for all agents, by step; `ladder`: each agent keeps one for an episode, from 0.4 down
+    to 0.0007."""
 
     exploration_schedule: ScheduleType = ScheduleType.LINEAR
-    """linear: epsilon falls over `exploration_steps`; constant: it stays at its initial value."""
+    """`linear`: epsilon falls over `exploration_steps`; `constant`: it stays at its initial value."""
 
     exploration_initial_eps: float = attr.ib(default=1.0, validator=between(0.0, 1.0))
-    """Probability of a random action at the first step."""
+    """Probability of a random action at the first step. Low suits an agent that need not begin at random; high
+    explores more."""
 
     exploration_final_eps: float = attr.ib(default=0.05, validator=between(0.0, 1.0))
-    """Probability of a random action at the end of the schedule and after it."""
+    """Probability of a random action at the end of the schedule and after it. Low relies on what is known; high
+    explores more for good."""
 
     exploration_steps: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
-    """Agent steps over which epsilon falls; default a fifth of max_steps."""
+    """Agent steps over which epsilon falls; where not set, a fifth of `max_steps`. Low trusts Q soon; high explores
+    longer."""
 
     noisy: bool = attr.ib(default=_preset_or("noisy", False))
-    """Learned noise on the weights of the head explores, in place of epsilon."""
+    """Noise on the weights of the head, which it learns, explores in place of epsilon."""
 
     tau: float = attr.ib(default=1.0, validator=[positive, between(0.0, 1.0)])
-    """How far the target network moves to the online network at each of its updates; 1 copies it."""
+    """How far the target network moves to the online network at each of its updates; 1 copies it. Low is more stable;
+    high follows faster."""
 
     target_update_interval: int = attr.ib(
         default=attr.Factory(_target_update_interval, takes_self=True), validator=positive
     )
-    """Gradient updates between two updates of the target network; default 1 where tau < 1, else 1000."""
+    """Gradient updates between two updates of the target network; by default 1 where `tau` is below 1. Low learns
+    faster and is less stable; high is more stable and slower."""
 
     double: bool = attr.ib(default=_preset_or("double", True))
     """The online network chooses the next action and the target network values it (double DQN)."""
@@ -210,73 +228,85 @@ class DQNSettings(CheckedSettings, OffPolicyHyperparamSettings):
     """Q is the sum of a state value and the advantages of the actions."""
 
     n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=positive)
-    """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning."""
+    """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning. Low has less
+    variance; high lets rewards travel faster."""
 
     prioritized_replay: bool = attr.ib(default=_preset_or("prioritized_replay", False))
     """Transitions with a large TD error are drawn more often."""
 
     priority_alpha: float = attr.ib(default=_preset_or("priority_alpha", 0.6), validator=between(0.0, 1.0))
-    """How much more often: 0 draws uniformly, 1 in proportion to the error."""
+    """How much more often: 0 draws uniformly, 1 in proportion to the error. Low treats all alike; high learns from
+    errors, and from noise."""
 
     priority_initial_beta: float = attr.ib(default=0.4, validator=between(0.0, 1.0))
-    """How far importance weights undo the preference at the start; it rises in a line to `priority_final_beta`."""
+    """How far importance weights undo the preference at the start; it goes in a line to `priority_final_beta`. Low
+    takes larger steps, with more bias; high smaller ones, with less."""
 
     priority_final_beta: float = attr.ib(default=1.0, validator=between(0.0, 1.0))
-    """The same at max_steps."""
+    """The same at `max_steps`."""
 
     distribution: Distribution = attr.ib(default=_preset_or("distribution", Distribution.NONE))
-    """none: the mean return; categorical: C51; quantile: QR-DQN; implicit_quantile: IQN."""
+    """What is learned of the return. `none`: its mean; `categorical`: C51; `quantile`: QR-DQN; `implicit_quantile`:
+    IQN."""
 
     num_atoms: int = attr.ib(default=51, validator=positive)
-    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`."""
+    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`; at least 2. Low is coarse;
+    high is finer and slower."""
 
     v_min: float = -10.0
-    """Least return that the categorical distribution can tell."""
+    """Least discounted return that the categorical distribution can tell, below `v_max`."""
 
     v_max: float = 10.0
-    """Largest return that the categorical distribution can tell."""
+    """Largest discounted return that the categorical distribution can tell. The wider the range, the coarser are its
+    atoms."""
 
     num_quantiles: int = attr.ib(default=_preset_or("num_quantiles", 32), validator=positive)
-    """Quantiles of the quantile distributions."""
+    """Quantiles of the two quantile distributions. Low is coarse; high is finer and slower."""
 
     munchausen: bool = attr.ib(default=_preset_or("munchausen", False))
-    """The policy's own log-probability is added to the reward, and the next value is that of a soft policy."""
+    """The policy's own log-probability of the action is added to the reward, and the next value is that of a soft
+    policy."""
 
     munchausen_alpha: float = attr.ib(default=0.9, validator=between(0.0, 1.0))
-    """How much of the log-probability is added."""
+    """How much of the log-probability is added. Low is near plain DQN; high is bolder: larger gaps between actions."""
 
     munchausen_temperature: float = attr.ib(default=0.03, validator=positive)
-    """Temperature of the soft policy, in units of reward."""
+    """Temperature of the soft policy, in units of reward. Low is nearly greedy; high is softer."""
 
     layer_norm: bool = False
     """Normalises the hidden layers."""
 
     loss: LossType = LossType.HUBER
-    """huber bounds the influence of large errors; mse does not."""
+    """`huber` bounds the influence of large errors, `mse` does not; the distributions have a loss of their own."""
 
     optimizer: OptimizerType = OptimizerType.ADAM
-    """adam, or rmsprop as in the first DQN."""
+    """`adam`, or `rmsprop` as in the first DQN, Mnih et al. (2015)."""
 
     max_grad_norm: float = attr.ib(default=10.0, validator=not_negative)
-    """Bound of the gradient's norm; 0 does not clip."""
+    """Bound of the gradient's norm; 0 does not clip. Low takes small steps; high takes larger ones on outliers."""
 
     burn_in: int = attr.ib(default=0, validator=not_negative)
-    """With memory: most steps that are replayed before each sequence, to warm up the recurrent state."""
+    """With memory: most steps that are replayed before each sequence, to warm up the recurrent state. Low starts from
+    the state that was stored; high from a fresher one, and is slower."""
 
     demo_path: Optional[str] = None
     """A `.demo` file or a folder of them: demonstrations to learn from beside the agent's own transitions."""
 
     demo_ratio: float = attr.ib(default=0.25, validator=between(0.0, 1.0))
-    """Share of demonstrations in each batch."""
+    """Share of demonstrations in each batch. Low leaves more to the agent; high stays closer to the demonstrator, for
+    longer."""
 
     demo_pretraining_steps: int = attr.ib(default=0, validator=not_negative)
-    """Updates on demonstrations alone before the first step of a run."""
+    """Updates on demonstrations alone before the first step of a run. Low starts at once; high starts later and
+    better; too many learn few demonstrations by heart."""
 
     demo_margin: float = attr.ib(default=0.8, validator=not_negative)
-    """Lead over all other actions that a demonstrated action is to have, in units of value."""
+    """Lead over all other actions that a demonstrated action is to have, in units of value. Low follows the rewards;
+    high follows the demonstrator against small rewards."""
 
     demo_margin_weight: float = attr.ib(default=1.0, validator=not_negative)
-    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out."""
+    """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out. Low trusts the
+    rewards; high trusts the demonstrator more than the rewards."""
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""
