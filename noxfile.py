@@ -63,9 +63,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def types(session: nox.Session) -> None:
-    """Check the sources of every package with mypy."""
+    """Check the sources of every package with mypy, and strictly what its users write against the wheels."""
     install_all(session, *group(ROOT, "types"))
     session.run("mypy", *(str(folder / "src") for folder in PACKAGES.values()))
+    strict = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.create_tmp()}"]
+    with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
+        session.run("mypy", *strict, *map(str, sorted(ROOT.glob("tests/typing/*.py"))))
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
