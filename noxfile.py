@@ -66,7 +66,7 @@ def types(session: nox.Session) -> None:
     """Check the sources of every package with mypy, and strictly what its users write against the wheels."""
     install_all(session, *group(ROOT, "types"))
     session.run("mypy", *(str(folder / "src") for folder in PACKAGES.values()))
-    strict = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.create_tmp()}"]
+    strict = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.virtualenv.location}/mypy"]
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
         session.run("mypy", *strict, *map(str, sorted(ROOT.glob("tests/typing/*.py"))))
 
@@ -134,7 +134,8 @@ def coverage(session: nox.Session) -> None:
     own_groups = [requirement for folder in PACKAGES.values() for requirement in group(folder, "test")]
     install_all(session, *group(ROOT, "coverage", "docs", "test"), *own_groups)
     names = {package: import_name(folder) for package, folder in PACKAGES.items()}
-    data = Path(session.create_tmp()) / "coverage"
+    data = Path(session.virtualenv.location) / "measured" / "coverage"
+    data.parent.mkdir(exist_ok=True)
     settings = f"--rcfile={ROOT / 'pyproject.toml'}"
     measure = ["coverage", "run", settings, f"--source={','.join(names.values())}", "-m", "pytest"]
     session.env["COVERAGE_FILE"] = str(data)
