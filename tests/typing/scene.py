@@ -12,6 +12,7 @@ from mlagents_player import (
     BehaviorSpec,
     Rows,
     Scene,
+    SceneEnvironment,
     vector_observation,
 )
 
@@ -42,9 +43,23 @@ class Line(Scene):
         self.add_statistic("Line/Moved", float(moved.mean()), Aggregation.MOST_RECENT)
 
 
+def played(steps: int) -> float:
+    """The scene in one's own process, as ML-Agents' low-level API has it."""
+    environment = SceneEnvironment(Line, num_areas=2, seed=1, parameters={"length": 3.0})
+    environment.reset()
+    for _ in range(steps):
+        environment.step()
+    (name,) = environment.behavior_specs
+    decisions, _ = environment.get_steps(name)
+    environment.close()
+    return float(decisions.reward.sum())
+
+
 def mistakes(scene: Line, agents: Rows) -> None:
     """Faults that an author's checker must find: where one passes, a type was lost, and its `ignore` is an error."""
     scene.add_reward(agents, "much")  # type: ignore[arg-type]
     scene.end_episode(agents, interupted=True)  # type: ignore[call-arg]
     scene.add_statistic("Line/Moved", 1.0, "mean")  # type: ignore[arg-type]
+    SceneEnvironment(scene)  # type: ignore[arg-type]
+    SceneEnvironment("Basic", areas=2)  # type: ignore[call-arg]
     vector_observation("one", "Line")  # type: ignore[arg-type]
