@@ -1,10 +1,12 @@
-"""Writes the table of hyperparameters in each plugin's README, from the docstrings of its settings class.
+"""Writes the tables of hyperparameters and presets in each plugin's README, from its settings module.
 
-A row is a field: its type and range, its default, and what it does. The plugins are the installed ones that lie in
-this repository; in the README a table stands between two comments that name the trainer type.
+A row is a field of the settings class: its type and range, its default, and what its docstring says; or a preset. The
+plugins are the installed ones that lie in this repository; in the README a table stands between two comments that name
+the trainer type.
 """
 
 import re
+import sys
 import typing
 from collections.abc import Iterator
 from enum import Enum
@@ -85,33 +87,63 @@ def descriptions(settings: type) -> dict[str, str]:
     return {key: text for key, text in found.items() if key in keys}
 
 
-def page(trainer: Trainer) -> str:
-    """The README with a table that is current.
+def preset_rows(settings: type) -> list[str]:
+    """A row for each preset in the table `PRESETS` of the class's module: where it is from, and what it sets.
 
     Raises:
-        ValueError: the comments that the table stands between are not there.
+        ValueError: a preset has no docstring.
+    """
+    presets = getattr(sys.modules[settings.__module__], "PRESETS", {})
+    words = {preset: _docstrings(type(preset)).get(preset.name) for preset in presets}
+    if missing := [preset.name for preset, text in words.items() if not text]:
+        raise ValueError(f"{settings.__module__}: no docstring behind {', '.join(missing)}")
+    return [
+        f"| `{preset.value}` | {words[preset]} | {', '.join(map(_written, values.items()))} |"
+        for preset, values in presets.items()
+    ]
+
+
+def page(trainer: Trainer) -> str:
+    """The README with tables that are current.
+
+    Raises:
+        ValueError: the comments that a table stands between are not there.
     """
     text = trainer.readme.read_text(encoding="utf-8")
-    first, last = (f"<!-- {word} of hyperparameters: {trainer.name} -->" for word in ("table", "end"))
+    head = ["| key | type, range | default | what it does |", "|---|---|---|---|"]
+    text = _replaced(text, f"hyperparameters: {trainer.name}", [*head, *rows(trainer.settings)], trainer.readme)
+    if presets := preset_rows(trainer.settings):
+        head = ["| preset | after | sets |", "|---|---|---|"]
+        text = _replaced(text, f"presets: {trainer.name}", [*head, *presets], trainer.readme)
+    return text
+
+
+def _replaced(text: str, table: str, lines: list[str], readme: Path) -> str:
+    """The text with these lines between the comments that name a table."""
+    first, last = f"<!-- table of {table} -->", f"<!-- end of {table} -->"
     before, opening, rest = text.partition(f"{first}\n")
     _, closing, after = rest.partition(last)
     if not (opening and closing):
-        raise ValueError(f"{trainer.readme} has no lines {first} and {last} for the table to stand between")
-    table = ["", "| key | type, range | default | what it does |", "|---|---|---|---|", *rows(trainer.settings), "", ""]
-    return before + opening + "\n".join(table) + closing + after
+        raise ValueError(f"{readme} has no lines {first} and {last} for the table to stand between")
+    return before + opening + "\n".join(["", *lines, "", ""]) + closing + after
 
 
-def _docstrings(settings: type) -> dict[str, str]:
-    """The docstrings behind the fields that a class declares itself, each as a cell of a table."""
-    if not attr.has(settings) or settings.__module__ == host.__name__:
+def _docstrings(owner: type) -> dict[str, str]:
+    """The docstrings behind the fields of a settings class, or the members of an enumeration, as cells of a table."""
+    if not (attr.has(owner) or issubclass(owner, Enum)) or owner.__module__ == host.__name__:
         return {}
-    members = load(settings.__module__)[settings.__qualname__].members
-    fields = {key: members[key].docstring for key in vars(settings).get("__annotations__", {}) if key in members}
-    return {key: _cell(docstring.value) for key, docstring in fields.items() if docstring}
+    members = load(owner.__module__)[owner.__qualname__].members
+    attributes = {name: member.docstring for name, member in members.items() if not member.is_alias}
+    return {name: _cell(docstring.value) for name, docstring in attributes.items() if docstring}
 
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _written(item: tuple[str, Any]) -> str:
+    key, value = item
+    return f"`{key}: {show(value)}`"
 
 
 def _values(settings: type, field: attr.Attribute) -> str:

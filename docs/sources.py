@@ -11,4 +11,4 @@ ROOT = Path(__file__).resolve().parents[1]
 def load(name: str) -> Module:
     """A package or one of its modules, read from the sources and not imported."""
     folders = [ROOT / "shared" / "src", *sorted(ROOT.glob("packages/*/src"))]
-    return griffe.load(name, search_paths=folders, docstring_parser="google")
+    return griffe.load(name, search_paths=folders, docstring_parser="google", allow_inspection=False)

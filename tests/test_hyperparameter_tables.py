@@ -1,7 +1,7 @@
 """The tables of hyperparameters in the plugins' READMEs say what their settings classes say."""
 
+import sys
 from enum import Enum
-from types import SimpleNamespace
 from typing import Any
 
 import attr
@@ -83,6 +83,16 @@ def test_table_takes_type_and_range_from_the_field(generator, key: str, expected
     assert generator["_values"](Settings, attr.fields_dict(Settings)[key]) == expected
 
 
+def test_table_of_presets_has_what_each_sets(generator):
+    """In the order of `PRESETS`, whether its values are numbers, truth values or names."""
+    for trainer in generator["trainers"]():
+        presets = getattr(sys.modules[trainer.settings.__module__], "PRESETS", {})
+        rows = generator["preset_rows"](trainer.settings)
+        assert [row.split("`")[1] for row in rows] == [preset.value for preset in presets]
+        for row, values in zip(rows, presets.values(), strict=True):
+            assert all(f"`{key}: " in row for key in values)
+
+
 @pytest.mark.parametrize(("value", "expected"), [(None, "not set"), (False, "`false`"), (Colour.NO_COLOUR, "`none`")])
 def test_table_shows_a_default_as_a_yaml_has_it(generator, value: Any, expected: str):
     """A key that is not set differs from one that is `none`."""
@@ -100,6 +110,14 @@ def test_readme_without_a_place_for_the_table_is_named(generator, tmp_path):
     """The author learns which two lines to write."""
     readme = tmp_path / "README.md"
     readme.write_text("# A plugin\n", encoding="utf-8")
-    trainer = SimpleNamespace(name="new", readme=readme, settings=Settings)
-    with pytest.raises(ValueError, match=r"README.md has no lines <!-- table of hyperparameters: new -->"):
+    trainer = generator["trainers"]()[0]._replace(readme=readme)
+    with pytest.raises(ValueError, match=rf"README.md has no lines <!-- table of hyperparameters: {trainer.name} -->"):
         generator["page"](trainer)
+
+
+def test_preset_without_docstring_is_named(generator, monkeypatch: pytest.MonkeyPatch):
+    """The author learns which preset lacks its source."""
+    monkeypatch.setitem(globals(), "PRESETS", {Colour.RED: {"share": 0.1}})
+    monkeypatch.setitem(generator["preset_rows"].__globals__, "_docstrings", lambda owner: {})
+    with pytest.raises(ValueError, match="no docstring behind RED"):
+        generator["preset_rows"](Settings)

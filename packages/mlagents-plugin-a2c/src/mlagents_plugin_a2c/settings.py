@@ -43,10 +43,10 @@ class Preset(Enum):
     """A published set of hyperparameters."""
 
     BASELINES = "baselines"
+    """OpenAI Baselines' a2c.py and its network for vectors; `learning_rate` is 7e-4, the default of its optimizer"""
 
 
 PRESETS: Dict[Preset, Dict[str, Any]] = {
-    # OpenAI Baselines' a2c.py and its network for vectors; its learning rate, 7e-4, is the default of its optimizer
     Preset.BASELINES: {
         "optimizer": OptimizerType.RMSPROP_TF,
         "learning_rate_schedule": ScheduleType.LINEAR,
