@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from email.parser import Parser
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 from packaging.tags import compatible_tags, cpython_tags
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent
@@ -69,9 +70,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def types(session: nox.Session) -> None:
-    """Check the sources of every package with mypy."""
+    """Check the sources of every package with mypy, and strictly what its users write against the wheels."""
     install_all(session, *group(ROOT, "types"))
     session.run("mypy", *(str(folder / "src") for folder in PACKAGES.values()))
+    strict = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.virtualenv.location}/mypy"]
+    with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
+        session.run("mypy", *strict, *map(str, sorted(ROOT.glob("tests/typing/*.py"))))
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -122,6 +126,40 @@ def torch(session: nox.Session, release: str) -> None:
     for folder in trainers.values():
         run_pytest(session, [folder], folder / "tests", *session.posargs)
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("package", [nox.param(name, id=name) for name in PACKAGES])
+def lowest(session: nox.Session, package: str) -> None:
+    """Run one package's tests on the lowest versions that it declares, torch's apart: that is the session torch."""
+    build_wheels(session)
+    folder = PACKAGES[package]
+    declared = [each for each in (*dependencies(folder), *group(folder, "test")) if name_of(each) != "torch"]
+    install(session, package, *declared, free=list(map(name_of, declared)), resolution="lowest-direct")
+    run_pytest(session, [folder], folder / "tests", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches all tests together run, those of their child processes too."""
+    own_groups = [requirement for folder in PACKAGES.values() for requirement in group(folder, "test")]
+    install_all(session, *group(ROOT, "coverage", "docs", "test"), *own_groups)
+    names = {package: import_name(folder) for package, folder in PACKAGES.items()}
+    data = Path(session.virtualenv.location) / "measured" / "coverage"
+    data.parent.mkdir(exist_ok=True)
+    settings = f"--rcfile={ROOT / 'pyproject.toml'}"
+    measure = ["coverage", "run", settings, f"--source={','.join(names.values())}", "-m", "pytest"]
+    session.env["COVERAGE_FILE"] = str(data)
+    session.run("coverage", "erase", settings)
+    for folder in PACKAGES.values():
+        run_pytest(session, [folder], folder / "tests", *session.posargs, command=measure)
+    integration = ["-m", "not learning and not faults", *session.posargs]
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", *integration, command=measure)
+    session.run("coverage", "combine", "--quiet", settings)
+    for package, name in names.items():
+        session.log(package)
+        session.run("coverage", "report", settings, f"--include=*/{name}/*", "--format=total", "--fail-under=0")
+    session.run("coverage", "report", settings)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -198,9 +236,10 @@ def results(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def docs(session: nox.Session) -> None:
-    """Write docs/api.md from the docstrings."""
-    install(session, *group(ROOT, "docs"), ours=False)
-    session.run("python", "docs/generate_api.py")
+    """Write docs/api.md and the tables of hyperparameters in the READMEs from the docstrings."""
+    install_all(session, *group(ROOT, "docs"))
+    for generator in sorted(ROOT.glob("docs/generate_*.py")):
+        session.run("python", "-W", "ignore", str(generator))
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -230,6 +269,23 @@ def test_wheel(session: nox.Session, package: str) -> None:
     folder = PACKAGES[package]
     install(session, package, *group(folder, "test"))
     run_pytest(session, [folder], folder / "tests", *session.posargs)
+
+
+def dependencies(folder: Path) -> list[str]:
+    """What a folder's pyproject.toml declares for those who install the package, the extras included."""
+    project = nox.project.load_toml(folder / "pyproject.toml")["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    return [*project.get("dependencies", []), *(requirement for extra in extras for requirement in extra)]
+
+
+def name_of(requirement: str) -> str:
+    """Name of the distribution that a requirement asks for."""
+    return canonicalize_name(Requirement(requirement).name)
+
+
+def import_name(folder: Path) -> str:
+    """Name of the one package that a distribution installs."""
+    return next(marker.parent.name for marker in folder.glob("src/*/py.typed"))
 
 
 def build_wheels(session: nox.Session) -> None:
@@ -288,10 +344,16 @@ def install_all(session: nox.Session, *requirements: str) -> None:
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def install(session: nox.Session, *requirements: str, ours: bool = True, free: Sequence[str] = ()) -> None:
+def install(
+    session: nox.Session,
+    *requirements: str,
+    ours: bool = True,
+    free: Sequence[str] = (),
+    resolution: str = "highest",
+) -> None:
     """Install with uv: the wheels in dist/ win, then those that PIP_FIND_LINKS holds, then the index.
 
-    What is `free` may also come from the index where PIP_FIND_LINKS holds it.
+    What is `free` may also come from the index where PIP_FIND_LINKS holds it. `resolution` is uv's.
     """
     file = Path(session.virtualenv.location) / "constraints.txt"
     file.write_text("\n".join(constraints(session, ours=ours, free=free)), encoding="utf-8")
@@ -299,7 +361,8 @@ def install(session: nox.Session, *requirements: str, ours: bool = True, free: S
     again = [f"--reinstall-package={name}" for name in PACKAGES]
     links = [f"--find-links={link}" for link in find_links()]
     # Compiled once here rather than at every start: some machines forbid Python to write its caches.
-    session.install(*requirements, "--compile-bytecode", "--constraint", str(file), *again, *links)
+    how = ["--compile-bytecode", "--constraint", str(file), "--resolution", resolution]
+    session.install(*requirements, *how, *again, *links)
 
 
 def constraints(session: nox.Session, *, ours: bool = True, free: Sequence[str] = ()) -> list[str]:
@@ -343,14 +406,16 @@ for name in sys.argv[1:]:
 """
 
 
-def run_pytest(session: nox.Session, packages, tests: Path, *arguments: str) -> None:
+def run_pytest(
+    session: nox.Session, packages: Iterable[Path], tests: Path, *arguments: str, command: Sequence[str] = ("pytest",)
+) -> None:
     """Run tests from an empty directory, so that they see the installed packages and not ``src``."""
-    names = [marker.parent.name for folder in packages for marker in folder.glob("src/*/py.typed")]
+    names = [import_name(folder) for folder in packages]
     # One thread for each of pytest's processes: torch would start as many as there are cores in every one.
     env = {"PYTHONPATH": None, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
         session.run("python", "-c", LIES_IN_SITE_PACKAGES, *names, env=env, log=False)
-        session.run("pytest", "--numprocesses=auto", "--timeout=600", str(tests), *arguments, env=env)
+        session.run(*command, "--numprocesses=auto", "--timeout=600", str(tests), *arguments, env=env)
 
 
 def chosen_config(session: nox.Session) -> Path:

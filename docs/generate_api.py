@@ -3,12 +3,11 @@
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import griffe
 from griffe import Alias, Attribute, Class, DocstringSection, DocstringSectionKind, Function, Module
+from sources import ROOT, load
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "api.md"
 PACKAGE = "mlagents_plugin_shared"
 
@@ -19,11 +18,6 @@ together, `D` branches, `N` atoms or quantiles, `S` reward streams.
 """
 
 Documented = Class | Function | Attribute
-
-
-def load() -> Module:
-    """The package, read from its sources and not imported."""
-    return griffe.load(PACKAGE, search_paths=[ROOT / "shared" / "src"], docstring_parser="google")
 
 
 def public_modules(package: Module) -> list[Module]:
@@ -168,4 +162,4 @@ def _list(title: str, items: Iterable[tuple[object, str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(load()), encoding="utf-8")
+    PAGE.write_text(page(load(PACKAGE)), encoding="utf-8")

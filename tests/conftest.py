@@ -2,8 +2,9 @@
 
 import ast
 import re
+import runpy
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,14 @@ def kills(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def docs_script(root: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Runs a script of docs/, which imports its neighbours, and returns the names that it defines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root / "docs")
+        yield lambda name: runpy.run_path(str(root / "docs" / f"{name}.py"))
 
 
 @pytest.fixture(scope="session")

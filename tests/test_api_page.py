@@ -4,22 +4,21 @@ import ast
 import importlib
 import inspect
 import re
-import runpy
 from typing import Any
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def generator(root):
+def generator(docs_script):
     """The names that docs/generate_api.py defines."""
-    return runpy.run_path(str(root / "docs" / "generate_api.py"))
+    return docs_script("generate_api")
 
 
 @pytest.fixture(scope="module")
 def source(generator):
     """The shared package as the generator reads it."""
-    return generator["load"]()
+    return generator["load"](generator["PACKAGE"])
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,7 @@ def undocumented_methods(owner: type) -> list[str]:
 
 def test_docstrings_fit_their_signatures(generator, caplog):
     """The docstring reader has nothing to warn of, such as an argument that does not exist."""
-    generator["page"](generator["load"]())
+    generator["page"](generator["load"](generator["PACKAGE"]))
     assert caplog.messages == []
 
 

@@ -76,3 +76,20 @@ def test_environment_that_is_current_is_left_alone(noxfile: Any, tmp_path: Path)
         session = Session(tmp_path, reuses=False)
         noxfile.install_all(session)
         assert ("install" in session.ran) == expected
+
+
+def test_lowest_installs_everything_declared_but_torch_in_one_resolution(
+    noxfile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Extras and test tools too, none of them held to what lies in PIP_FIND_LINKS; torch has a session of its own."""
+    project = {"dependencies": ["Some.Name>=1", "torch>=2.1.1"], "optional-dependencies": {"watch": ["extra[a]>=2"]}}
+    monkeypatch.setattr(noxfile.nox.project, "load_toml", lambda _: {"project": project})
+    monkeypatch.setattr(noxfile.nox.project, "dependency_groups", lambda *_: ("tool>=3",), raising=False)
+    monkeypatch.setattr(noxfile, "PACKAGES", {"package": tmp_path})
+    installed: list[Any] = []
+    monkeypatch.setattr(noxfile, "build_wheels", lambda _: None)
+    monkeypatch.setattr(noxfile, "run_pytest", lambda *_: None)
+    monkeypatch.setattr(noxfile, "install", lambda _, *names, **options: installed.append((names, options)))
+    noxfile.lowest(SimpleNamespace(posargs=[]), "package")
+    declared = ("package", "Some.Name>=1", "extra[a]>=2", "tool>=3")
+    assert installed == [(declared, {"free": ["some-name", "extra", "tool"], "resolution": "lowest-direct"})]

@@ -43,10 +43,10 @@ class Preset(Enum):
     """A published set of hyperparameters."""
 
     BASELINES = "baselines"
+    """OpenAI Baselines' a2c.py and its network for vectors; `learning_rate` is 7e-4, the default of its optimizer"""
 
 
 PRESETS: Dict[Preset, Dict[str, Any]] = {
-    # OpenAI Baselines' a2c.py and its network for vectors; its learning rate, 7e-4, is the default of its optimizer
     Preset.BASELINES: {
         "optimizer": OptimizerType.RMSPROP_TF,
         "learning_rate_schedule": ScheduleType.LINEAR,
@@ -120,45 +120,50 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _large_rollout), Far("time_horizon", _long_horizon))
 
     preset: Optional[Preset] = None
-    """Sets a group of the keys below, see PRESETS; keys that stand beside it win."""
+    """A published group of the other keys; keys that stand beside it win. `baselines`: the A2C of OpenAI Baselines."""
 
     buffer_size: int = 1024
-    """Agent steps of a rollout; each rollout gives one gradient step."""
+    """Agent steps of a rollout; each rollout gives one gradient step. Low takes many unsteady steps; high takes
+    fewer, steadier ones."""
 
     batch_size: int = attr.ib(default=attr.Factory(lambda self: self.buffer_size, takes_self=True))
-    """Steps whose gradient is computed at a time, or up to twice as many, where they leave a rest; memory and speed
-    depend on it, the result does not."""
+    """Steps whose gradient is computed at a time, or up to twice as many, where they leave a rest; at most
+    `buffer_size`, and by default just that. The result does not depend on it. Low takes less memory; high takes less
+    time."""
 
     optimizer: OptimizerType = attr.ib(default=_preset_or("optimizer", OptimizerType.ADAM))
-    """adam; rmsprop (smoothing 0.99, epsilon 1e-5), whose first step is ten times as long; rmsprop_tf, with epsilon
-    inside the root, which begins gently."""
+    """`adam`; `rmsprop` (smoothing 0.99, epsilon 1e-5), whose first step is ten times as long; `rmsprop_tf`, with
+    epsilon inside the root, which begins gently."""
 
     learning_rate: float = attr.ib(default=attr.Factory(_learning_rate, takes_self=True))
-    """Step size. Default: 1e-3 for adam, 7e-4, as in OpenAI Baselines, for the others."""
+    """Step size; by default 7e-4, as in OpenAI Baselines, where `optimizer` is not `adam`. Low learns slowly; high
+    learns faster, then is unstable."""
 
     learning_rate_schedule: ScheduleType = attr.ib(default=_preset_or("learning_rate_schedule", ScheduleType.CONSTANT))
-    """linear: it falls to 0 at max_steps."""
+    """`constant`, or `linear` to 0 at `max_steps`."""
 
     num_epoch: int = 1
     """Without effect, as there is one gradient step a rollout; accepted because PPO's files have it."""
 
     beta: float = attr.ib(default=_preset_or("beta", 0.0), validator=not_negative)
-    """Weight of the entropy bonus; more keeps the policy random for longer. Default: Stable-Baselines3."""
+    """Weight of the entropy bonus. Low lets the policy settle soon; high keeps it random for longer. The default is
+    Stable-Baselines3's."""
 
     beta_schedule: ScheduleType = attr.ib(default=attr.Factory(_beta_schedule, takes_self=True))
-    """linear: beta falls to 1e-5 at max_steps; default: as learning_rate_schedule."""
+    """`constant`, or `linear` to 1e-5 at `max_steps`; by default as `learning_rate_schedule`."""
 
     lambd: float = attr.ib(default=_preset_or("lambd", 0.95), validator=between(0.0, 1.0))
-    """λ of GAE; low trusts the critic, high trusts the rewards. Default: Tianshou's ablation over 800 agents."""
+    """λ of GAE. Low trusts the critic; high trusts the rewards. The default is from Tianshou's ablation over 800
+    agents."""
 
     value_coefficient: float = attr.ib(default=0.5, validator=not_negative)
-    """Weight of the value loss."""
+    """Weight of the value loss. Low leaves the step to the policy; high lets the critic learn faster."""
 
     value_loss: ValueLoss = ValueLoss.MSE
-    """mse, or huber: errors beyond 1 count linearly, so that rare large rewards do not rule the critic."""
+    """`mse`, or `huber`: errors beyond 1 count linearly, so that rare large rewards do not rule the critic."""
 
     max_grad_norm: float = attr.ib(default=0.5, validator=not_negative)
-    """Bound of the gradient's norm; 0 does not clip."""
+    """Bound of the gradient's norm; 0 does not clip. Low takes small steps; high takes larger ones on outliers."""
 
     normalize_advantage: bool = False
     """Advantages of a rollout to mean 0 and deviation 1; once a policy is good, that blows up what is only noise."""
@@ -167,7 +172,7 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Values in units of the returns' deviation (PopArt), for rewards that are far from 1 or change their scale."""
 
     off_policy_correction: OffPolicyCorrection = OffPolicyCorrection.NONE
-    """vtrace corrects for steps of an older policy: `threaded: true`, a time_horizon longer than a rollout."""
+    """`vtrace` corrects for steps of an older policy: `threaded: true`, a `time_horizon` longer than a rollout."""
 
     shared_critic: bool = attr.ib(default=_preset_or("shared_critic", False))
     """One network body for policy and value."""
@@ -176,23 +181,28 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Orthogonal weights, and a last policy layer near 0 (Andrychowicz et al., 2021) instead of ML-Agents' own."""
 
     activation: Activation = attr.ib(default=_preset_or("activation", Activation.SWISH))
-    """Of the hidden layers: ML-Agents' swish, or tanh, whose features are bounded, so that
-    states unlike those seen keep the value of the first critic: where rewards are costs, the policy looks for them."""
+    """Of the hidden layers: ML-Agents' `swish`, or `tanh`, which finds rare goals where every step costs. Its
+    features are bounded, so that states unlike those seen keep the value of the first critic: where rewards are
+    costs, the policy looks for them."""
 
     tanh_squash: bool = False
-    """Continuous actions squashed by tanh instead of clipped at 3 deviations of the first policy."""
+    """Continuous actions squashed by tanh instead of clipped at 3 deviations of the first policy; the entropy is that
+    of the squashed action."""
 
     conditional_sigma: bool = False
     """The deviation of continuous actions depends on the state instead of being one free number an action."""
 
     use_sde: bool = False
-    """State-dependent exploration (gSDE): noise that lasts, where jitter moves nothing: motors, swing-ups."""
+    """State-dependent exploration (gSDE) of continuous actions: noise that lasts, where jitter moves nothing, as with
+    motors and swing-ups."""
 
     sde_sample_freq: int = attr.ib(default=8, validator=positive)
-    """Decisions for which a noise function of `use_sde` is kept. Default: about a rollout, as in its paper for A2C."""
+    """Decisions of an agent for which its noise function of `use_sde` is kept. Low jitters; high makes smoother,
+    longer swings. The default is about a rollout, as in its paper for A2C."""
 
     log_std_init: float = -1.0
-    """Log of the deviation that each feature adds to the noise of `use_sde` at first."""
+    """Log of the deviation that each feature adds to the noise of `use_sde` at first. Low is quiet at first; high is
+    louder."""
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""

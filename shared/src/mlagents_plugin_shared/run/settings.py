@@ -149,10 +149,12 @@ class CheckedSettings:
     """Keep the policy whose training episodes were the best so far, as `<Behavior>-best.onnx` and `.pt`."""
 
     stop_at_reward: Optional[float] = None
-    """Mean reward of the last `reward_window` episodes, group rewards included, at which it has learned enough."""
+    """Mean reward of the last `reward_window` episodes, group rewards included, at which it has learned enough and
+    the run of the behavior ends. Low ends soon; high learns longer."""
 
     reward_window: int = attr.ib(default=100, validator=positive)
-    """Episodes over which `keep_best` and `stop_at_reward` take the mean; they wait until there are so many."""
+    """Episodes over which `keep_best` and `stop_at_reward` take the mean; they wait until there are so many. Low is
+    sooner, and noisy; high is steadier, and later."""
 
     def __attrs_post_init__(self) -> None:
         if attr.validators.get_disabled():
