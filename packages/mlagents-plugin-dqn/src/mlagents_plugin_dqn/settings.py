@@ -38,17 +38,21 @@ class Preset(Enum):
     """A published combination of extensions."""
 
     DQN = "dqn"
+    """Mnih et al. (2015)"""
+
     DOUBLE_DUELING = "double_dueling"
+    """van Hasselt et al. (2016), Wang et al. (2016)"""
+
     RAINBOW = "rainbow"
+    """Hessel et al. (2018)"""
+
     BTR = "btr"
+    """Clark et al. (2024), without what concerns its convolutional network"""
 
 
 PRESETS: Dict[Preset, Dict[str, Any]] = {
-    # Mnih et al. (2015)
     Preset.DQN: {"double": False, "dueling": False, "n_step": 1},
-    # van Hasselt et al. (2016), Wang et al. (2016)
     Preset.DOUBLE_DUELING: {"double": True, "dueling": True, "n_step": 1},
-    # Hessel et al. (2018)
     Preset.RAINBOW: {
         "double": True,
         "dueling": True,
@@ -58,7 +62,6 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
         "noisy": True,
         "distribution": Distribution.CATEGORICAL,
     },
-    # Clark et al. (2024), without what concerns its convolutional network
     Preset.BTR: {
         "double": False,
         "dueling": True,
