@@ -16,8 +16,9 @@ from mlagents.trainers.torch_entities.networks import NetworkBody, SimpleActor
 from numpy.typing import NDArray
 
 from mlagents_plugin_shared.data import Batch, PrioritizedReplayBuffer, ReplayBuffer, RolloutBuffer, StreamSteps
-from mlagents_plugin_shared.learning.networks import BranchingQHead, update_target_network
+from mlagents_plugin_shared.learning.networks import update_target_network
 from mlagents_plugin_shared.learning.optimizer import Descent, PluginOptimizer, adam
+from mlagents_plugin_shared.learning.return_heads import BranchingQHead
 from mlagents_plugin_shared.maths.losses import huber, masked_mean, td_error
 from mlagents_plugin_shared.maths.schedules import Schedule, linear
 from mlagents_plugin_shared.maths.targets import double_q_value, gae
