@@ -115,21 +115,24 @@ def differences(trainer: Trainer, saved: dict[str, Any], best: float | None) -> 
     """
     modules = {**trainer.policy.get_modules(), **trainer.optimizer.get_modules()}
     of_modules = {name: state for name, state in saved.items() if name != "Trainer"}
+    counts = {name: of_modules.pop(name)["_extra_state"] for name in saved if name == "Optimizer:updates"}
     found = {name: module.state_dict() for name, module in modules.items()}
     for state in (*of_modules.values(), *found.values()):
         state.pop("param_groups", None)  # options are those of the settings
     state = saved["Trainer"]
+    own = trainer.optimizer.state_dict()
     pairs: dict[str, tuple[Any, Any]] = {
         "modules": (of_modules, found),
+        "counts": (counts, {f"Optimizer:{name}": count for name, count in own.items() if name == "updates"}),
         "step": (saved_step(saved), trainer.get_step),
-        "best": (best, trainer._best),
-        "returns": (state["returns"], list(trainer._returns)),
+        "best": (best, trainer.goals.best),
+        "returns": (state["returns"], list(trainer.episodes.returns)),
         "reward_buffer": (state["reward_buffer"], list(trainer.reward_buffer)),
         "skipped": (state["skipped"], trainer.optimizer.guard.skipped),
-        "learned_signals": (state["learned_signals"], trainer.optimizer.learned_signals()),
+        "learned_signals": (state["learned_signals"], own["learned_signals"]),
         "torch": (state["acting"]["torch"]["cpu"], torch.get_rng_state()),
         "numpy": (json.loads(state["numpy"])[1], np.random.get_state()[1].tolist()),  # noqa: NPY002 - ML-Agents' own
-        "explorers": (state["acting"]["explorers"], trainer._acting_state()["explorers"]),
+        "explorers": (state["acting"]["explorers"], trainer.chance.state_dict()["policies"]),
     }
     if "rollout" in state:
         pairs["rollout"] = (cut_short(state["rollout"]), rollout_of(trainer))

@@ -7,6 +7,7 @@ asks for one ability: masks, branches, memory, continuous actions, pictures, ent
 Every task has a control that must fail: `ToyEnv` can blank a sensor and keep the masks to itself.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,7 +67,8 @@ def contract(
     """
     import pytest  # only who tests has it
 
-    pytest.register_assert_rewrite(f"{__name__}.contract_suite")
+    if (suite := f"{__name__}.contract_suite") not in sys.modules:
+        pytest.register_assert_rewrite(suite)
     from mlagents_plugin_shared.testing.contract_suite import make
 
     return make(
