@@ -40,7 +40,7 @@ WINGS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "testing": (
         {"maths", "data", "learning", "acting", "run"},
-        {"numpy", "torch", "mlagents", "mlagents_envs", "cattr", "onnx", "onnxruntime", "pytest"},
+        {"numpy", "torch", "mlagents", "mlagents_envs", "attr", "cattr", "onnx", "onnxruntime", "pytest"},
     ),
 }
 
