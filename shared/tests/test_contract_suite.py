@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlagents.plugins import all_trainer_types
+from mlagents.plugins import all_trainer_settings, all_trainer_types
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import OnPolicyHyperparamSettings
 
 from mlagents_plugin_shared.testing import contract, contract_suite
 from mlagents_plugin_shared.testing.contract_suite import Export
@@ -106,7 +107,8 @@ def test_contract_fails_who_exports_something_else(tmp_path: Path, monkeypatch: 
 
 
 def test_contract_fails_who_takes_a_bad_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that are not checked take a learning rate below 0; those of the on-policy recorder are checked."""
+    """Settings that are not checked take a learning rate below 0; those of the recorders are checked."""
     suite("rollout").test_refuses_what_is_out_of_range("learning_rate", -0.5)
+    monkeypatch.setitem(all_trainer_settings, "rollout", OnPolicyHyperparamSettings)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        suite("replay").test_refuses_what_is_out_of_range("learning_rate", -0.5)
+        suite("rollout").test_refuses_what_is_out_of_range("learning_rate", -0.5)
