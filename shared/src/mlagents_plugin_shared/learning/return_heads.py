@@ -321,7 +321,7 @@ class BranchingQHead(nn.Module):
         branches: Sequence[int],
         num_streams: int,
         *,
-        dueling: bool,
+        dueling: bool = False,
         num_atoms: int = 1,
         noisy: bool = False,
     ) -> None:
@@ -397,7 +397,7 @@ class ImplicitQuantileHead(nn.Module):
         branches: Sequence[int],
         num_streams: int,
         *,
-        dueling: bool,
+        dueling: bool = False,
         noisy: bool = False,
         num_cosines: int = 64,
     ) -> None:
