@@ -6,12 +6,11 @@ from typing import Any
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
-from mlagents.trainers.exception import TrainerConfigError
 from mlagents_envs.base_env import BehaviorSpec
 
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings, LossType
-from mlagents_plugin_shared.acting.q_policy import QPolicy
+from mlagents_plugin_shared.acting.q_policy import QPolicy, require_discrete_actions
 from mlagents_plugin_shared.data import MixedReplay
 from mlagents_plugin_shared.learning.networks import update_target_network
 from mlagents_plugin_shared.learning.q_network import QNetwork
@@ -50,18 +49,7 @@ class DQNTrainer(ReplayTrainer):
         Raises:
             TrainerConfigError: the behaviour has continuous actions.
         """
-        action_spec = behavior_spec.action_spec
-        if action_spec.continuous_size > 0 or action_spec.discrete_size == 0:
-            raise TrainerConfigError(
-                f"Behavior {self.brain_name} has {action_spec.continuous_size} continuous actions, and dqn chooses "
-                "among discrete ones only: use trainer_type: sac, ppo or a2c."
-            )
-        for branch, size in enumerate(action_spec.discrete_branches):
-            if size < 2:
-                raise TrainerConfigError(
-                    f"Behavior {self.brain_name}: action branch {branch} has {size} action, which leaves nothing to "
-                    "choose: remove the branch from the agent's Behavior Parameters."
-                )
+        require_discrete_actions(behavior_spec.action_spec, self.brain_name, TRAINER_NAME)
         policy = QPolicy(
             explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
             epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),

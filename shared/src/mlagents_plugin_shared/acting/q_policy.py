@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
-from mlagents.trainers.exception import UnityTrainerException
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.torch_entities.utils import ModelUtils
-from mlagents_envs.base_env import ActionTuple, DecisionSteps
+from mlagents_envs.base_env import ActionSpec, ActionTuple, DecisionSteps
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_shared.acting.exploring import AgentTable, ExploringPolicy
@@ -19,6 +19,30 @@ _STEP = "exploration_step"
 _NO_RUNG = -1
 LADDER = epsilon_ladder(8).cpu()
 """Epsilons of Horgan et al. (2018), 0.4 to 0.0007: one an agent and episode, in turns."""
+
+
+def require_discrete_actions(action_spec: ActionSpec, behavior_name: str, trainer_type: str) -> None:
+    """Refuses a behaviour that a Q network cannot choose for.
+
+    Args:
+        action_spec: actions of the behaviour.
+        behavior_name: its name, for the message.
+        trainer_type: name of the trainer, for the message.
+
+    Raises:
+        TrainerConfigError: it has continuous actions, no discrete ones, or a branch of one action.
+    """
+    if action_spec.continuous_size > 0 or action_spec.discrete_size == 0:
+        raise TrainerConfigError(
+            f"Behavior {behavior_name} has {action_spec.continuous_size} continuous actions, and {trainer_type} "
+            "chooses among discrete ones only: use trainer_type: sac, ppo or a2c."
+        )
+    for branch, size in enumerate(action_spec.discrete_branches):
+        if size < 2:
+            raise TrainerConfigError(
+                f"Behavior {behavior_name}: action branch {branch} has {size} action, which leaves nothing to choose: "
+                "remove the branch from the agent's Behavior Parameters."
+            )
 
 
 class QPolicy(ExploringPolicy):

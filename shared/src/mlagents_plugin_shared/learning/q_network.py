@@ -27,6 +27,7 @@ class QNetwork(nn.Module):
     |------------------------|---------------------|----------------------------------------------------------------|
     | `encode(obs)`          | [B, E], memories    | what the head reads                                            |
     | `head(encoding)`       | [B, S, A, N]        | return of each action, S reward streams; see `ReturnHead`      |
+    | `q(encoding)`          | [B, S, A]           | expected return of each action                                 |
     | `summed_q(returns)`    | [B, A]              | Q of what the head gives, summed over the streams              |
     | `q_values(obs)`        | [B, S, A], memories | expected return of each action, the branches side by side      |
     | `scores(obs)`          | [B, A], memories    | what the greedy choice compares: the sum over the streams      |
@@ -84,6 +85,10 @@ class QNetwork(nn.Module):
         """
         return self.network_body(observations, memories=memories, sequence_length=sequence_length)
 
+    def q(self, encoding: torch.Tensor) -> torch.Tensor:
+        """[B, E] encodings → [B, S, A] expected returns."""
+        return self.head.mean(self.head(encoding))
+
     def summed_q(self, returns: torch.Tensor) -> torch.Tensor:
         """[B, S, A, N] returns, as the head gives them → [B, A] Q summed over the reward streams."""
         return self.head.mean(returns).sum(dim=1)
@@ -93,7 +98,7 @@ class QNetwork(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, S, A] expected returns, and the recurrent state; arguments as of `encode`."""
         encoding, memories = self.encode(observations, memories, sequence_length)
-        return self.head.mean(self.head(encoding)), memories
+        return self.q(encoding), memories
 
     def scores(
         self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
