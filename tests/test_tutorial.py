@@ -129,7 +129,8 @@ def test_value_out_of_range_is_refused_as_the_page_says(tutorial: Tutorial, foll
 
 def test_plugin_of_the_page_keeps_the_quick_part_of_the_contract(followed: Path) -> None:
     """Masks, models and refusals; `test_plugin_of_the_page_keeps_the_contract` is the whole of it."""
-    ran = run(followed, 'python -m pytest -q tests -k "refuses or registered or keeps_to_masks or (exports and vector)"')
+    quick = "refuses or registered or keeps_to_masks or (exports and vector)"
+    ran = run(followed, f"python -m pytest -q tests -k '{quick}'")
     assert ran.returncode == 0, ran.stdout[-3000:]
 
 
