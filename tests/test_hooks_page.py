@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,10 +44,15 @@ def tables(page: str) -> list[Table]:
     ]
 
 
-def public(owner: type) -> Iterator[str]:
-    """Public methods, properties and tables that a class defines itself."""
-    fields = getattr(owner, "__attrs_attrs__", ())
-    return (name for name in vars(owner) if not name.startswith("_") and name not in {field.name for field in fields})
+def fields(owner: type) -> set[str]:
+    """Fields of a dataclass or a named tuple."""
+    return {*getattr(owner, "__dataclass_fields__", ()), *getattr(owner, "_fields", ())}
+
+
+def public(owner: type) -> set[str]:
+    """Public methods, properties, tables and fields that a class defines itself; of settings the keys are elsewhere."""
+    keys = {field.name for field in getattr(owner, "__attrs_attrs__", ())}
+    return {name for name in {*vars(owner), *fields(owner)} if not name.startswith("_")} - keys
 
 
 def missing(found: list[Table]) -> list[str]:
@@ -56,7 +60,7 @@ def missing(found: list[Table]) -> list[str]:
     return [
         f"{table.owner.__name__}.{name}"
         for table in found
-        for name in public(table.owner)
+        for name in sorted(public(table.owner))
         if not any(name in other.hooks for other in found if issubclass(table.owner, other.owner))
     ]
 
@@ -70,7 +74,7 @@ def fits(owner: type, hook: Hook) -> bool:
     """Whether a class has the method or attribute, with these arguments."""
     member = inspect.getattr_static(owner, hook.name, None)
     if hook.arguments is None:
-        return isinstance(member, (property, tuple))
+        return isinstance(member, (property, tuple)) or hook.name in fields(owner)
     return hasattr(owner, hook.name) and not isinstance(member, property) and arguments(owner, hook) == hook.arguments
 
 

@@ -12,6 +12,19 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
+COMPARE = """
+from pathlib import Path
+import torch
+from mlagents_plugin_shared.testing import Corridor, train
+from tests.test_cautious import SETTINGS
+
+for caution in (0.0, 50.0):
+    settings = {**SETTINGS, "hyperparameters": {**SETTINGS["hyperparameters"], "caution": caution}}
+    trainer = train(Corridor(16), {**settings, "max_steps": 800}, Path(str(caution)))
+    scores, _ = trainer.policy.actor.scores([torch.eye(6)[:5]])
+    print((scores.logsumexp(dim=1) - scores.max(dim=1).values).mean().item())
+"""
+
 
 @pytest.fixture(scope="module")
 def tutorial(root: Path) -> Page:
@@ -76,6 +89,15 @@ def test_value_out_of_range_is_refused_as_the_page_says(tutorial: Page, followed
     assert ran.returncode != 0
     assert ran.stderr.strip().splitlines()[-1] + "\n" in tutorial.outputs
     assert not (followed / "results" / "refused").exists()
+
+
+def test_penalty_of_the_page_is_what_it_says(followed: Path) -> None:
+    """A cautious network keeps the other actions below the best; without caution their values stay together."""
+    (followed / "compare.py").write_text(COMPARE, encoding="utf-8")
+    ran = run(followed, "python compare.py")
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    without, cautious = map(float, ran.stdout.split()[-2:])
+    assert cautious < 0.5 * without
 
 
 def test_plugin_of_the_page_keeps_the_quick_part_of_the_contract(followed: Path) -> None:
