@@ -236,7 +236,7 @@ def results(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def docs(session: nox.Session) -> None:
-    """Write docs/api.md and the tables of hyperparameters in the READMEs from the docstrings."""
+    """Write docs/api.md and the tables in the READMEs and docs/architecture.md from the sources."""
     install_all(session, *group(ROOT, "docs"))
     for generator in sorted(ROOT.glob("docs/generate_*.py")):
         session.run("python", "-W", "ignore", str(generator))

@@ -6,7 +6,9 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.ppo.optimizer_torch import PPOSettings
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, strict_to_cls
 
-from mlagents_plugin_shared.run.settings import CheckedSettings, between, not_negative, positive
+from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
+from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.settings import CheckedSettings, Idle, between, entries, not_negative, positive
 
 
 @attr.s(auto_attribs=True)
@@ -85,3 +87,20 @@ def test_every_algorithm_has_the_keys_of_a_run() -> None:
     settings = strict_to_cls({"keep_best": True, "stop_at_reward": 1, "reward_window": 20}, FakeSettings)
     assert (settings.keep_best, settings.stop_at_reward, settings.reward_window) == (True, 1.0, 20)
     assert "reward_window: 0 is not valid; it must be greater than 0" in fault(reward_window=0)
+
+
+def test_entries_are_those_of_all_bases() -> None:
+    """A class that lists nothing, or a key of its own only, keeps what each of its bases says; each entry once."""
+
+    class Both(ExplorationSettings, ReplaySettings):
+        pass
+
+    own = Idle(("mine",), lambda *_: True, "always")
+
+    class More(Both):
+        idle = (*ReplaySettings.idle, own)
+
+    inherited = entries(Both, "idle")
+    assert set(inherited) == {*ExplorationSettings.idle, *ReplaySettings.idle}
+    assert entries(Both, "far") == list(ReplaySettings.far)
+    assert entries(More, "idle") == [*inherited, own]

@@ -51,7 +51,7 @@ class Optimizer(PluginOptimizer):
     def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings) -> None:
         super().__init__(policy, trainer_settings)
         self.online = BranchingQHead(8, [3], num_streams=1, dueling=True)
-        self.target = BranchingQHead(8, [3], num_streams=1, dueling=True)
+        self.target: BranchingQHead = self.add_target_network(self.online)
         self.descent: Descent = self.add_descent(adam(list(self.online.parameters()), 1e-3), max_grad_norm=10.0)
         self.temperature: Schedule = self.schedule(ScheduleType.LINEAR, 1.0, 0.1)
 
@@ -131,6 +131,7 @@ def mistakes(trainer: OffPolicyTrainer, optimizer: Optimizer, folder: Path) -> N
     ReplayBuffer(100).sample_mini_batch("4")  # type: ignore[arg-type]
     trainer.create_replay("many")  # type: ignore[arg-type]
     optimizer.add_descent(None, 1)  # type: ignore[arg-type]
+    optimizer.add_target_network("online")  # type: ignore[type-var]
     optimizer.schedule(ScheduleType.LINEAR, 1.0)  # type: ignore[call-arg]
     gae(1.0, 1.0, 1.0, 1.0, lambda_=0.9)  # type: ignore[arg-type]
     train(Corridor, {}, folder)  # type: ignore[arg-type]

@@ -1,13 +1,11 @@
 """The learner of DQN and its extensions, for several branches and reward streams."""
 
-from collections.abc import Collection
 from typing import Any
 
-from mlagents.torch_utils import default_device, torch
+from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import AgentBuffer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import TrainerSettings
-from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_dqn.settings import DQNSettings, OptimizerType
@@ -20,8 +18,6 @@ from mlagents_plugin_shared.maths.losses import large_margin_error
 from mlagents_plugin_shared.maths.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_reward
 from mlagents_plugin_shared.maths.targets import double_q_value
 
-# Name of the target network in a checkpoint.
-_TARGET = "Optimizer:target_network"
 # Updates between two measurements of how far the target network is behind.
 DRIFT_INTERVAL = 100
 
@@ -42,9 +38,7 @@ class DQNOptimizer(PluginOptimizer):
     def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings, target: QNetwork) -> None:
         super().__init__(policy, trainer_settings)
         self.online: QNetwork = policy.actor
-        self.target = target.to(default_device()).requires_grad_(False)
-        self.target.train(self.online.training)  # --deterministic: without noise, as the online network
-        update_target_network(self.online, self.target)
+        self.target = self.add_target_network(self.online, target)
         self.branches = self.online.branches
         self.parameters = list(self.online.parameters())
         self.descent = self.add_descent(self._create_optimizer(), max_grad_norm=self.hyperparameters.max_grad_norm)
@@ -57,16 +51,6 @@ class DQNOptimizer(PluginOptimizer):
                 self.parameters, lr=learning_rate, alpha=0.95, eps=0.01, centered=True, foreach=True
             )
         return adam(self.parameters, learning_rate, eps=1e-5)
-
-    @property
-    def critic(self) -> QNetwork:
-        """The online network."""
-        return self.online
-
-    @property
-    def network_bodies(self) -> list[NetworkBody]:
-        """The online network's body; the target network copies its statistics when it is updated."""
-        return [self.online.network_body]
 
     @timed
     def update(self, batch: AgentBuffer, num_sequences: int) -> Statistics:
@@ -196,15 +180,6 @@ class DQNOptimizer(PluginOptimizer):
         online = torch.nn.utils.parameters_to_vector(self.parameters).detach()
         behind = online - torch.nn.utils.parameters_to_vector(self.target.parameters())
         return {"Policy/Target Drift": behind.norm() / online.norm()}
-
-    def on_loaded(self, whole: Collection[str]) -> None:
-        """The target network follows the online network, unless both are what was saved."""
-        if not {"Policy", _TARGET} <= set(whole):
-            update_target_network(self.online, self.target)
-
-    def get_modules(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the policy."""
-        return {**super().get_modules(), _TARGET: self.target}
 
     def state_dict(self) -> dict[str, Any]:
         """Adds the number of updates, by which the target network follows."""

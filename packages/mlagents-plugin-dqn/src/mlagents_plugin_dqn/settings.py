@@ -99,8 +99,6 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
 
     demonstration_keys = (*ReplaySettings.demonstration_keys, "demo_margin", "demo_margin_weight")
     idle = (
-        *ExplorationSettings.idle,
-        *ReplaySettings.idle,
         Idle(("double",), lambda own, _: own.munchausen, "munchausen takes the mean over actions"),
         Idle(
             ("num_atoms", "v_min", "v_max"),

@@ -228,6 +228,7 @@ class ActorCriticOptimizer(PluginOptimizer):
         Args:
             whole: names of what took up all that was saved of it.
         """
+        super().on_loaded(whole)
         moments = [descent.optimizer.state for descent in self.descents.values()]
         if self.popart.was_of_0_1:
             for state in moments:

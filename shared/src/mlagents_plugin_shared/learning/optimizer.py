@@ -1,11 +1,11 @@
 """What the optimizer of every algorithm repeats: schedules, gradient steps and the list of what is saved."""
 
+import copy
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from mlagents.torch_utils import torch
+from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
@@ -13,10 +13,13 @@ from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents_envs.logging_util import get_logger
 from torch import nn
 
+from mlagents_plugin_shared.learning.networks import update_target_network
 from mlagents_plugin_shared.maths import schedules
 
 logger = get_logger(__name__)
 
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 Statistics = dict[str, float | torch.Tensor]
 """Numbers by TensorBoard tag. Tensors of one number stay on their device until they are reported."""
@@ -158,7 +161,8 @@ class Descent:
 class PluginOptimizer(TorchOptimizer):
     """Base of a plugin's optimizer.
 
-    A subclass builds its networks, calls `add_descent` for the parameters that it trains, and writes `update`.
+    A subclass builds its networks, calls `add_descent` for the parameters that it trains and `add_target_network` for a
+    network that follows another one, and writes `update`.
 
     Attributes:
         hyperparameters: of the algorithm.
@@ -173,15 +177,21 @@ class PluginOptimizer(TorchOptimizer):
         self.hyperparameters: Any = trainer_settings.hyperparameters
         self.streams: list[str] = list(self.reward_signals)
         self.descents: dict[str, Descent] = {}
+        self._targets: dict[str, tuple[nn.Module, nn.Module]] = {}
         self.guard = StepGuard()
         self.learning_rate = self.schedule(
             self.hyperparameters.learning_rate_schedule, self.hyperparameters.learning_rate, 1e-10
         )
 
     @property
-    @abstractmethod
+    def critic(self) -> Any:
+        """The network that values states or actions; unless overridden, the policy's own."""
+        return self.policy.actor
+
+    @property
     def network_bodies(self) -> list[NetworkBody]:
-        """Bodies of the networks whose observation normalisation follows the data."""
+        """Bodies of the networks whose observation normalisation follows the data; unless overridden, the policy's."""
+        return [self.policy.actor.network_body]
 
     def add_descent(
         self,
@@ -219,6 +229,35 @@ class PluginOptimizer(TorchOptimizer):
             descent.is_alone = len(self.descents) == 1
         return added
 
+    def add_target_network(
+        self, online: AnyNetwork, target: AnyNetwork | None = None, name: str = "target_network"
+    ) -> AnyNetwork:
+        """Takes in a network that follows another one: it is saved and resumed, and nothing trains it.
+
+        It begins as a copy of the online network, and is one again where a checkpoint did not hold both. When and how
+        far it follows is the algorithm's: see `update_target_network`.
+
+        Args:
+            online: what it follows.
+            target: a network of the same structure; default a copy.
+            name: in a checkpoint, behind `Optimizer:`.
+
+        Returns:
+            The target network, on torch's default device and without gradient.
+
+        Raises:
+            ValueError: there is one of this name.
+        """
+        key = f"Optimizer:{name}"
+        if key in self._targets:
+            raise ValueError(f"there is a target network {name!r} already; name the second one otherwise")
+        target = copy.deepcopy(online) if target is None else target
+        target.to(default_device()).requires_grad_(False)
+        target.train(online.training)  # --deterministic: without noise, as the online network
+        update_target_network(online, target)
+        self._targets[key] = online, target
+        return target
+
     def schedule(self, kind: ScheduleType, initial: float, final: float) -> schedules.Schedule:
         """A value that is constant, or falls in a line to `final` at the run's `max_steps`.
 
@@ -232,7 +271,10 @@ class PluginOptimizer(TorchOptimizer):
         return schedules.linear(initial, final, self.trainer_settings.max_steps)
 
     def get_modules(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the policy: torch optimizers, and reward signals with theirs."""
+        """What a checkpoint holds besides the policy: torch optimizers, reward signals with theirs, target networks.
+
+        To be extended by other networks that are trained: `{**super().get_modules(), "Optimizer:critic": self.critic}`.
+        """
         modules: dict[str, Any] = {f"Optimizer:{name}": each.optimizer for name, each in self.descents.items()}
         for name, signal in self.reward_signals.items():
             modules.update(signal.get_modules())
@@ -240,17 +282,22 @@ class PluginOptimizer(TorchOptimizer):
                 modules[f"Optimizer:{name}"] = signal.optimizer
         if self.bc_module is not None:
             modules["Optimizer:behavioral_cloning"] = self.bc_module.optimizer
-        return modules
+        return {**modules, **{name: target for name, (_, target) in self._targets.items()}}
 
     def on_loaded(self, whole: Collection[str]) -> None:
         """Called when a checkpoint was taken up, of this run or another, this trainer or another.
 
-        To be overridden where one module follows from others: one that was not in the checkpoint, or only in part, then
-        holds numbers that have nothing to do with them.
+        To be extended where one module follows from others: one that was not in the checkpoint, or only in part, then
+        holds numbers that have nothing to do with them. Target networks are seen to here.
 
         Args:
             whole: names in `get_modules`, of the policy or this optimizer, of what took up all that was saved of it.
         """
+        modules = {**self.policy.get_modules(), **self.get_modules()}
+        for name, (online, target) in self._targets.items():
+            followed = {key for key, module in modules.items() if module is online}
+            if not {name, *followed} <= set(whole):
+                update_target_network(online, target)
 
     def state_dict(self) -> dict[str, Any]:
         """What survives a resume beside `get_modules`: numbers, strings and tensors.

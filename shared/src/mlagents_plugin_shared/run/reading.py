@@ -16,6 +16,7 @@ from mlagents_plugin_shared.run.settings import (
     CheckedSettings,
     InvalidSettings,
     describe,
+    entries,
     host_ranges,
     is_number,
 )
@@ -158,7 +159,7 @@ def did_you_mean(word: Any, words: Iterable[str]) -> str:
 def _idle(behavior: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys that were written and have no effect beside the others, and why."""
     settings = behavior.hyperparameters
-    for entry in settings.idle:
+    for entry in entries(type(settings), "idle"):
         if entry.when(settings, behavior):
             for key in entry.keys:
                 if key in written.get(HYPERPARAMETERS, {}):
@@ -173,7 +174,7 @@ def _idle(behavior: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str]
 def _far(behavior: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Values that were written and are far from what the algorithm needs, and what follows from them."""
     settings = behavior.hyperparameters
-    for entry in settings.far:
+    for entry in entries(type(settings), "far"):
         path = _join(HYPERPARAMETERS, entry.key) if hasattr(settings, entry.key) else entry.key
         parent = written.get(HYPERPARAMETERS, {}) if hasattr(settings, entry.key) else written
         if entry.key in parent and (text := entry.text(settings, behavior)):

@@ -133,13 +133,24 @@ def host_ranges(class_type: type) -> Dict[str, Range]:
     return ranges
 
 
+def entries(class_type: type, table: str) -> List[Any]:
+    """What a settings class and its bases list in `idle` or `far`, that of the bases first.
+
+    Args:
+        class_type: the class.
+        table: name of the attribute.
+    """
+    listed = (entry for ancestor in reversed(class_type.__mro__) for entry in vars(ancestor).get(table, ()))
+    return list(dict.fromkeys(listed))
+
+
 @attr.s(auto_attribs=True)
 class CheckedSettings:
     """What the hyperparameters of every algorithm share: every fault of a file is named, with key, value and remedy.
 
     Mix it into a class derived from ML-Agents' `OnPolicyHyperparamSettings`; for off-policy algorithms there is
     `ReplaySettings`. A subclass adds to `conflicts` and `behavior_conflicts`, and lists in `idle` and `far` what a user
-    is to be told.
+    is to be told of its own keys; what its bases list holds too.
     """
 
     idle: ClassVar[Tuple[Idle, ...]] = ()
