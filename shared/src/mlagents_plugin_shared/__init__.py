@@ -1,3 +1,3 @@
 """Building blocks of ML-Agents trainer plugins: buffers, losses, targets, trainers, checkpoints and ONNX export."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

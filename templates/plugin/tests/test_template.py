@@ -1,4 +1,4 @@
-"""What the template asks, refuses, renders and carries to a newer one; that its plugins work, nox shows by their own."""
+"""What the template asks, refuses, renders and carries to a newer one; nox shows that its plugins work."""
 
 import shutil
 import subprocess

@@ -12,7 +12,7 @@ from mlagents_player.scenes.base import (
     vector_observation,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ActionSpec",

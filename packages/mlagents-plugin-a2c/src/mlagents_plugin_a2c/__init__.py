@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def get_type_and_setting() -> tuple[dict[str, Any], dict[str, Any]]:
