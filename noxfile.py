@@ -53,7 +53,7 @@ ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
 
 nox.needs_version = ">=2026.8.10"  # older ones take a dangling pyenv shim for an interpreter, and fail
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["lint", "types", "build", "tests", "later", "together"]
+nox.options.sessions = ["lint", "types", "build", "tests", "later", "together", "template"]
 # nox's own interpreter runs the tests, and the other one where it is found. Where nox runs on a Python that
 # ML-Agents does not know, uv fetches one that it does.
 nox.options.download_python = "never" if OWN_PYTHON_FITS else "auto"
@@ -108,6 +108,23 @@ def together(session: nox.Session) -> None:
     """Run the tests of tests/ where all wheels share one environment."""
     install_all(session, *group(ROOT, "docs", "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+@nox.parametrize("kind", [nox.param(kind, id=kind) for kind in ("on-policy", "off-policy")])
+def template(session: nox.Session, kind: str) -> None:
+    """Render the template, and run the new plugin's own checks where nothing of this repository is near."""
+    build_wheels(session)
+    install(session, *group(ROOT, "template"), ours=False)
+    if kind == "on-policy":  # once
+        session.run("pytest", "-p", "no:cacheprovider", str(ROOT / "templates" / "plugin" / "tests"))
+    with tempfile.TemporaryDirectory() as folder:
+        plugin = Path(folder) / "plugin"
+        answers = ["--defaults", "--quiet", f"--data=name={kind.replace('-', '_')}", f"--data=kind={kind}"]
+        session.run("copier", "copy", *answers, str(ROOT / "templates" / "plugin"), str(plugin))
+        env = {"PIP_FIND_LINKS": " ".join([str(DIST), *find_links()]), "PYTHONPATH": None}
+        for check in ("lint", f"tests-{session.python or OWN_PYTHON}"):
+            session.run("nox", "--noxfile", str(plugin / "noxfile.py"), "--session", check, env=env)
 
 
 @nox.session(python=ONE_PYTHON)
