@@ -9,8 +9,9 @@ DEFINITION = r"^\s*(?:(?:def|class) |self\.){}\b(?!\.)"
 
 
 def pages(root: Path, plugin) -> list[str]:
-    """The page of each trainer type of a plugin."""
-    return [(root / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in plugin.trainers]
+    """The pages of a plugin's trainer types; one that was begun today may have none yet."""
+    files = [root / "docs" / f"{name}.md" for name in plugin.trainers]
+    return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
 
 
 def source_of(folder: Path) -> str:
