@@ -77,9 +77,8 @@ def main() -> None:
     private = private_names()
     print(f"{'plugin':10}{'lines of src':>14}{'of update':>11}  private names of shared that it reaches into")
     for name, files in plugins().items():
-        print(
-            f"{name:10}{lines(files):>14}{update_lines(files):>11}  {', '.join(sorted(reached_into(files, private))) or 'none'}"
-        )
+        names = ", ".join(sorted(reached_into(files, private))) or "none"
+        print(f"{name:10}{lines(files):>14}{update_lines(files):>11}  {names}")
     folders, arrows = wings()
     print(f"shared: {folders} folders, {len(arrows)} arrows: {', '.join(f'{a} -> {b}' for a, b in sorted(arrows))}")
 
