@@ -21,17 +21,27 @@ Documented = Class | Function | Attribute
 
 
 def public_modules(package: Module) -> list[Module]:
-    """Modules by name; those of a subpackage stand behind what its `__all__` lists."""
-    modules = [module for name, module in package.modules.items() if not name.startswith("_")]
-    return sorted(modules, key=lambda module: module.name)
+    """Modules by path, those in subpackages among them."""
+    members = package.modules.items()
+    modules = [module for name, module in members if not (name.startswith("_") or module.is_alias)]
+    return sorted([*modules, *(each for module in modules for each in public_modules(module))], key=path_of)
+
+
+def path_of(each: Module | Documented) -> str:
+    """Where a module is, from the package on: `maths.targets`."""
+    return str(each.path).removeprefix(f"{PACKAGE}.")
 
 
 def public_names(module: Module) -> dict[str, Documented]:
-    """What a module lists in `__all__`; without it, what it defines under a name with no underscore."""
+    """What a module lists in `__all__`; without it, what it defines under a name with no underscore.
+
+    What its subpackage lists is documented there, and once.
+    """
     if module.exports is not None:
         return {str(name): _target(module[str(name)]) for name in module.exports}
     own = {name: member for name, member in module.members.items() if not (member.is_alias or member.is_module)}
-    return {name: own[name] for name in own if not name.startswith("_") and name != "logger"}
+    handed_on = set(map(str, module.parent.exports or ()))
+    return {name: own[name] for name in own if not name.startswith("_") and name not in {"logger", *handed_on}}
 
 
 def public_members(owner: Class) -> list[Documented]:
@@ -59,8 +69,8 @@ def _target(member: Alias | Documented) -> Documented:
 
 
 def _table_row(module: Module) -> str:
-    names = (f"[`{name}`](#{_anchor(f'{module.name}.{name}')})" for name in public_names(module))
-    return f"| [`{module.name}`](#{_anchor(module.name)}) | {', '.join(names)} |"
+    names = (f"[`{name}`](#{_anchor(f'{path_of(module)}.{name}')})" for name in public_names(module))
+    return f"| [`{path_of(module)}`](#{_anchor(path_of(module))}) | {', '.join(names)} |"
 
 
 def _anchor(heading: str) -> str:
@@ -69,10 +79,10 @@ def _anchor(heading: str) -> str:
 
 
 def _module(module: Module) -> Iterator[str]:
-    yield from [f"## `{module.name}`", ""]
+    yield from [f"## `{path_of(module)}`", ""]
     yield from _docstring(module)
     for name, each in public_names(module).items():
-        yield from [f"### `{module.name}.{name}`", ""]
+        yield from [f"### `{path_of(module)}.{name}`", ""]
         yield from _object(each)
 
 
