@@ -11,8 +11,8 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import OnPolicyHyperparamSettings
 
-from mlagents_plugin_shared.testing import contract, contract_suite
-from mlagents_plugin_shared.testing.contract_suite import Export
+from mlagents_plugin_shared.testing import _contract_suite, contract
+from mlagents_plugin_shared.testing._contract_suite import Export
 from mlagents_plugin_shared.testing.plugin import merged
 from recording import RecordingReplayTrainer, config, registered  # noqa: F401 - a fixture
 
@@ -92,7 +92,7 @@ def test_contract_fails_who_exports_something_else(tmp_path: Path, monkeypatch: 
     """A policy that changes after its export; the control passes."""
     exported = Export("hybrid", "vector", "plain")
     suite("rollout").test_exports_what_it_plays(tmp_path, exported, False)
-    export = contract_suite._exported
+    export = _contract_suite._exported
 
     def export_and_change(trainer: Any, folder: Path) -> Any:
         model = export(trainer, folder)
@@ -101,7 +101,7 @@ def test_contract_fails_who_exports_something_else(tmp_path: Path, monkeypatch: 
                 weight.neg_()
         return model
 
-    monkeypatch.setattr(contract_suite, "_exported", export_and_change)
+    monkeypatch.setattr(_contract_suite, "_exported", export_and_change)
     with pytest.raises(AssertionError):
         suite("rollout").test_exports_what_it_plays(tmp_path, exported, False)
 

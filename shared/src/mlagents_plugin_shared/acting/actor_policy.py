@@ -10,6 +10,7 @@ from mlagents_envs.base_env import BehaviorSpec
 from mlagents_plugin_shared.acting.squashed_gaussian import squash
 
 AnyPolicy = TypeVar("AnyPolicy", bound=TorchPolicy)
+"""The class of policy that is asked for."""
 
 
 def actor_policy(

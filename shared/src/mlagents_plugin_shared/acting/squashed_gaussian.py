@@ -12,6 +12,8 @@ from mlagents.trainers.torch_entities.distributions import (
 from mlagents.trainers.torch_entities.networks import SimpleActor
 
 MARGIN = 1e-6
+"""How far from ±1 an action is taken to be, where tanh gave just that."""
+
 # Gauss-Hermite quadrature: with so many nodes, entropies of deviations up to 3 are off by less than 0.01.
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from mlagents_plugin_shared.acting.exploring import AgentTable, ExploringPolicy
 
-MIN_VARIANCE = 1e-8  # of a state whose features are all 0; only there does it count
+MIN_VARIANCE = 1e-8
+"""Variance in a state whose features are all 0; only there does it count."""
 
 
 class StateDependentNoise(GaussianDistInstance):

@@ -10,9 +10,11 @@ from mlagents.trainers.buffer import AgentBuffer
 from mlagents_plugin_shared.data.ring import TransitionRing
 from mlagents_plugin_shared.data.trajectories import RowShapes, describe
 
-# Rows that are no columns of a segment.
 OWN_ROWS = ("terminal", "sampleable", "priority")
+"""Rows that are no columns of a segment."""
+
 FORMAT = "mlagents_plugin_shared.ReplayBuffer 1"
+"""What a file says of itself."""
 
 
 def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator) -> None:
@@ -40,8 +42,7 @@ def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> di
     """Fills an empty ring with the newest transitions of a file; gives the state of the generator.
 
     Raises:
-        ValueError: the file is no replay buffer, or its columns or shapes are not the expected ones (if any
-        are).
+        ValueError: the file is no replay buffer, or its columns or shapes are not those expected, if any are.
     """
     try:
         with h5py.File(file_object, "r") as file:

@@ -21,15 +21,16 @@ from mlagents_plugin_shared.data.trajectories import (
 
 logger = get_logger(__name__)
 
-# Columns that the ring derives: masks are all ones, `done` is a flag of the row, next actions are the actions
-# of the following row.
 DERIVED_COLUMNS = frozenset({BufferKey.MASKS, BufferKey.DONE, *NEXT_ACTIONS})
+"""Columns that the ring derives: masks are all ones, `done` is a flag of the row, next actions are the actions of the
+following row."""
 
 STORED_DTYPES = {
     BufferKey.ACTION_MASK: np.uint8,
     BufferKey.DISCRETE_ACTION: np.int32,
     BufferKey.PREV_ACTION: np.int32,
 }
+"""Types of the columns that are no float32."""
 
 # `following`, `joined`, `terminal` and `sampleable`.
 _LINK_BYTES = 4 + 4 + 1 + 1
@@ -37,8 +38,8 @@ _LINK_BYTES = 4 + 4 + 1 + 1
 # A picture of 8 bits has values k / 255. ML-Agents averages equal channels, which rounds the last digit.
 _TOLERANCE = 1e-6
 
-# Some of the rows: as indices, or as a slice, which is faster.
 Rows = np.ndarray | slice
+"""Some of the rows: as indices, or as a slice, which is faster."""
 
 
 class TransitionRing:
@@ -344,6 +345,7 @@ class ObservationStore:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of both arrays."""
         return self.ring.nbytes + self.aside.nbytes
 
     @property
@@ -389,6 +391,7 @@ class ObservationStore:
         return _from_pixels(observations) if self.holds_pixels else observations
 
     def set_aside(self, slot: int, encoded: np.ndarray) -> None:
+        """Keeps an observation after which no transition follows; the array doubles where the slot is new."""
         if slot >= len(self.aside):
             self.aside = np.concatenate([self.aside, np.zeros_like(self.aside)])
         self.aside[slot] = encoded

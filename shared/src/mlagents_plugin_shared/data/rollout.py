@@ -20,6 +20,7 @@ from mlagents_plugin_shared.data.trajectories import (
 )
 
 DERIVED_COLUMNS = frozenset({BufferKey.MASKS, *NEXT_ACTIONS})
+"""Columns that a rollout derives: masks are all ones, next actions are the actions of the following step."""
 
 
 class StreamSteps(NamedTuple):
@@ -48,6 +49,7 @@ class GrowingArray:
         return self._rows[: self._size]
 
     def extend(self, rows: np.ndarray) -> None:
+        """Appends [T, ...] rows."""
         needed = self._size + len(rows)
         if needed > len(self._rows):
             grown = np.empty((max(needed, 2 * len(self._rows)), *self._rows.shape[1:]), self._rows.dtype)
@@ -57,6 +59,7 @@ class GrowingArray:
         self._size = needed
 
     def clear(self) -> None:
+        """Drops all rows; the memory stays."""
         self._size = 0
 
 

@@ -12,14 +12,14 @@ from mlagents_envs.base_env import ActionSpec, ActionTuple, BehaviorSpec
 
 from mlagents_plugin_shared.data.batch import Batch
 
-# The shape of one row under each key.
 RowShapes = dict[AgentBufferKey, tuple[int, ...]]
+"""The shape of one row under each key."""
 
-# AgentBuffer's name for "the action taken in the next observation", and where that action is found.
 NEXT_ACTIONS: dict[AgentBufferKey, AgentBufferKey] = {
     BufferKey.NEXT_CONT_ACTION: BufferKey.CONTINUOUS_ACTION,
     BufferKey.NEXT_DISC_ACTION: BufferKey.DISCRETE_ACTION,
 }
+"""AgentBuffer's name for the action taken in the next observation, and where that action is found."""
 
 
 @dataclass(frozen=True)

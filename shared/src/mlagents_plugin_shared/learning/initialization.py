@@ -7,7 +7,10 @@ from mlagents.trainers.torch_entities.networks import NetworkBody, SimpleActor, 
 from torch import nn
 
 POLICY_GAIN = 0.01
+"""Gain of the last layer of a policy."""
+
 BODY_GAIN = math.sqrt(2.0)
+"""Gain of the layers of a body."""
 
 
 def initialize_actor(actor: SimpleActor) -> None:

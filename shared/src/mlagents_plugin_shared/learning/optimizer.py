@@ -20,6 +20,7 @@ logger = get_logger(__name__)
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
+"""The class of a network and of the one that follows it."""
 
 Statistics = dict[str, float | torch.Tensor]
 """Numbers by TensorBoard tag. Tensors of one number stay on their device until they are reported."""

@@ -9,10 +9,11 @@ from torch import nn
 
 from mlagents_plugin_shared.maths.losses import masked_mean
 
-# A rollout's share in the statistics, once 1 / rollouts has fallen below it.
 STEP_SIZE = 0.01
-# The least deviation: returns that are all equal must not be divided by 0.
+"""A rollout's share in the statistics, once 1 / rollouts has fallen below it."""
+
 MIN_SIGMA = 0.01
+"""The least deviation: returns that are all equal must not be divided by 0."""
 
 
 class ReturnStatistics(nn.Module):

@@ -15,7 +15,8 @@ from mlagents_plugin_shared.learning.networks import add_layer_norm
 from mlagents_plugin_shared.learning.return_heads import ReturnHead
 from mlagents_plugin_shared.maths.branches import greedy_actions
 
-MODEL_EXPORT_VERSION = 3.0  # MLAgents2_0, the version that Unity's current loader expects
+MODEL_EXPORT_VERSION = 3.0
+"""MLAgents2_0, the version that Unity's current loader expects."""
 
 
 class QNetwork(nn.Module):

@@ -35,6 +35,7 @@ from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 logger = get_logger(__name__)
 
 REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
+"""In the behaviour's folder, as ML-Agents' SAC calls it."""
 
 # A replay that was given so many times its size, and held no complete transition when it mattered, never will.
 _OVERWRITTEN = 20

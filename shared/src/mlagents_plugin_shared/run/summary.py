@@ -16,6 +16,8 @@ from mlagents_plugin_shared.run.host.executable import executable
 from mlagents_plugin_shared.run.host.written_settings import written_settings
 
 ELO = "Self-play/ELO"
+"""Tag of ML-Agents' rating in self-play."""
+
 REPORTS = 10
 """A run to `max_steps` reports so often, or more often."""
 

@@ -67,9 +67,9 @@ def contract(
     """
     import pytest  # only who tests has it
 
-    if (suite := f"{__name__}.contract_suite") not in sys.modules:
+    if (suite := f"{__name__}._contract_suite") not in sys.modules:
         pytest.register_assert_rewrite(suite)
-    from mlagents_plugin_shared.testing.contract_suite import make
+    from mlagents_plugin_shared.testing._contract_suite import make
 
     return make(
         trainer_type,

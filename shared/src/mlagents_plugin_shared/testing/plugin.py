@@ -22,6 +22,7 @@ ACTIONS = {"discrete": ActionSpec(0, (3, 3, 2)), "continuous": ActionSpec(2, ())
 """One behaviour's actions of each kind."""
 
 TEAM = BehaviorIdentifiers.from_name_behavior_id(f"{BEHAVIOR}?team=0")
+"""The behaviour of the toy tasks."""
 
 Settings = Mapping[str, Any]
 """What stands below a behaviour's name in a YAML, or below one of its keys."""

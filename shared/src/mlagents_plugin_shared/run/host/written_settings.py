@@ -35,6 +35,7 @@ from mlagents_plugin_shared.run.settings import CheckedSettings, is_number, show
 logger = get_logger(__name__)
 
 DEFAULTS = "default_settings"
+"""The section whose keys count for every behaviour."""
 
 # By words of what YAML's reader says.
 _YAML_REMEDIES = {
