@@ -191,7 +191,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def _learn(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates the policy on a batch, takes the new priorities from it, and counts."""
-        _collect(stats, self.optimizer.update(batch, self._num_sequences))
+        _collect(stats, self._update(batch, self._num_sequences))
         serials = batch[ReplayKey.SERIAL]
         if ReplayKey.ERROR in batch:
             self.replay.update_priorities(serials, batch[ReplayKey.ERROR])
