@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,6 @@ def _mean(values: list[Any]) -> float:
     return sum(map(float, values)) / len(values)
 
 
-def _collect(stats: dict[str, list], new: dict[str, Any]) -> None:
+def _collect(stats: dict[str, list], new: Mapping[str, Any]) -> None:
     for name, value in new.items():
         stats[name].append(value)
