@@ -10,7 +10,13 @@ from mlagents.trainers.exception import TrainerConfigError, UnityTrainerExceptio
 from mlagents_plugin_shared.learning.transitions import discount_key
 from mlagents_plugin_shared.run.replay_trainer import REPLAY_FILE_NAME
 from mlagents_plugin_shared.testing import Corridor, Recall, train
-from recording import config, registered  # noqa: F401 - a fixture
+from recording import (
+    Recorder,
+    RecordingReplayTrainer,
+    RecordingRolloutTrainer,
+    config,
+    registered,  # noqa: F401 - a fixture
+)
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -172,3 +178,42 @@ def test_numbers_that_are_not_finite_end_the_run(tmp_path: Path, trainer_type, w
     """Behaviour, sensor, agent and value are named, also if the trainer runs in a thread of its own."""
     with pytest.raises(UnityTrainerException, match=message):
         train(Spoilt(what), {**config(trainer_type, buffer_size=100), "threaded": threaded}, tmp_path)
+
+
+@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, r"^Recorder\.update must return a dictionary of statistics by TensorBoard tag, not None$"),
+        ({"Policy/Mood": "good"}, r"^Recorder\.update must return numbers, .*; 'Policy/Mood' is 'good'$"),
+        ({"Policy/Mood": None}, r"^Recorder\.update must return numbers, .*; 'Policy/Mood' is None$"),
+    ],
+)
+def test_what_update_returns_is_named_where_it_is_no_statistic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str, returned: object, message: str
+) -> None:
+    """A forgotten `return` ends the run with the method's name, a word with its tag."""
+    monkeypatch.setattr(Recorder, "update", lambda *_: returned)
+    with pytest.raises(TypeError, match=message):
+        train(Corridor(), config(trainer_type, buffer_size=50), tmp_path)
+
+
+@pytest.mark.parametrize("trainer", [RecordingReplayTrainer, RecordingRolloutTrainer])
+def test_policy_that_was_not_returned_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: type) -> None:
+    """A forgotten `return` in `create_policy`."""
+    monkeypatch.setattr(trainer, "create_policy", lambda *_: None)
+    trainer_type = "replay" if trainer is RecordingReplayTrainer else "rollout"
+    with pytest.raises(TypeError, match=rf"^{trainer.__name__}\.create_policy must return the policy, not None$"):
+        train(Corridor(), config(trainer_type), tmp_path)
+
+
+@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
+def test_update_that_is_not_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str
+) -> None:
+    """ML-Agents' own does nothing, and stands in for a misspelt one; said before the first step."""
+    monkeypatch.delattr(Recorder, "update")
+    task = Corridor()
+    with pytest.raises(TypeError, match=r"^Recorder\.update is not written$"):
+        train(task, config(trainer_type, buffer_size=50), tmp_path)
+    assert not task.returns

@@ -168,3 +168,14 @@ def test_transitions_have_actions_of_both_kinds() -> None:
     assert transitions.discrete_action.dtype == torch.int64
     np.testing.assert_array_equal(transitions.legal, batch[BufferKey.ACTION_MASK])
     np.testing.assert_array_equal(transitions.next_legal, batch[ReplayKey.NEXT_ACTION_MASK])
+
+
+@pytest.mark.parametrize("kind", [ReplayBuffer, PrioritizedReplayBuffer])
+@pytest.mark.parametrize("name", ["mean", "weighted_mean"])
+def test_losses_of_streams_and_branches_are_refused(kind: type, name: str) -> None:
+    """[B, S, D] errors times [B] weights would be another number, without a word."""
+    transitions = windows(1, filled(kind))
+    mean = getattr(transitions, name)
+    assert mean(torch.ones(BATCH)).shape == ()
+    with pytest.raises(ValueError, match=r"\[B\], but the shape is \[32, 1, 1\]: take the mean over"):
+        mean(torch.ones(BATCH, 1, 1))

@@ -536,3 +536,28 @@ def test_alias_inside_of_itself_is_one_line(tmp_path: Path) -> None:
     """YAML reads it as a mapping without an end."""
     with pytest.raises(TrainerConfigError, match=r"car\.yaml: an alias"):
         load_config(write(tmp_path, "behaviors:\n  Car: &car\n    trainer_type: fake\n    hyperparameters: *car\n"))
+
+
+class Bare(ReplaySettings):
+    """Lacks its decorator."""
+
+    width: float = 1.0
+
+
+@pytest.mark.parametrize("annotation", ["float", complex, dict, list, None])
+def test_annotation_that_no_file_can_be_read_by_is_named(monkeypatch: pytest.MonkeyPatch, annotation: Any) -> None:
+    """Class, field and remedy, also where the key is not written."""
+    width = attr.ib(default=1.0, type=annotation)
+    monkeypatch.setitem(all_trainer_settings, "fake", attr.make_class("Odd", {"width": width}, bases=(FakeSettings,)))
+    (line,) = faults("behaviors: {Walker: {trainer_type: fake}}")
+    assert ".Odd: width: " in line
+    assert ("__future__" in line) == isinstance(annotation, str)
+
+
+def test_settings_class_without_its_decorator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fields would be unknown keys, or missing; a class that adds none needs no decorator."""
+    monkeypatch.setitem(all_trainer_settings, "fake", Bare)
+    (line,) = faults("behaviors: {Walker: {trainer_type: fake}}")
+    assert line.endswith(".Bare: its fields are not known; put @attr.s(auto_attribs=True) above the class.")
+    monkeypatch.setitem(all_trainer_settings, "fake", type("Plain", (ReplaySettings,), {}))
+    assert read("behaviors: {Walker: {trainer_type: fake}}")

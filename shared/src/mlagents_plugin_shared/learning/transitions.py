@@ -223,11 +223,21 @@ class Transitions:
         return next_values if self.sequences is None else next_values[self.sequences.last]
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """[B] values → [] their mean over the real transitions."""
+        """[B] values → [] their mean over the real transitions.
+
+        Raises:
+            ValueError: they are not [B].
+        """
+        _check_one_each(values)
         return masked_mean(values, None if self.sequences is None else self.sequences.mask)
 
     def weighted_mean(self, errors: torch.Tensor) -> torch.Tensor:
-        """[B] errors → [] the loss: their mean, each by the importance weight of its transition."""
+        """[B] errors → [] the loss: their mean, each by the importance weight of its transition.
+
+        Raises:
+            ValueError: they are not [B]; `[B, 1]` times the [B] weights would be [B, B].
+        """
+        _check_one_each(errors)
         return self.mean(errors if self.weight is None else errors * self.weight)
 
     def record_errors(self, error: torch.Tensor) -> None:
@@ -245,6 +255,14 @@ class Transitions:
             learned = len(error) // self.sequences.memories.shape[1]
             error = max_mean_priority(_split(error, learned).T, _split(self.sequences.mask, learned).T)
         return ModelUtils.to_numpy(error)
+
+
+def _check_one_each(values: torch.Tensor) -> None:
+    if values.dim() != 1:
+        raise ValueError(
+            f"one number a transition is expected, [B], but the shape is {list(values.shape)}: "
+            "take the mean over streams and branches first, such as error.mean(dim=(1, 2))"
+        )
 
 
 def _weights(batch: AgentBuffer, sequences: Sequences | None) -> torch.Tensor | None:

@@ -1,6 +1,8 @@
 """The base of every trainer of ours: trajectories come in as arrays, and a run is saved, resumed and ended."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.optimizer import Optimizer
+from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.policy.checkpoint_manager import ModelCheckpoint, ModelCheckpointManager
 from mlagents.trainers.settings import TrainerSettings
@@ -103,12 +106,17 @@ class PluginTrainer(RLTrainer):
         Raises:
             TrainerConfigError: the policy cannot be exported on this machine, or Unity would not accept its model;
                 or the behaviour's folder cannot be written to.
+            TypeError: there is no policy, or an optimizer without `update`.
         """
+        if policy is None:
+            raise TypeError(f"{type(self).__name__}.create_policy must return the policy, not None")
         if self.policies:
             self._add_team(parsed_behavior_id, policy)
             return
         super().add_policy(parsed_behavior_id, policy)
         if self.is_training:
+            if type(self.optimizer).update is TorchOptimizer.update:  # which does nothing
+                raise TypeError(f"{type(self.optimizer).__name__}.update is not written")
             self._make_sure_of_saving()
             self.prepare()
             if self.load:
@@ -299,6 +307,17 @@ class PluginTrainer(RLTrainer):
         logger.info(f"{self.brain_name}: mean reward {best:.3f} is the best so far; kept at step {self._step}.")
 
     # Statistics
+
+    def _update(self, batch: Batch, num_sequences: int) -> Mapping[str, Any]:
+        """What the optimizer's `update` returns, if these are statistics."""
+        stats = self.optimizer.update(batch, num_sequences)
+        method = f"{type(self.optimizer).__name__}.update"
+        if not isinstance(stats, Mapping):
+            raise TypeError(f"{method} must return a dictionary of statistics by TensorBoard tag, not {stats!r}")
+        for tag, value in stats.items():
+            if not isinstance(value, (torch.Tensor, Number, np.ndarray)):
+                raise TypeError(f"{method} must return numbers, or tensors of one number; {tag!r} is {value!r}")
+        return stats
 
     def report(self, stats: dict[str, list]) -> None:
         """Reports the mean of each statistic that updates returned; tensors leave their device here, at once.

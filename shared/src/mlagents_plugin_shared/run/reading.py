@@ -4,8 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from types import UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, ClassVar, NamedTuple, Union, get_args, get_origin
 
 import attr
 from mlagents.plugins import all_trainer_settings
@@ -74,7 +74,11 @@ def read_behavior(name: str, written: Mapping[str, Any], class_type: type[Checke
         name: of the behaviour; it stands before every fault.
         written: the raw mapping of a YAML.
         class_type: of its hyperparameters.
+
+    Raises:
+        TrainerConfigError: the class itself cannot be read.
     """
+    check_class(class_type)
     reader = _Reader(name, class_type)
     with attr.validators.disabled():  # they would end at the first fault
         values = reader.fields("", written, host.TrainerSettings)
@@ -86,6 +90,37 @@ def read_behavior(name: str, written: Mapping[str, Any], class_type: type[Checke
         return Reading(draft, reader.faults, conflicts, {}, {})
     idle = {**reader.foreign, **dict(_idle(draft, written))}
     return Reading(host.TrainerSettings(**values), {}, {}, idle, dict(_far(draft, written)))
+
+
+def check_class(class_type: type[CheckedSettings]) -> None:
+    """Refuses a settings class that no file can be read by, which is a fault of its author.
+
+    Raises:
+        TrainerConfigError: it is no attrs class, or a field is not of a type that a file can hold.
+    """
+    name = f"{class_type.__module__}.{class_type.__name__}"
+    own = vars(class_type)
+    adds = any(get_origin(kind) is not ClassVar for kind in own.get("__annotations__", {}).values())
+    if "__attrs_attrs__" not in own and (adds or len(class_type.__bases__) > 1):
+        raise TrainerConfigError(f"{name}: its fields are not known; put @attr.s(auto_attribs=True) above the class.")
+    for field in attr.fields(class_type):
+        if isinstance(field.type, str):
+            raise TrainerConfigError(
+                f"{name}: {field.name}: the annotation is a string; write the type itself, and no "
+                "`from __future__ import annotations` in this file."
+            )
+        if not _is_readable(field.type):
+            raise TrainerConfigError(
+                f"{name}: {field.name}: {field.type!r} is no type for a setting; "
+                "take bool, int, float, str, an Enum, or Optional or List of one of them."
+            )
+
+
+def _is_readable(kind: Any) -> bool:
+    """Whether `read_value` knows a type."""
+    if get_origin(kind) in (Union, UnionType, list):
+        return all(choice is NoneType or _is_readable(choice) for choice in get_args(kind))
+    return isinstance(kind, type) and (kind in _WORDS or issubclass(kind, Enum))
 
 
 def holds(written: Any, path: str) -> bool:
@@ -103,6 +138,7 @@ def read_hyperparameter(key: str, value: Any, class_type: type[CheckedSettings])
     Raises:
         TrainerConfigError: the class does not have it, or the value is of no use.
     """
+    check_class(class_type)
     reader = _Reader(class_type.__name__, class_type)
     values = reader.fields(HYPERPARAMETERS, {key: value}, class_type)
     if reader.foreign:

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def _learn(self, stats: dict[str, list], batch: Batch) -> None:
         """Updates the policy on a batch, takes the new priorities from it, and counts."""
-        _collect(stats, self.optimizer.update(batch, self._num_sequences))
+        _collect(stats, self._update(batch, self._num_sequences))
         serials = batch[ReplayKey.SERIAL]
         if ReplayKey.ERROR in batch:
             self.replay.update_priorities(serials, batch[ReplayKey.ERROR])
@@ -375,6 +376,6 @@ def _mean(values: list[Any]) -> float:
     return sum(map(float, values)) / len(values)
 
 
-def _collect(stats: dict[str, list], new: dict[str, Any]) -> None:
+def _collect(stats: dict[str, list], new: Mapping[str, Any]) -> None:
     for name, value in new.items():
         stats[name].append(value)

@@ -75,7 +75,7 @@ class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
         self.add_advantages(self.update_buffer)
         batch = self.update_buffer.sequences()
         num_sequences = batch.num_experiences // self.policy.sequence_length
-        stats = self.optimizer.update(batch, num_sequences)
+        stats = dict(self._update(batch, num_sequences))
         stats.update(self.optimizer.update_reward_signals(batch))
         if self.optimizer.bc_module:
             stats.update(self.optimizer.bc_module.update())
