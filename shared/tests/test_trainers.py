@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlagents.plugins import all_trainer_types
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 
@@ -122,6 +123,14 @@ def test_replay_trainer_refuses_a_replay_beyond_memory(tmp_path: Path) -> None:
 def test_normalization_follows_the_replayed_data(tmp_path: Path) -> None:
     """With `normalize: true` the statistics have seen every step."""
     trainer = train(Corridor(), config("replay"), tmp_path)
+    normalizer = trainer.policy.actor.network_body.processors[0].normalizer
+    assert normalizer.normalization_steps.item() == trainer.get_step + 1
+
+
+def test_normalization_may_follow_each_trajectory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer that `normalizes_on_arrival` counts every step once, those of the open rollout too."""
+    monkeypatch.setattr(all_trainer_types["rollout"], "normalizes_on_arrival", True)
+    trainer = train(Corridor(), config("rollout", buffer_size=50), tmp_path)
     normalizer = trainer.policy.actor.network_body.processors[0].normalizer
     assert normalizer.normalization_steps.item() == trainer.get_step + 1
 

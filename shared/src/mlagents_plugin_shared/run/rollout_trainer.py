@@ -35,7 +35,13 @@ class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
     |---|---|
     | `rollout_values(rollout)` | values of the N steps and of the K states after segments, by reward stream |
     | `targets(rollout, steps)` | [T, K] returns and advantages of one reward stream, whose `StreamSteps` are given |
+
+    Attributes:
+        normalizes_on_arrival: observation normalisation follows each trajectory instead, as in ML-Agents' PPO. For
+            rollouts of thousands of steps, the first of which would be learnt from without normalisation.
     """
+
+    normalizes_on_arrival = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +68,9 @@ class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
         self.optimizer.shuffle_seed = self.stream_seed("shuffle")
 
     def update_normalization(self, segment: Segment) -> None:
-        """Waits for the update."""
+        """Waits for the update, unless `normalizes_on_arrival`."""
+        if self.normalizes_on_arrival:
+            super().update_normalization(segment)
 
     def _is_ready_update(self) -> bool:
         # A run that is shorter than a rollout learns from what it has.
@@ -79,7 +87,7 @@ class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
         stats.update(self.optimizer.update_reward_signals(batch))
         if self.optimizer.bc_module:
             stats.update(self.optimizer.bc_module.update())
-        if self.policy.normalize:
+        if self.policy.normalize and not self.normalizes_on_arrival:
             for body in self.optimizer.network_bodies:
                 update_normalization(body, self.update_buffer.observations())
         self.report({name: [value] for name, value in stats.items()})
