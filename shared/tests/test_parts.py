@@ -51,6 +51,15 @@ def test_part_that_was_not_saved_begins_anew(caplog: pytest.LogCaptureFixture) -
     assert "Toy: the checkpoint holds nothing of b: it begins anew." in caplog.text
 
 
+def test_state_of_a_release_that_kept_less_is_taken_up_as_far_as_it_goes(caplog: pytest.LogCaptureFixture) -> None:
+    """With a warning that names the part and what it lacks; the other parts are taken up."""
+    states: dict[str, Any] = {}
+    newer = Part(dict, lambda state: state["added"])
+    load_parts({**kept_in(states, "a"), "b": newer}, {"a": {"x": 1}, "b": {"x": 1}}, "Toy")
+    assert states == {"a": {"x": 1}}
+    assert "Toy: what the checkpoint holds of b lacks 'added': what differs begins anew." in caplog.text
+
+
 def test_newer_format_is_refused() -> None:
     """By the behaviour's name, with what to install."""
     with pytest.raises(TrainerConfigError, match=rf"^Toy: the checkpoint is of format {FORMAT + 1}, .*newer one\.$"):

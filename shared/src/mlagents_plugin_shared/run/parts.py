@@ -94,14 +94,18 @@ def load_parts(parts: Mapping[str, Stateful], states: Mapping[str, dict[str, Any
 
     Args:
         parts: by name.
-        states: by name of the part; one that has none begins anew, with a warning.
+        states: by name of the part; one that has none begins anew, with a warning, and so does what a state lacks:
+            another release of the plugin may have had less to keep.
         behavior: name of the behaviour, for the warning.
     """
     for name, part in reversed(list(parts.items())):
-        if name in states:
-            part.load_state_dict(states[name])
-        else:
+        if name not in states:
             logger.warning(f"{behavior}: the checkpoint holds nothing of {name}: it begins anew.")
+            continue
+        try:
+            part.load_state_dict(states[name])
+        except KeyError as error:
+            logger.warning(f"{behavior}: what the checkpoint holds of {name} lacks {error}: what differs begins anew.")
 
 
 # Where format 2 has what stood side by side in checkpoints of 0.1.
