@@ -63,6 +63,12 @@ def test_contract_of_nobody_is_refused() -> None:
         contract("replay", tasks={"maze": {}})
 
 
+def test_contract_names_a_setting_that_cannot_be_read() -> None:
+    """The key, and not the actions that nobody could accept then."""
+    with pytest.raises(TrainerConfigError, match="nosuch"):
+        contract("replay", {"hyperparameters": {"nosuch": 1}})
+
+
 def test_contract_fails_who_does_not_learn(tmp_path: Path) -> None:
     """The recorder acts at random."""
     with pytest.raises(AssertionError):

@@ -66,6 +66,13 @@ def test_newer_format_is_refused() -> None:
         read_parts({"format": FORMAT + 1, "trainer_type": "dqn"}, {}, "Toy")
 
 
+@pytest.mark.parametrize("written", ["x", None, 0, -1, 1.5])
+def test_format_that_is_none_is_refused(written: Any) -> None:
+    """A file that somebody else wrote is not taken for one of the first release."""
+    with pytest.raises(TrainerConfigError, match=r"^Toy: the checkpoint is of format "):
+        read_parts({"format": written, "trainer_type": "dqn"}, {}, "Toy")
+
+
 def test_checkpoint_of_ml_agents_has_no_parts() -> None:
     """It holds modules only."""
     assert read_parts({}, {"Policy": {}}, "Toy") == (None, {})

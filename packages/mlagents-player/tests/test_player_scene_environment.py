@@ -177,6 +177,17 @@ def test_grey_pictures_are_what_comes_out_of_a_png() -> None:
         assert_same(told(ours), told(theirs))
 
 
+@pytest.mark.parametrize("parameters", ["abc", 5, [("gravity", 1.0)], {1: 1.0}])
+def test_parameters_without_names_are_refused(parameters: Any) -> None:
+    """In one line, by the environment and by `set_parameters`."""
+    with pytest.raises(PlayerError, match="by their names"):
+        SceneEnvironment("3DBall", parameters=parameters)
+    env = SceneEnvironment("3DBall")
+    with pytest.raises(PlayerError, match="by their names"):
+        env.set_parameters(parameters)
+    env.close()
+
+
 def test_parameters_act_as_those_of_a_trainer() -> None:
     """Given at the start and later, as numbers and as samplers, they are what the side channel brings."""
     channel = EnvironmentParametersChannel()

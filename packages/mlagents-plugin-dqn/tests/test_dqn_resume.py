@@ -9,7 +9,7 @@ import pytest
 from dqn_runs import config
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.testing import Match, differences, killed_and_resumed, record
+from mlagents_plugin_shared.testing import Match, differences, killed_and_resumed, record, train
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +29,18 @@ def test_dqn_resumes_demonstrations_bit_for_bit(tmp_path: Path) -> None:
     demo = record(Match(1), lambda seen: [int(np.argmax(seen[:3])), 0, 0], tmp_path / "match.demo", decisions=30)
     demonstrated = {"demo_path": demo, "demo_ratio": 0.3, "prioritized_replay": True}
     assert differences(*killed_and_resumed(Match, settings(demonstrated), tmp_path)) == []
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_dqn_says_that_values_are_in_another_scale(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: bool, after: bool
+) -> None:
+    """Where `value_rescaling` is not as it was; the moments, of other gradients, begin anew then."""
+    train(Match(1), {**settings({"value_rescaling": before}), "max_steps": 120}, tmp_path)
+    with caplog.at_level("WARNING"):
+        train(Match(1), {**settings({"value_rescaling": after}), "max_steps": 121}, tmp_path, resume=True)
+    assert ("another value_rescaling" in caplog.text) == (before != after)
 
 
 def forget_replay(monkeypatch: pytest.MonkeyPatch) -> None:

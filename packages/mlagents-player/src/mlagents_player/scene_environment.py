@@ -73,7 +73,7 @@ class SceneEnvironment(BaseEnv):
         self._scene_type = scenes.load(scene) if isinstance(scene, str) else scenes.check(scene, self._name)
         self._num_areas = _whole_number("num_areas", num_areas, lambda number: number >= 1, "of at least 1")
         self._seed = _whole_number("seed", seed, SEEDS.__contains__, "of 32 bits")
-        self._parameters = _samplers(parameters or {})
+        self._parameters = _samplers({} if parameters is None else parameters)
         check_names(self._scene_type, self._parameters)
         self._channels = {channel.channel_id: channel for channel in side_channels}
         self._side_channel_manager = SideChannelManager(list(side_channels))  # ML-Agents' wrappers read it by this name
@@ -323,6 +323,8 @@ def _is_empty_list(action: Any) -> bool:
 
 
 def _samplers(parameters: Mapping[str, float | Sampler]) -> dict[str, Sampler]:
+    if not (isinstance(parameters, Mapping) and all(isinstance(name, str) for name in parameters)):
+        raise PlayerError(f"parameters are {parameters!r}; give a dictionary of numbers or samplers by their names.")
     return {name: _sampler(name, value) for name, value in parameters.items()}
 
 

@@ -6,6 +6,7 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import AgentBuffer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import TrainerSettings
+from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_dqn.settings import DQNSettings, OptimizerType
@@ -17,6 +18,8 @@ from mlagents_plugin_shared.maths.branches import chosen_values, soft_policy
 from mlagents_plugin_shared.maths.losses import large_margin_error
 from mlagents_plugin_shared.maths.munchausen import munchausen_bonus, policy_entropy, policy_mean, soft_reward
 from mlagents_plugin_shared.maths.targets import double_q_value
+
+logger = get_logger(__name__)
 
 # Updates between two measurements of how far the target network is behind.
 DRIFT_INTERVAL = 100
@@ -182,10 +185,17 @@ class DQNOptimizer(PluginOptimizer):
         return {"Policy/Target Drift": behind.norm() / online.norm()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Adds the number of updates, by which the target network follows."""
-        return {**super().state_dict(), "updates": self.updates}
+        """Adds the number of updates, by which the target network follows, and the scale of the values."""
+        scale = {"value_rescaling": True} if self.hyperparameters.value_rescaling else {}
+        return {**super().state_dict(), "updates": self.updates, **scale}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave."""
         super().load_state_dict(state)
         self.updates = state["updates"]
+        if state.get("value_rescaling", False) != self.hyperparameters.value_rescaling:
+            self.descent.optimizer.state.clear()
+            logger.warning(
+                "The checkpoint's values are in another scale (another value_rescaling): what it has learned of them "
+                "is wrong at first, and the moments of the optimizer begin anew."
+            )

@@ -80,9 +80,9 @@ def read_parts(saved: Mapping[str, Any], modules: Mapping[str, Any], behavior: s
         TrainerConfigError: a newer release wrote it.
     """
     wrote = saved.get("format", 1)
-    if wrote > FORMAT:
+    if not isinstance(wrote, int) or not 1 <= wrote <= FORMAT:
         raise TrainerConfigError(
-            f"{behavior}: the checkpoint is of format {wrote}, and this release of mlagents-plugin-shared reads "
+            f"{behavior}: the checkpoint is of format {wrote!r}, and this release of mlagents-plugin-shared reads "
             f"formats up to {FORMAT}: install the release that wrote it, or a newer one."
         )
     states = saved.get("parts", {}) if wrote == FORMAT else _states_of_0_1(saved, modules)

@@ -131,8 +131,9 @@ class Plugin:
     def _accepts(self, actions: ActionSpec) -> bool:
         """Whether a policy for such actions is created, and not refused by its trainer."""
         with tempfile.TemporaryDirectory() as folder:
+            trainer = self._bare(Path(folder), 0)  # settings that cannot be read are an error of their own
             try:
-                self._bare(Path(folder), 0).create_policy(TEAM, BehaviorSpec(SENSORS["vector"], actions))
+                trainer.create_policy(TEAM, BehaviorSpec(SENSORS["vector"], actions))
             except TrainerConfigError:
                 return False
         return True
