@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _in_process
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.trainers.settings import OffPolicyHyperparamSettings
+from mlagents.trainers.trainer import Trainer
 
 from mlagents_player import scenes
 from mlagents_player.scenes.base import base_name, team
@@ -48,25 +51,38 @@ def ml_agents(training: Training, folder: Path, journal: "Journal") -> Play:
         folder: where checkpoints go; those that lie there are gone on from.
         journal: takes the summaries.
     """
-    checkpoints = folder / "checkpoints"
+    checkpoints, models = folder / "checkpoints", folder / "models"
+    if not models.is_dir():  # else a process was killed while they played
+        trainers = _train(training, checkpoints, journal)
+        for trainer in trainers.values():
+            trainer.save_model()
+        _keep_models(checkpoints, models)
+    return lambda: _kinds(training, models)
+
+
+def _train(training: Training, checkpoints: Path, journal: "Journal") -> dict[str, Trainer]:
     behaviors = {name: _watched(config) for name, config in training.config["behaviors"].items()}
     step = _newest_step(checkpoints)
     if step:
         journal.resume(step)
+    else:
+        journal.begin_anew()
 
     def note(summary: _in_process.Summary) -> None:
         journal.note(base_name(summary.behavior), summary.step, summary.reward)
 
-    trainers = _in_process.train(
+    return _in_process.train(
         training.scene, behaviors, checkpoints, training.seed, note, training.areas, resume=bool(step)
     )
-    for trainer in trainers.values():
-        trainer.save_model()
-    models = folder / "models"
-    models.mkdir(exist_ok=True)
+
+
+def _keep_models(checkpoints: Path, models: Path) -> None:
+    """Moves exported models to a folder of their own, which is there once it holds all of them."""
+    unfinished = models.with_suffix(".new")
+    unfinished.mkdir(exist_ok=True)
     for model in checkpoints.glob("*.onnx"):
-        model.replace(models / model.name)
-    return lambda: _kinds(training, models)
+        model.replace(unfinished / model.name)
+    unfinished.rename(models)
 
 
 def _watched(config: dict[str, Any]) -> dict[str, Any]:
@@ -76,9 +92,15 @@ def _watched(config: dict[str, Any]) -> dict[str, Any]:
     watched.update(
         summary_freq=max(steps // POINTS, 1), checkpoint_interval=max(steps // CHECKPOINTS, 1), keep_checkpoints=1
     )
-    if config["trainer_type"] in ("dqn", "sac"):
+    if _keeps_replay(config["trainer_type"]):
         watched.setdefault("hyperparameters", {})["save_replay_buffer"] = True
     return watched
+
+
+def _keeps_replay(trainer_type: str) -> bool:
+    """Whether a trainer learns from a replay, which a checkpoint holds if it is asked to."""
+    _, settings = register_trainer_plugins()
+    return issubclass(settings[trainer_type], OffPolicyHyperparamSettings)
 
 
 def _newest_step(checkpoints: Path) -> int:

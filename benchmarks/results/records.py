@@ -18,18 +18,7 @@ from results.suites import HERE, ROOT, Training
 
 RECORDS = HERE / "records"
 FORMAT = 1
-_DISTRIBUTIONS = (
-    "mlagents",
-    "mlagents-player",
-    "mlagents-plugin-a2c",
-    "mlagents-plugin-dqn",
-    "mlagents-plugin-shared",
-    "torch",
-    "numpy",
-    "gymnasium",
-    "stable-baselines3",
-    "sb3-contrib",
-)
+_PEERS = ("mlagents", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
 
 
 @dataclass(frozen=True)
@@ -174,8 +163,10 @@ def commit() -> str:
 
 
 def _versions() -> dict[str, str]:
+    """Of what the repository publishes, and of what it is compared with or stands on."""
     found = {}
-    for name in _DISTRIBUTIONS:
+    ours = sorted(file.parent.name for file in ROOT.glob("packages/*/pyproject.toml"))
+    for name in (*_PEERS, "mlagents-plugin-shared", *ours):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

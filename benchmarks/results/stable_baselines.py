@@ -43,7 +43,7 @@ def learn(training: Training, folder: Path, journal: "Journal") -> Play:
     env: VecEnv = make_vec_env(lambda: gymnasium.make(stem), n_envs=copies, seed=training.seed)
     if normalization is not None:
         env = VecNormalize(env, gamma=settings.get("gamma", 0.99), **normalization)
-    journal.curves.clear()
+    journal.begin_anew()
     model = _algorithm(training.learner)("MlpPolicy", env, seed=training.seed, device="cpu", **settings)
     model.learn(steps, callback=_Note(journal, stem, steps // POINTS))
 

@@ -45,6 +45,11 @@ class Journal:
         self._cpu_before: float = held.get("cpu_seconds", 0.0)
         self._peak_before: int = held.get("peak_bytes", 0)
 
+    def begin_anew(self) -> None:
+        """Forgets what a killed process measured of a training that nothing is left of."""
+        self.curves, self.resumed_at = {}, []
+        self._seconds_before, self._cpu_before, self._peak_before = 0.0, 0.0, 0
+
     def resume(self, step: int) -> None:
         """Goes on from a checkpoint: what was seen after it will be seen again."""
         self.resumed_at.append(step)

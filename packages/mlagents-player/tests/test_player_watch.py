@@ -51,6 +51,15 @@ def test_episodes_count_in_the_order_of_their_beginning() -> None:
     assert evaluated._begun > 12
 
 
+def test_episode_that_never_ends_is_cut_off_and_counts_with_what_it_has() -> None:
+    """Basic has no time limit, and who stands still there never arrives."""
+    evaluated = Evaluation({"Basic": Fixed(discrete(0))}, wanted=3, longest=20)
+    evaluated.run(Basic(2, np.random.default_rng(0), EnvironmentParameters()), lambda: None)
+    numbers = summary(evaluated.finished)["Basic"]
+    assert (numbers["episodes"], numbers["cut_off"], numbers["decisions"]["mean"]) == (3, 3, 20.0)
+    assert numbers["return"]["mean"] == pytest.approx(-0.2)
+
+
 @pytest.mark.parametrize("name", [*scenes.names(), "gym:CartPole-v1"])
 def test_every_scene_draws_itself(name: str) -> None:
     """A picture with even sides, many colours, and another one after some steps."""

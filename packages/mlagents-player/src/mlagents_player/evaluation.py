@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.policy import Policy
 from mlagents_player.recording import Recorder
 from mlagents_player.scenes.base import Scene
+
+LONGEST = 5000
+"""Decisions; the scenes that end by themselves do so in far fewer."""
 
 
 @dataclass
@@ -22,12 +27,14 @@ class Episode:
         counts: It is among those that were asked for.
         total: Sum of the rewards, the group's included. What was given before the first decision is not the policy's.
         decisions: How many.
+        cut_off: It had not ended by then.
     """
 
     behavior: str
     counts: bool = True
     total: float = 0.0
     decisions: int = 0
+    cut_off: bool = False
 
 
 @dataclass
@@ -39,19 +46,27 @@ class Evaluation:
     Attributes:
         policies: One for each behaviour.
         wanted: Number of episodes.
+        longest: Decisions after which an episode counts with what it has; a policy that goes in a circle may have one
+            that never ends.
         recorder: Where to note what is done, if it is recorded.
-        finished: Those that count and have ended.
+        finished: Those that count and have ended or were cut off.
     """
 
     policies: Mapping[str, Policy]
     wanted: int
+    longest: int = LONGEST
     recorder: Recorder | None = None
     finished: list[Episode] = field(default_factory=list)
     _running: dict[tuple[str, int], Episode] = field(default_factory=dict)
     _begun: int = 0
 
     def run(self, scene: Scene, each_step: Callable[[], None]) -> None:
-        """Play until the wanted episodes have ended; `each_step` is called before the first step and after every."""
+        """Play until the wanted episodes have ended or were cut off.
+
+        Args:
+            scene: To play.
+            each_step: Called before the first step and after every one.
+        """
         academy = Academy(scene)
         each_step()
         while len(self.finished) < self.wanted:
@@ -68,9 +83,23 @@ class Evaluation:
                 else:
                     self._count(behavior, batch)
                     reply.actions[behavior] = self.policies[behavior].act(batch)
+        if self._is_held_up():
+            reply = self._start_over()
         if self.recorder:
             self.recorder.note(infos, reply)
         return reply
+
+    def _is_held_up(self) -> bool:
+        """Whether all agents are in episodes that were cut off, and others are to begin."""
+        running = self._running.values()
+        return self._begun < self.wanted and bool(running) and all(episode.cut_off for episode in running)
+
+    def _start_over(self) -> Reply:
+        """Lets every agent begin an episode."""
+        for behavior, agent in self._running:
+            self.policies[behavior].forget(np.array([agent]))
+        self._running.clear()
+        return Reply(reset=True)
 
     def _count(self, behavior: str, batch: AgentInfos) -> None:
         for agent, reward in zip(batch.ids.tolist(), rewards(batch), strict=True):
@@ -80,6 +109,9 @@ class Evaluation:
             else:
                 episode = self._running[behavior, agent] = Episode(behavior, counts=self._begun < self.wanted)
                 self._begun += 1
+            if episode.counts and episode.decisions == self.longest:
+                self.finished.append(replace(episode, cut_off=True))
+                episode.counts, episode.cut_off = False, True
             episode.decisions += 1
 
     def _end(self, behavior: str, batch: AgentInfos) -> None:
@@ -98,7 +130,7 @@ def rewards(batch: AgentInfos) -> list[float]:
 
 
 def summary(episodes: list[Episode]) -> dict[str, dict[str, Any]]:
-    """Number, returns and lengths of the episodes of each behaviour, as numbers that JSON can hold."""
+    """The episodes of each behaviour: number, returns, lengths and how many were cut off, as JSON can hold them."""
     return {
         behavior: _numbers([episode for episode in episodes if episode.behavior == behavior])
         for behavior in dict.fromkeys(episode.behavior for episode in episodes)
@@ -112,4 +144,5 @@ def _numbers(episodes: list[Episode]) -> dict[str, Any]:
         "episodes": len(episodes),
         "return": {name: round(value, 6) for name, value in found.items()},  # rewards are float32
         "decisions": {"mean": statistics.fmean(episode.decisions for episode in episodes)},
+        "cut_off": sum(episode.cut_off for episode in episodes),
     }

@@ -33,6 +33,13 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
     command.add_argument("--opponent", metavar="MODEL", help="what plays the other team (default: MODEL)")
     command.add_argument("--episodes", type=count, default=10, metavar="N", help="how many (default: %(default)s)")
     command.add_argument(
+        "--longest",
+        type=count,
+        default=evaluation.LONGEST,
+        metavar="N",
+        help="decisions after which an episode is cut off, and counts with the rewards so far (default: %(default)s)",
+    )
+    command.add_argument(
         "--output", type=Path, metavar="FILE", help="write a film, .gif or .mp4, or its last picture, .png"
     )
     command.add_argument("--window", action="store_true", help="show the film in a window")
@@ -55,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     policies = _policies(options, scene_type)
     recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
     scene = _scene(scene_type, options.episodes, options.seed)
-    evaluated = Evaluation(policies, options.episodes, recorder)
+    evaluated = Evaluation(policies, options.episodes, options.longest, recorder)
     reel = film.Reel()
     shown = _film(scene, options, reel)
     evaluated.run(scene, shown.step if shown else lambda: None)
@@ -118,6 +125,7 @@ def _print(options: argparse.Namespace, behaviors: dict[str, dict[str, Any]]) ->
         print(
             f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
             f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
+            + (f", {numbers['cut_off']} of them cut off after {options.longest}" if numbers["cut_off"] else "")
         )
     if options.output:
         print(f"{options.output}")
