@@ -53,6 +53,7 @@ class DQNTrainer(ReplayTrainer):
         policy = QPolicy(
             explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
             epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),
+            repeat=self.hyperparameters.exploration_repeat,
             seed=self.seed,
             behavior_spec=behavior_spec,
             network_settings=self.trainer_settings.network_settings,

@@ -26,7 +26,7 @@ class ExplorationSettings(CheckedSettings):
     """Hyperparameters of a `QPolicy`, and of the noise in its network; to be mixed into an algorithm's own."""
 
     idle: ClassVar[Tuple[Idle, ...]] = (
-        Idle(("exploration", *_EPSILON), lambda own, _: own.noisy, "noisy explores by itself"),
+        Idle(("exploration", "exploration_repeat", *_EPSILON), lambda own, _: own.noisy, "noisy explores by itself"),
         Idle(_EPSILON, lambda own, _: own.exploration is Exploration.LADDER, "the ladder has epsilons of its own"),
         Idle(
             ("exploration_final_eps", "exploration_steps"),
@@ -53,6 +53,11 @@ class ExplorationSettings(CheckedSettings):
     exploration_steps: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
     """Agent steps over which epsilon falls; where not set, a fifth of `max_steps`. Low trusts Q soon; high explores
     longer."""
+
+    exploration_repeat: int = attr.ib(default=1, validator=between(1, 10_000))
+    """Most decisions for which a random action is repeated: how many is drawn for each, mostly few and now and then
+    many. Epsilon is then the probability to start one. 1 draws anew at each decision; high takes an agent further from
+    where it is."""
 
     noisy: bool = False
     """Noise on the weights of the head, which it learns, explores in place of epsilon."""
