@@ -18,6 +18,7 @@ from mlagents_plugin_shared.maths.exploration import (
     epsilon_greedy,
     epsilon_ladder,
     explorers,
+    exportable_epsilon_greedy,
     random_actions,
     repeat_lengths,
 )
@@ -186,6 +187,36 @@ def test_epsilon_greedy_with_equal_epsilons_is_epsilon_greedy() -> None:
     for shape in ((50, 1), (1,)):
         with pytest.raises(ValueError, match="each of 50 agents"):
             epsilon_greedy(greedy, mask, BRANCHES, torch.full(shape, 0.3), generator(3))
+
+
+def test_exportable_epsilon_greedy_draws_as_epsilon_greedy() -> None:
+    """ε ½ with actions 0 and 2 of 3 and both of 2 legal, greedy (2, 1): ½ + ½·¼, and ½·¼ for the three others."""
+    torch.manual_seed(0)
+    greedy = torch.tensor([[2, 1]]).repeat(10_000, 1)
+    mask = torch.tensor([[1.0, 0, 1, 1, 1]]).repeat(10_000, 1)
+    both = exportable_epsilon_greedy(greedy, mask, BRANCHES, 0.5), epsilon_greedy(greedy, mask, BRANCHES, 0.5)
+    for actions in both:
+        shares = torch.bincount(actions[:, 0] * 2 + actions[:, 1], minlength=6) / 10_000
+        np.testing.assert_allclose(shares, [0.125, 0.125, 0, 0, 0.125, 0.625], atol=0.025)
+        assert shares[2:4].sum() == 0
+
+
+def test_exportable_epsilon_greedy_is_legal() -> None:
+    """Epsilon 1 with masks down to one action; a branch without any draws from all."""
+    mask = random_masks(10_000)
+    actions = exportable_epsilon_greedy(greedy_actions(mask, mask, BRANCHES), mask, BRANCHES, 1.0)
+    assert is_legal(actions, mask).all()
+    nothing = exportable_epsilon_greedy(torch.zeros(1000, 2, dtype=torch.long), torch.zeros(1000, 5), BRANCHES, 1.0)
+    assert [set(branch.tolist()) for branch in nothing.T] == [{0, 1, 2}, {0, 1}]
+
+
+def test_exportable_epsilon_greedy_without_epsilon_is_greedy() -> None:
+    """And draws nothing; branches that do not add up to the mask raise."""
+    greedy, before = torch.tensor([[2, 1]]), torch.get_rng_state()
+    assert torch.equal(exportable_epsilon_greedy(greedy, torch.ones(1, 5), BRANCHES, 0.0), greedy)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(ValueError, match="do not fit"):
+        exportable_epsilon_greedy(greedy, torch.ones(1, 6), BRANCHES, 0.5)
 
 
 def test_explorers_are_those_of_epsilon_greedy() -> None:

@@ -55,6 +55,8 @@ def test_target_update_interval_follows_tau(options: dict, interval: int) -> Non
         {"exploration_final_eps": -0.1},
         {"exploration_steps": 0},
         {"exploration_repeat": 0},
+        {"export_epsilon": 1.1},
+        {"export_epsilon": -0.5},
         {"exploration_repeat": 10_001},
         {"steps_per_update": 0},
         {"target_update_interval": 0},

@@ -78,6 +78,7 @@ class DQNTrainer(ReplayTrainer):
             "num_streams": len(self.trainer_settings.reward_signals),
             "create_head": self._head(),
             "layer_norm": self.hyperparameters.layer_norm,
+            "export_epsilon": self.hyperparameters.model_epsilon,
         }
 
     def _head(self) -> Callable[..., ReturnHead]:

@@ -124,6 +124,37 @@ def _zeta_distribution(cap: int, exponent: float) -> torch.Tensor:
     return up_to / up_to[-1]
 
 
+def exportable_epsilon_greedy(
+    greedy: torch.Tensor, mask: torch.Tensor, branches: Sequence[int], epsilon: float
+) -> torch.Tensor:
+    """As `epsilon_greedy`, for a model that is exported: it draws by itself, wherever it runs.
+
+    The graph has products, sums and `Multinomial`, by which ML-Agents' own models draw, and no other source of chance;
+    without epsilon it has none at all.
+
+    Args:
+        greedy: [B, D] greedy actions.
+        mask: [B, A] 1.0 where legal, 0.0 where not. In a branch without a legal action all are drawn from.
+        branches: sizes A_d, of which A is at least 2.
+        epsilon: probability of a random action in all branches, 0 to 1.
+
+    Returns:
+        [B, D] integer actions.
+
+    Raises:
+        ValueError: mask and branches do not fit.
+    """
+    if sum(branches) != mask.shape[1]:
+        raise ValueError(f"mask {tuple(mask.shape)} and branches {list(branches)} do not fit")
+    if epsilon == 0.0:
+        return greedy + 0  # another node: ONNX does not take one tensor for two outputs
+    # One coin for all branches of an agent. The mask has as many rows as agents, a number that no graph knows before.
+    coin = torch.multinomial(mask[:, :2] * 0.0 + mask.new_tensor([1.0 - epsilon, epsilon]), 1)
+    weights = [part + (1.0 - part.max(dim=1, keepdim=True).values) for part in mask.split(list(branches), dim=1)]
+    drawn = torch.cat([torch.multinomial(weight, 1) for weight in weights], dim=1)
+    return greedy + coin * (drawn - greedy)
+
+
 def epsilon_ladder(num_agents: int, base: float = 0.4, exponent: float = 7.0) -> torch.Tensor:
     """Epsilon of every agent, from one that explores much to one that is almost greedy.
 

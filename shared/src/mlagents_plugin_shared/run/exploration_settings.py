@@ -18,6 +18,9 @@ class Exploration(Enum):
     LADDER = "ladder"
 
 
+MOST_EXPORTED = 0.05
+"""Greatest epsilon that a model has unless the file says so."""
+
 _EPSILON = ("exploration_schedule", "exploration_initial_eps", "exploration_final_eps", "exploration_steps")
 
 
@@ -59,6 +62,11 @@ class ExplorationSettings(CheckedSettings):
     many. Epsilon is then the probability to start one. 1 draws anew at each decision; high takes an agent further from
     where it is."""
 
+    export_epsilon: Optional[float] = attr.ib(default=None, validator=attr.validators.optional(between(0.0, 1.0)))
+    """Probability of a random action in the exported model's `discrete_actions`, which Unity takes unless Deterministic
+    Inference is ticked; where not set, that of the end of training, at most 0.05, and 0 with `noisy`. Low is greedy,
+    and may be stuck somewhere for ever; high errs more often."""
+
     noisy: bool = False
     """Noise on the weights of the head, which it learns, explores in place of epsilon."""
 
@@ -83,3 +91,15 @@ class ExplorationSettings(CheckedSettings):
             return schedules.constant(self.exploration_initial_eps)
         steps = self.exploration_steps or max(max_steps // 5, 1)
         return schedules.linear(self.exploration_initial_eps, self.exploration_final_eps, steps)
+
+    @property
+    def model_epsilon(self) -> float:
+        """Probability of a random action in an exported model: what training ends with, unless the file says so."""
+        if self.export_epsilon is not None:
+            return self.export_epsilon
+        if self.noisy:
+            return 0.0
+        if self.exploration is Exploration.LADDER:
+            return MOST_EXPORTED  # less than the mean of its rungs
+        is_constant = self.exploration_schedule == ScheduleType.CONSTANT
+        return min(self.exploration_initial_eps if is_constant else self.exploration_final_eps, MOST_EXPORTED)
