@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mlagents.torch_utils import torch
 
 from mlagents_plugin_shared.acting.exploring import AgentTable
+from mlagents_plugin_shared.acting.repetition import Repetition
 
 AGENTS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6, unique=True)
 
@@ -82,3 +83,51 @@ def test_table_that_is_cleared_knows_nobody() -> None:
     agents.clear()
     assert len(agents) == len(agents["pair"]) == 0
     np.testing.assert_array_equal(count(agents, ["b", "a"]), [8, 8])
+
+
+def repeating(monkeypatch: pytest.MonkeyPatch, lengths: list[int]) -> tuple[AgentTable, Repetition]:
+    """A table and what its agents repeat, for given lengths."""
+    drawn = iter(lengths)
+    monkeypatch.setattr(
+        "mlagents_plugin_shared.acting.repetition.repeat_lengths",
+        lambda count, cap, generator, exponent: torch.tensor([next(drawn) for _ in range(count)], dtype=torch.int64),
+    )
+    agents = AgentTable(**Repetition.columns(torch.zeros(2)))
+    return agents, Repetition(agents, 16)
+
+
+def test_repetition_lasts_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three decisions and one, each agent's own, whoever acts in between; then it is over until the next start."""
+    agents, repetition = repeating(monkeypatch, [3, 1])
+    rows = agents.rows(["a", "b"])
+    assert repetition.is_over(rows).tolist() == [True, True]
+    repetition.start(rows, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert repetition.take(rows).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert repetition.is_over(rows).tolist() == [False, True]
+    for left in (1, 0):
+        only = agents.rows(["a", "c"])
+        assert repetition.take(only)[0].tolist() == [1.0, 2.0]
+        assert agents["repeats_left"][only].tolist() == [left, 0]
+    assert repetition.is_over(agents.rows(["a", "b", "c"])).all()
+
+
+def test_repetition_ends_with_the_episode_or_when_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others go on."""
+    agents, repetition = repeating(monkeypatch, [5, 5, 5])
+    repetition.start(agents.rows(["a", "b", "c"]), torch.ones(3, 2))
+    agents.forget(["a"])
+    repetition.stop(agents.rows(["b"]))
+    assert repetition.is_over(agents.rows(["a", "b", "c"])).tolist() == [True, True, False]
+
+
+def test_repetition_goes_on_from_the_state_of_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is repeated and how often yet."""
+    agents, repetition = repeating(monkeypatch, [4])
+    repetition.start(agents.rows(["a"]), torch.tensor([[1.0, 2.0]]))
+    repetition.take(agents.rows(["a"]))
+    other, resumed = repeating(monkeypatch, [])
+    other.rows(["z"])
+    other.load_state_dict(agents.state_dict())
+    rows = other.rows(["a"])
+    assert [resumed.take(rows).tolist() for _ in range(3)] == [[[1.0, 2.0]]] * 3
+    assert resumed.is_over(rows).all()

@@ -49,7 +49,7 @@ def test_contract_has_the_cases_that_fit_the_actions(monkeypatch: pytest.MonkeyP
     every = suite("rollout")._cases()
     monkeypatch.setitem(all_trainer_types, "replay", Discrete)
     discrete = suite("replay", variants={"other": {"learning_rate": 1.0}})._cases()
-    assert set(every["task"]) - set(discrete["task"]) == {"continuous", "hybrid"}
+    assert set(every["task"]) - set(discrete["task"]) == {"continuous", "hybrid", "fitting"}
     assert discrete["masked"] == ["discrete"]
     assert Export("discrete", "everything", "other") in discrete["exported"]
     assert {export.kind for export in every["exported"]} == {"discrete", "continuous", "hybrid"}

@@ -8,12 +8,20 @@ import torch
 
 from mlagents_plugin_shared.maths.branches import (
     action_columns,
+    are_legal,
     chosen_values,
     greedy_actions,
     mask_scores,
     soft_policy,
 )
-from mlagents_plugin_shared.maths.exploration import epsilon_greedy, epsilon_ladder, random_actions
+from mlagents_plugin_shared.maths.exploration import (
+    epsilon_greedy,
+    epsilon_ladder,
+    explorers,
+    exportable_epsilon_greedy,
+    random_actions,
+    repeat_lengths,
+)
 
 BRANCHES = [3, 2]
 
@@ -103,6 +111,17 @@ def test_chosen_values_refuse_other_shapes(q, actions) -> None:
         chosen_values(q, actions.long(), BRANCHES)
 
 
+def test_are_legal_asks_every_branch() -> None:
+    """One illegal branch is enough; where the mask is of another size it raises."""
+    mask = torch.tensor([[1.0, 0, 1, 0, 1]]).repeat(3, 1)
+    assert are_legal(torch.tensor([[2, 1], [1, 1], [0, 0]]), mask, BRANCHES).tolist() == [True, False, False]
+    actions = torch.stack([torch.randint(0, 3, (500,)), torch.randint(0, 2, (500,))], dim=1)
+    masks = random_masks(500)
+    assert torch.equal(are_legal(actions, masks, BRANCHES), is_legal(actions, masks).all(dim=1))
+    with pytest.raises(ValueError, match="do not fit"):
+        are_legal(actions, masks[:1], BRANCHES)
+
+
 def test_random_actions_are_legal() -> None:
     """No illegal action among 10,000 masked draws."""
     mask = random_masks(10_000)
@@ -168,6 +187,79 @@ def test_epsilon_greedy_with_equal_epsilons_is_epsilon_greedy() -> None:
     for shape in ((50, 1), (1,)):
         with pytest.raises(ValueError, match="each of 50 agents"):
             epsilon_greedy(greedy, mask, BRANCHES, torch.full(shape, 0.3), generator(3))
+
+
+def test_exportable_epsilon_greedy_draws_as_epsilon_greedy() -> None:
+    """ε ½ with actions 0 and 2 of 3 and both of 2 legal, greedy (2, 1): ½ + ½·¼, and ½·¼ for the three others."""
+    torch.manual_seed(0)
+    greedy = torch.tensor([[2, 1]]).repeat(10_000, 1)
+    mask = torch.tensor([[1.0, 0, 1, 1, 1]]).repeat(10_000, 1)
+    both = exportable_epsilon_greedy(greedy, mask, BRANCHES, 0.5), epsilon_greedy(greedy, mask, BRANCHES, 0.5)
+    for actions in both:
+        shares = torch.bincount(actions[:, 0] * 2 + actions[:, 1], minlength=6) / 10_000
+        np.testing.assert_allclose(shares, [0.125, 0.125, 0, 0, 0.125, 0.625], atol=0.025)
+        assert shares[2:4].sum() == 0
+
+
+def test_exportable_epsilon_greedy_is_legal() -> None:
+    """Epsilon 1 with masks down to one action; a branch without any draws from all."""
+    mask = random_masks(10_000)
+    actions = exportable_epsilon_greedy(greedy_actions(mask, mask, BRANCHES), mask, BRANCHES, 1.0)
+    assert is_legal(actions, mask).all()
+    nothing = exportable_epsilon_greedy(torch.zeros(1000, 2, dtype=torch.long), torch.zeros(1000, 5), BRANCHES, 1.0)
+    assert [set(branch.tolist()) for branch in nothing.T] == [{0, 1, 2}, {0, 1}]
+
+
+def test_exportable_epsilon_greedy_without_epsilon_is_greedy() -> None:
+    """And draws nothing; branches that do not add up to the mask raise."""
+    greedy, before = torch.tensor([[2, 1]]), torch.get_rng_state()
+    assert torch.equal(exportable_epsilon_greedy(greedy, torch.ones(1, 5), BRANCHES, 0.0), greedy)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(ValueError, match="do not fit"):
+        exportable_epsilon_greedy(greedy, torch.ones(1, 6), BRANCHES, 0.5)
+
+
+def test_explorers_are_those_of_epsilon_greedy() -> None:
+    """The same generator state names the same agents, one epsilon or one each."""
+    greedy, mask = torch.full((500, 1), 2), torch.ones(500, 3)
+    mask[:, 2] = 0.0  # whoever explores chooses another action
+    for epsilon in (0.3, torch.linspace(0.0, 1.0, 500)):
+        explored = epsilon_greedy(greedy, mask, [3], epsilon, generator(3))
+        named = explorers(500, epsilon, generator(3), device=mask.device)
+        assert torch.equal(named, explored[:, 0] != 2)
+
+
+def test_repeat_lengths_golden() -> None:
+    """μ = 2 and a cap of 3: weights 36 : 9 : 4 of 49, 7,347, 1,837 and 816 of 10,000, ± 5 deviations of 44."""
+    counts = torch.bincount(repeat_lengths(10_000, 3, generator()), minlength=4)
+    assert counts.sum() == 10_000
+    np.testing.assert_allclose(counts, [0, 7347, 1837, 816], atol=220)
+
+
+@pytest.mark.parametrize(("cap", "exponent"), [(16, 2.0), (10_000, 2.0), (5, 0.0), (50, 1.0)])
+def test_repeat_lengths_follow_the_truncated_law(cap: int, exponent: float) -> None:
+    """The mean is Σ n^{1 - μ} / Σ n^{-μ}, within 5 deviations; lengths from 1 to the cap and no others."""
+    n = np.arange(1, cap + 1, dtype=float)
+    law = n**-exponent / (n**-exponent).sum()
+    lengths = repeat_lengths(100_000, cap, generator(), exponent=exponent)
+    deviation = np.sqrt((law * n**2).sum() - (law * n).sum() ** 2)
+    assert lengths.double().mean().item() == pytest.approx((law * n).sum(), abs=5 * deviation / 100_000**0.5)
+    assert 1 <= lengths.min() <= lengths.max() <= cap
+    assert (lengths == 1).double().mean().item() == pytest.approx(law[0], abs=0.01)
+
+
+def test_repeat_lengths_of_a_cap_of_1_repeat_nothing() -> None:
+    """Always one decision; no agents draw nothing; the same generator state draws the same."""
+    assert repeat_lengths(100, 1, generator()).tolist() == [1] * 100
+    assert repeat_lengths(0, 16, generator()).shape == (0,)
+    assert torch.equal(repeat_lengths(100, 16, generator(2)), repeat_lengths(100, 16, generator(2)))
+
+
+@pytest.mark.parametrize(("cap", "exponent"), [(0, 2.0), (-3, 2.0), (16, -1.0)])
+def test_repeat_lengths_refuse_what_is_no_law(cap: int, exponent: float) -> None:
+    """No decision at all, or one that grows with the length."""
+    with pytest.raises(ValueError, match="cap must be at least 1"):
+        repeat_lengths(1, cap, exponent=exponent)
 
 
 def test_epsilon_ladder_golden() -> None:

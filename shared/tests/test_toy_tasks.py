@@ -11,6 +11,8 @@ from mlagents_plugin_shared.testing import (
     Goal,
     MaskedGrid,
     Match,
+    MemoryChain,
+    Mirror,
     Picture,
     Recall,
     ToyEnv,
@@ -48,6 +50,7 @@ def choose_at_random(decisions: DecisionSteps, rng: np.random.Generator | None =
         (Match(100), 7 / 18),
         (Match(100, branches=(3, 3, 3, 2)), 3 / 8),
         (Recall(100), 0.0),
+        (MemoryChain(1000, length=20), 0.0),
         (Picture(100, size=6), 1 / 3),
         (Crowd(100), 1 / 2),
         (Goal(100), 1 / 3),
@@ -86,6 +89,84 @@ def test_masked_grid_is_solved_by_its_masks_only() -> None:
 def test_task_is_solved_by_what_it_shows(env: ToyEnv, solve) -> None:
     """The answer is in the observations: return 1."""
     assert play(env, lambda decisions: solve(decisions.obs)[:, None], steps=20) > 0.98
+
+
+def say(env: Mirror, choose, steps: int = 30) -> float:
+    """Mean return; `choose` gives [B] numbers and [B] choices for [B] numbers that are shown."""
+    env.reset()
+    for _ in range(steps):
+        numbers, choices = choose(env.get_steps(NAME)[0].obs[0][:, 0])
+        env.set_actions(NAME, ActionTuple(numbers[:, None], choices[:, None].astype(np.int32)))
+        env.step()
+    return float(np.mean(env.returns))
+
+
+def test_mirror_is_solved_where_both_actions_fit() -> None:
+    """Either way: 1; chance 0.31; each action of the other way, 1 - 2|t|, with |t| 0.6 in the mean."""
+    rng = np.random.default_rng(0)
+    zeros, ones = lambda t: np.zeros(len(t), int), lambda t: np.ones(len(t), int)
+    assert say(Mirror(100), lambda t: (t, zeros(t))) == pytest.approx(1.0)
+    assert say(Mirror(100), lambda t: (-t, ones(t))) == pytest.approx(1.0)
+    assert say(Mirror(100), lambda t: (t, ones(t))) == pytest.approx(-0.2, abs=0.02)
+    chance = say(Mirror(100), lambda t: (rng.uniform(-1, 1, len(t)), rng.integers(0, 2, len(t))))
+    assert chance == pytest.approx(0.31, abs=0.03)
+
+
+def test_mirror_is_not_solved_by_a_critic_of_each_action() -> None:
+    """Critics of one action, the mean over the other: the choice makes no difference, and 0.4 is the best number's.
+
+    The control, a critic of both, is greedy at 1.
+    """
+    target, number, choice = np.meshgrid([-0.8, -0.6, -0.4, 0.4, 0.6, 0.8], np.linspace(-1, 1, 21), [0, 1])
+    env = Mirror(target.size)
+    env.target = target.ravel()
+    rewards, _, _ = env.act(ActionTuple(number.reshape(-1, 1), choice.reshape(-1, 1)))
+    rewards = rewards.reshape(target.shape)  # [numbers, targets, choices]
+    of_choice, of_number = rewards.mean(axis=0), rewards.mean(axis=2)
+    np.testing.assert_allclose(of_choice[:, 0], of_choice[:, 1])
+    best = np.isclose(of_number, of_number.max(axis=0))
+    means = [rewards[best[:, t], t].mean() for t in range(6)]
+    assert np.mean(means) == pytest.approx(0.4)
+    assert rewards.max(axis=(0, 2)) == pytest.approx(np.ones(6))
+
+
+def test_mirror_kept_apart_is_solved_by_nobody() -> None:
+    """0.4 however the number is said, within its noise."""
+    for say_it in (lambda t: t, lambda t: 0 * t, lambda t: t / 2):
+        score = say(Mirror(200, apart=True), lambda t, say_it=say_it: (say_it(t), np.zeros(len(t), int)))
+        assert score == pytest.approx(0.4, abs=0.04)
+
+
+@pytest.mark.parametrize("length", [1, 20, 100])
+def test_memory_chain_is_solved_by_who_remembers_its_first_step(length: int) -> None:
+    """Return 1 after so many steps; the sign is seen in the first one only, and the last one says that it counts."""
+    env = MemoryChain(50, length=length)
+    env.reset()
+    sign = np.zeros(50, int)
+    for step in range(2 * length):
+        seen = env.get_steps(NAME)[0].obs[0]
+        first, last = step % length == 0, step % length == length - 1
+        assert seen[:, :2].any() == first
+        assert (seen[:, 2] == last).all()
+        assert seen[:, 3] == pytest.approx(1 - step % length / length)
+        sign = seen[:, :2].argmax(axis=1) if first else sign
+        assert len(env.returns) == 50 * (step // length)
+        env.set_actions(NAME, ActionTuple(discrete=sign[:, None].astype(np.int32)))
+        env.step()
+    assert env.returns == [1.0] * 100
+
+
+def test_rewards_are_scaled_and_returns_are_not() -> None:
+    """The trainer is told a thousandth, or a thousandfold."""
+    told = []
+    for scale in (1.0, 1e-3, 1e3):
+        env = Corridor(20, reward_scale=scale)
+        play(env, lambda decisions: np.full((len(decisions), 1), 2), steps=6)
+        told.append(np.concatenate([steps.reward for steps in env.get_steps(NAME)]) / scale)
+        assert np.mean(env.returns) == pytest.approx(0.8, abs=0.05)
+    assert told[0].any()
+    for other in told[1:]:
+        np.testing.assert_allclose(other, told[0], rtol=1e-5)
 
 
 def test_blank_sensor_shows_zeros() -> None:

@@ -15,6 +15,7 @@ TestContract = contract(
         "branches": {"max_steps": 12_000},
         "continuous": {"max_steps": 10_000},
         "hybrid": {"max_steps": 16_000},
+        "fitting": {"max_steps": 10_000},
         "memory": {"max_steps": 16_000},
     },
     variants={

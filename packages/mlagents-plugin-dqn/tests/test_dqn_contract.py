@@ -26,7 +26,7 @@ TestContract = contract(
     variants={
         "rmsprop": {"optimizer": "rmsprop", "learning_rate_schedule": "linear"},
         "prioritized": {"prioritized_replay": True, "tau": 0.01, "burn_in": 1},
-        "ladder": {"exploration": "ladder"},
+        "ladder": {"exploration": "ladder", "exploration_repeat": 16},
         "rainbow": {"preset": "rainbow"},
         "btr": {"preset": "btr", "buffer_init_steps": 100},
     },

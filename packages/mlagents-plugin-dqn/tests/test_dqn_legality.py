@@ -15,6 +15,7 @@ POLICIES = {
     "greedy": {"exploration_schedule": "constant", "exploration_initial_eps": 0.0},
     "epsilon": {"exploration_schedule": "constant", "exploration_initial_eps": 0.5},
     "ladder": {"exploration": "ladder"},
+    "repeat": {"exploration_repeat": 16, "exploration_initial_eps": 0.5},
     "noisy": {"noisy": True},
     "rainbow": {"preset": "rainbow", "v_min": -1e6, "v_max": 1e6},
     "btr": {"preset": "btr"},

@@ -57,6 +57,73 @@ def test_policy_draws_epsilon_for_each_agent() -> None:
     assert share == pytest.approx(1 - 0.5 * 5 / 6, abs=0.03)
 
 
+REPEATING = {"exploration_repeat": 16, "exploration_schedule": "constant"}
+
+
+def play(dqn, decisions: int, count: int = 300, legal: np.ndarray | None = None) -> np.ndarray:
+    """[decisions, count, D] actions of the same agents in one state, whose greedy action is one and the same."""
+    steps = decision_steps(dqn.policy.behavior_spec, count, legal)
+    return np.stack([act(dqn, steps) for _ in range(decisions)])
+
+
+def test_random_actions_are_repeated() -> None:
+    """At epsilon 1 the next action differs once a length of mean 2.13 is over, and then in 5 of 6: 39 %, not 83 %."""
+    actions = play(trainer(exploration_initial_eps=1.0, **REPEATING), 60)
+    lengths = 1 / np.arange(1, 17)
+    mean = lengths.sum() / (lengths**2).sum()
+    changed = (actions[1:] != actions[:-1]).any(axis=2).mean()
+    assert changed == pytest.approx(5 / 6 / mean, abs=0.02)
+    single = play(trainer(exploration_initial_eps=1.0, exploration_schedule="constant"), 60)
+    assert (single[1:] != single[:-1]).any(axis=2).mean() == pytest.approx(5 / 6, abs=0.02)
+
+
+def test_epsilon_is_the_probability_to_start_to_repeat() -> None:
+    """Of decisions that nothing is repeated at, a tenth start: εm / (1 - ε + εm) of all are random, with m = 2.13."""
+    dqn = trainer(exploration_initial_eps=0.1, **REPEATING)
+    actions = play(dqn, 200)
+    dqn.policy.epsilon = lambda step: 0.0
+    greedy = play(dqn, 20)[-1]
+    lengths = 1 / np.arange(1, 17)
+    mean = lengths.sum() / (lengths**2).sum()
+    random = (actions != greedy).any(axis=2).mean() * 6 / 5  # a random action is the greedy one in 1 of 6
+    assert random == pytest.approx(0.1 * mean / (0.9 + 0.1 * mean), abs=0.02)
+
+
+def test_repeated_action_that_becomes_illegal_ends() -> None:
+    """The agent then draws anew, and where it is not to explore acts greedily from there on."""
+    dqn = trainer(exploration_initial_eps=1.0, **REPEATING)
+    play(dqn, 1)
+    dqn.policy.agents["repeats_left"][:] = 1000
+    before = play(dqn, 2)
+    np.testing.assert_array_equal(before[0], before[1])
+    dqn.policy.epsilon = lambda step: 0.0
+    legal = np.array([[True, True, False, True, True]]).repeat(300, axis=0)
+    stopped = before[0][:, 0] == 2
+    assert 0 < stopped.sum() < 300
+    during, after = play(dqn, 1, legal=legal)[0], play(dqn, 1)[0]
+    assert is_legal(during, legal).all()
+    for actions in (during, after):
+        np.testing.assert_array_equal(actions[~stopped], before[0][~stopped])
+    assert (dqn.policy.agents["repeats_left"] > 0).numpy().sum() == (~stopped).sum()
+
+
+def test_repetition_ends_with_the_episode() -> None:
+    """A new episode explores anew."""
+    dqn = trainer(exploration_initial_eps=1.0, **REPEATING)
+    play(dqn, 1)
+    dqn.policy.agents["repeats_left"][:] = 1000
+    dqn.policy.remove_memories(dqn.policy.agents.state_dict()["agents"])
+    play(dqn, 1)
+    assert dqn.policy.agents["repeats_left"].max() < 16
+
+
+def test_who_does_not_explore_repeats_nothing() -> None:
+    """`--deterministic` and `--inference` act greedily."""
+    settings = {"network_settings": {"hidden_units": 16, "deterministic": True}}
+    assert trainer(settings=settings, exploration_repeat=16).policy.repetition is None
+    assert trainer().policy.repetition is None
+
+
 def test_epsilon_falls_over_its_own_steps() -> None:
     """From 0.8 to 0.05 over exploration_steps, wherever max_steps and 20,000 lie."""
     dqn = trainer(exploration_initial_eps=0.8, exploration_final_eps=0.05, exploration_steps=100_000)

@@ -53,6 +53,7 @@ class DQNTrainer(ReplayTrainer):
         policy = QPolicy(
             explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
             epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),
+            repeat=self.hyperparameters.exploration_repeat,
             seed=self.seed,
             behavior_spec=behavior_spec,
             network_settings=self.trainer_settings.network_settings,
@@ -77,6 +78,7 @@ class DQNTrainer(ReplayTrainer):
             "num_streams": len(self.trainer_settings.reward_signals),
             "create_head": self._head(),
             "layer_norm": self.hyperparameters.layer_norm,
+            "export_epsilon": self.hyperparameters.model_epsilon,
         }
 
     def _head(self) -> Callable[..., ReturnHead]:

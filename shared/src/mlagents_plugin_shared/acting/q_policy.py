@@ -10,9 +10,10 @@ from mlagents_envs.base_env import ActionSpec, ActionTuple, DecisionSteps
 from mlagents_envs.timers import timed
 
 from mlagents_plugin_shared.acting.exploring import AgentTable, ExploringPolicy
+from mlagents_plugin_shared.acting.repetition import Repetition
 from mlagents_plugin_shared.learning.networks import resample_noise
-from mlagents_plugin_shared.maths.branches import greedy_actions
-from mlagents_plugin_shared.maths.exploration import epsilon_greedy, epsilon_ladder
+from mlagents_plugin_shared.maths.branches import are_legal, greedy_actions
+from mlagents_plugin_shared.maths.exploration import epsilon_greedy, epsilon_ladder, explorers, random_actions
 from mlagents_plugin_shared.maths.schedules import Schedule, constant
 
 _STEP = "exploration_step"
@@ -51,19 +52,30 @@ class QPolicy(ExploringPolicy):
     Epsilon is a function of the policy's step, so that a resumed run goes on where it was, or the agent's rung of a
     ladder. Where the network is noisy, its noise is drawn anew for each decision.
 
+    With `repeat`, a random action is repeated for n decisions of the agent, n ~ zeta(2) up to `repeat`: the action of
+    all branches, until its episode ends or one of them is illegal. Epsilon is then the probability to start that, at a
+    decision at which nothing is repeated; the share of random decisions is larger. Source: Dabney et al. (2021),
+    algorithm 1, https://arxiv.org/abs/2006.01782.
+
     Args:
         explores: whether to explore at all; otherwise the policy is greedy, without epsilon or noise.
         epsilon: probability of a random action by step; None for the ladder.
+        repeat: most decisions for which a random action is repeated; 1 draws anew at each.
         **kwargs: arguments of `ExploringPolicy`.
     """
 
-    def __init__(self, *, explores: bool, epsilon: Schedule | None, **kwargs: Any) -> None:
+    def __init__(self, *, explores: bool, epsilon: Schedule | None, repeat: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.actor.train(explores)
         self.uses_ladder = explores and epsilon is None
         self.epsilon = constant(0.0) if not explores else epsilon or constant(LADDER.mean().item())
-        if self.uses_ladder:
-            self.agents = AgentTable(rung=torch.tensor(_NO_RUNG, device="cpu"))
+        columns = {"rung": torch.tensor(_NO_RUNG, device="cpu")} if self.uses_ladder else {}
+        repeats = explores and repeat > 1
+        if repeats:
+            action = torch.zeros(self.behavior_spec.action_spec.discrete_size, dtype=torch.int64, device="cpu")
+            columns.update(Repetition.columns(action))
+        self.agents = AgentTable(**columns)
+        self.repetition = Repetition(self.agents, repeat) if repeats else None
         self._rungs_left: list[int] = []
 
     @timed
@@ -88,13 +100,26 @@ class QPolicy(ExploringPolicy):
             resample_noise(self.actor)
             scores, memories = self.actor.scores([torch.as_tensor(o) for o in decision_requests.obs], memories)
             greedy = greedy_actions(scores, masks, branches)
-        epsilon = self._epsilons(global_agent_ids)
-        actions = epsilon_greedy(greedy.cpu(), masks.cpu(), branches, epsilon, self.generator)
+        actions = self._explore(greedy.cpu(), masks.cpu(), global_agent_ids)
         action_tuple = ActionTuple(discrete=actions.numpy().astype(np.int32))
         run_out: dict[str, Any] = {"action": action_tuple, "env_action": action_tuple}
         if self.use_recurrent:
             run_out["memory_out"] = ModelUtils.to_numpy(memories).squeeze(0)
         return run_out
+
+    def _explore(self, greedy: torch.Tensor, masks: torch.Tensor, global_agent_ids: list[str]) -> torch.Tensor:
+        """[B, D] greedy actions, some of them replaced by random legal ones."""
+        branches, epsilon = self.behavior_spec.action_spec.discrete_branches, self._epsilons(global_agent_ids)
+        if self.repetition is None:
+            return epsilon_greedy(greedy, masks, branches, epsilon, self.generator)
+        rows = self.agents.rows(global_agent_ids)
+        self.repetition.stop(rows[~are_legal(self.repetition.current(rows), masks, branches)])
+        explores = explorers(len(rows), epsilon, self.generator, device=masks.device)
+        starts = explores & self.repetition.is_over(rows)
+        drawn = random_actions(masks, branches, self.generator)
+        self.repetition.start(rows[starts], drawn[starts], self.generator)
+        is_greedy = self.repetition.is_over(rows)
+        return torch.where(is_greedy.unsqueeze(1), greedy, self.repetition.take(rows))
 
     def _epsilons(self, global_agent_ids: list[str]) -> float | torch.Tensor:
         """Epsilon of all agents, or [B] of each."""

@@ -14,6 +14,7 @@ from torch import nn
 from mlagents_plugin_shared.learning.networks import add_layer_norm
 from mlagents_plugin_shared.learning.return_heads import ReturnHead
 from mlagents_plugin_shared.maths.branches import greedy_actions
+from mlagents_plugin_shared.maths.exploration import exportable_epsilon_greedy
 
 MODEL_EXPORT_VERSION = 3.0
 """MLAgents2_0, the version that Unity's current loader expects."""
@@ -41,6 +42,7 @@ class QNetwork(nn.Module):
         num_streams: number S of reward streams.
         create_head: makes the head, of a width of the encoding, branches and `num_streams`.
         layer_norm: normalise the hidden layers.
+        export_epsilon: probability of a random action in `discrete_actions` of an exported model.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class QNetwork(nn.Module):
         create_head: Callable[[int, Sequence[int], int], ReturnHead],
         *,
         layer_norm: bool = False,
+        export_epsilon: float = 0.0,
     ) -> None:
         super().__init__()
+        self.export_epsilon = export_epsilon
         self.branches = list(action_spec.discrete_branches)
         self.network_body = NetworkBody(observation_specs, network_settings)
         if layer_norm:
@@ -114,16 +118,15 @@ class QNetwork(nn.Module):
         masks: torch.Tensor,
         memories: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Outputs of the exported model, in ML-Agents' order; both action outputs are the greedy legal actions."""
+        """Outputs of the exported model, in ML-Agents' order: drawn actions, by `export_epsilon`, and greedy ones."""
         scores, memories = self.scores(inputs, memories)
-        actions = greedy_actions(scores, masks, self.branches)
-        # Two nodes: ONNX does not take one tensor for two outputs.
+        greedy = greedy_actions(scores, masks, self.branches)
         outputs = [
             self.version_number,
             self.memory_size_vector,
-            actions,
+            exportable_epsilon_greedy(greedy, masks, self.branches, self.export_epsilon),
             self.discrete_act_size_vector,
-            actions + 0,
+            greedy,
         ]
         return (*outputs, memories) if self.memory_size else tuple(outputs)
 

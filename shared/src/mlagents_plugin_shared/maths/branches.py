@@ -66,6 +66,28 @@ def action_columns(actions: torch.Tensor, branches: Sequence[int]) -> torch.Tens
     return actions + actions.new_tensor([0, *accumulate(branches[:-1])])
 
 
+def are_legal(actions: torch.Tensor, mask: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
+    """Which agents' actions are legal in every branch.
+
+    Args:
+        actions: [B, D] actions, counted within their branch.
+        mask: [B, A] 1.0 where legal, 0.0 where not.
+        branches: sizes A_d.
+
+    Returns:
+        [B] bool.
+
+    Raises:
+        ValueError: actions, mask and branches do not fit.
+    """
+    columns = action_columns(actions, branches)
+    if mask.shape != (len(actions), sum(branches)):
+        raise ValueError(
+            f"mask {tuple(mask.shape)}, actions {tuple(actions.shape)} and branches {list(branches)} do not fit"
+        )
+    return (mask.gather(1, columns) > 0).all(dim=1)
+
+
 def chosen_values(q: torch.Tensor, actions: torch.Tensor, branches: Sequence[int]) -> torch.Tensor:
     """Values of the chosen action of every branch.
 

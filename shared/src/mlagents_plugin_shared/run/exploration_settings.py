@@ -18,6 +18,9 @@ class Exploration(Enum):
     LADDER = "ladder"
 
 
+MOST_EXPORTED = 0.05
+"""Greatest epsilon that a model has unless the file says so."""
+
 _EPSILON = ("exploration_schedule", "exploration_initial_eps", "exploration_final_eps", "exploration_steps")
 
 
@@ -26,7 +29,7 @@ class ExplorationSettings(CheckedSettings):
     """Hyperparameters of a `QPolicy`, and of the noise in its network; to be mixed into an algorithm's own."""
 
     idle: ClassVar[Tuple[Idle, ...]] = (
-        Idle(("exploration", *_EPSILON), lambda own, _: own.noisy, "noisy explores by itself"),
+        Idle(("exploration", "exploration_repeat", *_EPSILON), lambda own, _: own.noisy, "noisy explores by itself"),
         Idle(_EPSILON, lambda own, _: own.exploration is Exploration.LADDER, "the ladder has epsilons of its own"),
         Idle(
             ("exploration_final_eps", "exploration_steps"),
@@ -54,6 +57,16 @@ class ExplorationSettings(CheckedSettings):
     """Agent steps over which epsilon falls; where not set, a fifth of `max_steps`. Low trusts Q soon; high explores
     longer."""
 
+    exploration_repeat: int = attr.ib(default=1, validator=between(1, 10_000))
+    """Most decisions for which a random action is repeated: how many is drawn for each, mostly few and now and then
+    many. Epsilon is then the probability to start one. 1 draws anew at each decision; high takes an agent further from
+    where it is."""
+
+    export_epsilon: Optional[float] = attr.ib(default=None, validator=attr.validators.optional(between(0.0, 1.0)))
+    """Probability of a random action in the exported model's `discrete_actions`, which Unity takes unless Deterministic
+    Inference is ticked; where not set, that of the end of training, at most 0.05, and 0 with `noisy`. Low is greedy,
+    and may be stuck somewhere for ever; high errs more often."""
+
     noisy: bool = False
     """Noise on the weights of the head, which it learns, explores in place of epsilon."""
 
@@ -78,3 +91,15 @@ class ExplorationSettings(CheckedSettings):
             return schedules.constant(self.exploration_initial_eps)
         steps = self.exploration_steps or max(max_steps // 5, 1)
         return schedules.linear(self.exploration_initial_eps, self.exploration_final_eps, steps)
+
+    @property
+    def model_epsilon(self) -> float:
+        """Probability of a random action in an exported model: what training ends with, unless the file says so."""
+        if self.export_epsilon is not None:
+            return self.export_epsilon
+        if self.noisy:
+            return 0.0
+        if self.exploration is Exploration.LADDER:
+            return MOST_EXPORTED  # less than the mean of its rungs
+        is_constant = self.exploration_schedule == ScheduleType.CONSTANT
+        return min(self.exploration_initial_eps if is_constant else self.exploration_final_eps, MOST_EXPORTED)

@@ -2,7 +2,8 @@
 
 `train` runs ML-Agents' own trainer controller, agent managers and self-play on a task of a few lines, without gRPC
 and without a player: a run takes seconds. The tasks are small enough that a correct trainer solves them, and each
-asks for one ability: masks, branches, memory, continuous actions, pictures, entities, a goal signal, an opponent.
+asks for one ability: masks, branches, memory, continuous actions, continuous and discrete ones that fit together,
+pictures, entities, a goal signal, an opponent. The rewards of each can be scaled.
 
 Every task has a control that must fail: `ToyEnv` can blank a sensor and keep the masks to itself.
 """
@@ -23,6 +24,8 @@ from mlagents_plugin_shared.testing.tasks import (
     Goal,
     MaskedGrid,
     Match,
+    MemoryChain,
+    Mirror,
     Picture,
     Recall,
     Target,
@@ -46,14 +49,15 @@ def contract(
         TestContract = contract("mine", {"hyperparameters": {"learning_rate": 3e-3}, "max_steps": 6000})
 
     It learns the toy tasks that fit its kinds of actions, and does not with a vanishing learning rate; resumes bit for
-    bit; exports what it plays; keeps to masks; survives many agents, threads, self-play, curiosity, RND, GAIL and
-    behavioural cloning; and refuses bad settings by name. pytest and onnxruntime have to be installed.
+    bit; exports what it plays; keeps to masks; survives many agents, threads, tiny and huge rewards, self-play,
+    curiosity, RND, GAIL and behavioural cloning; and refuses bad settings by name. pytest and onnxruntime have to be
+    installed.
 
     Args:
         trainer_type: name of the plugin in a YAML.
         settings: what stands below a behaviour's name, with which it solves the toy tasks.
         tasks: changes of the settings for single tasks, by their name: corridor, masks, branches, continuous, hybrid,
-            picture, entities, goal, memory, self-play.
+            fitting, picture, entities, goal, memory, self-play.
         variants: by any name, hyperparameters that switch something on: each has to resume, to export and to keep to
             masks, too.
         vanishing: hyperparameters with which nothing is learned; default a learning rate of 1e-12.
@@ -91,6 +95,8 @@ __all__ = [
     "Goal",
     "MaskedGrid",
     "Match",
+    "MemoryChain",
+    "Mirror",
     "Outcome",
     "Picture",
     "Recall",

@@ -34,6 +34,7 @@ from mlagents_plugin_shared.testing.tasks import (
     Goal,
     MaskedGrid,
     Match,
+    Mirror,
     Picture,
     Recall,
     Target,
@@ -58,7 +59,7 @@ class Task(NamedTuple):
         kind: of its actions.
         enough: mean return of the last 100 episodes, exploration included, that counts as learned.
         options: of the class.
-        blank: the sensor that shows what is to be done.
+        unsolvable: options with which nobody can solve it, for want of what it shows or what it counts.
         settings: that the task needs.
     """
 
@@ -66,7 +67,7 @@ class Task(NamedTuple):
     kind: str
     enough: float
     options: Mapping[str, Any] = MappingProxyType({})
-    blank: int = 0
+    unsolvable: Mapping[str, Any] = MappingProxyType({})
     settings: Settings = MappingProxyType({})
 
 
@@ -76,15 +77,19 @@ TASKS: dict[str, Task] = {
     "branches": Task(Match, "discrete", 0.9, {"branches": (3, 3, 3, 2)}),
     "continuous": Task(Target, "continuous", 0.8),
     "hybrid": Task(Match, "hybrid", 0.75, {"continuous": True}),
-    "picture": Task(Picture, "discrete", 0.8),
-    "entities": Task(Crowd, "discrete", 0.8),
-    "goal": Task(Goal, "discrete", 0.8, blank=1),
+    "fitting": Task(Mirror, "hybrid", 0.65, unsolvable={"apart": True}),
+    "picture": Task(Picture, "discrete", 0.8, unsolvable={"blank": [0]}),
+    "entities": Task(Crowd, "discrete", 0.8, unsolvable={"blank": [0]}),
+    "goal": Task(Goal, "discrete", 0.8, unsolvable={"blank": [1]}),
     "memory": Task(Recall, "discrete", 0.7, settings=MEMORY),
 }
-SEEING = ("picture", "entities", "goal")
 REMEMBERING = ("memory",)
 MASKING = ("masks",)
-CIRCUMSTANCES = ("many agents", "threaded", "curiosity", "rnd", "gail", "cloning", "everything", "everything, memory")
+REWARD_SCALES = {"tiny rewards": 1e-3, "huge rewards": 1e3}
+CIRCUMSTANCES = (
+    *("many agents", "threaded", *REWARD_SCALES),
+    *("curiosity", "rnd", "gail", "cloning", "everything", "everything, memory"),
+)
 
 
 def final_return(env: ToyEnv) -> float:
@@ -140,7 +145,7 @@ class Contract:
         plain, *variants = self.variants
         return {
             "task": tasks,
-            "seeing": [name for name in tasks if name in SEEING],
+            "unsolvable": [name for name in tasks if TASKS[name].unsolvable],
             "mask": [name for name in tasks if name in MASKING],
             "remembering": [name for name in tasks if name in REMEMBERING],
             "self_play": ["self-play"] if "discrete" in kinds else [],
@@ -195,10 +200,11 @@ class Contract:
         assert final_return(env) < TASKS[mask].enough
         assert env.illegal_actions > 100
 
-    def test_does_not_learn_what_it_cannot_see(self, tmp_path: Path, seeing: str) -> None:
-        """The control of sensors: where the one that matters is blank, the others do not say what to do."""
-        settings = self._task_config(seeing, {"max_steps": self.blind_steps})
-        assert min(self._cannot_learn(seeing, settings, tmp_path, blank=[TASKS[seeing].blank])) < TASKS[seeing].enough
+    def test_does_not_learn_what_nobody_can(self, tmp_path: Path, unsolvable: str) -> None:
+        """The control of sensors, where the one that matters is blank, and of actions that fit, where none has to."""
+        settings = self._task_config(unsolvable, {"max_steps": self.blind_steps})
+        task = TASKS[unsolvable]
+        assert min(self._cannot_learn(unsolvable, settings, tmp_path, **task.unsolvable)) < task.enough
 
     def test_does_not_remember_without_memory(self, tmp_path: Path, remembering: str) -> None:
         """The control of memory."""
@@ -326,7 +332,10 @@ class Contract:
         changes, expected = _circumstance(circumstance, demo)
         settings = self._config({"max_steps": 300, "summary_freq": 10_000}, changes)
         StatsReporter.stats_dict.pop(BEHAVIOR, None)
-        trained = train(task(100 if circumstance == "many agents" else 4, **options), settings, tmp_path / "run")
+        env = task(
+            100 if circumstance == "many agents" else 4, reward_scale=REWARD_SCALES.get(circumstance, 1.0), **options
+        )
+        trained = train(env, settings, tmp_path / "run")
         losses = {name for name in StatsReporter.stats_dict[BEHAVIOR] if name.startswith("Losses/")}
         assert losses >= expected
         assert len(losses) > len(expected)

@@ -109,18 +109,51 @@ class Match(ToyEnv):
         return reward, over, ~over
 
 
-class Recall(ToyEnv):
-    """Remember a sign for 3 steps: +1 for choosing it in the last one, -1 for the other. Best return 1.
+class Mirror(ToyEnv):
+    """Say the number that is shown, or its opposite, and choose which of the two it is. Best return 1.
 
-    The sign is seen in the first step only: without memory the mean return is 0.
+    Reward 1 - |a - t| beside choice 0 and 1 - |a + t| beside choice 1, with a in [-1, 1] and 0.4 <= |t| <= 0.8, once an
+    episode. Neither action is right but beside the other: a critic of the choice alone holds both for equal, one of the
+    number alone holds all from -|t| to |t| for equal, and whoever follows them gets 0.4 at best. Chance gets 0.31.
+
+    With `apart`, the control, the choice that counts is that of nobody: the best return is 0.4.
+    """
+
+    action_spec = ActionSpec(1, (2,))
+    observation_shapes = ((1,),)
+
+    def __init__(self, *args: Any, apart: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.apart = apart
+        self.target = np.zeros(self.num_agents)
+
+    def begin(self, agents: np.ndarray) -> None:
+        """A new number."""
+        self.target[agents] = self.rng.choice([-1.0, 1.0], len(agents)) * self.rng.uniform(0.4, 0.8, len(agents))
+
+    def observe(self) -> list[np.ndarray]:
+        """The number."""
+        return [self.target[:, None].astype(np.float32)]
+
+    def act(self, action: ActionTuple) -> Outcome:
+        """One step is an episode."""
+        choice = self.rng.integers(0, 2, self.num_agents) if self.apart else action.discrete[:, 0]
+        over = np.ones(self.num_agents, dtype=bool)
+        return 1.0 - np.abs(action.continuous[:, 0] - np.where(choice == 0, 1.0, -1.0) * self.target), over, ~over
+
+
+class Recall(ToyEnv):
+    """Remember a sign for some steps: +1 for choosing it in the last one, -1 for the other. Best return 1.
+
+    The sign is seen in the first step only: without memory the mean return is 0. `length` is the number of steps.
     """
 
     action_spec = ActionSpec(0, (2,))
-    observation_shapes = ((3,),)
-    length = 3
+    observation_shapes: Sequence[tuple[int, ...]] = ((3,),)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, length: int = 3, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.length = length
         self.sign = np.zeros(self.num_agents, dtype=int)
         self.age = np.zeros(self.num_agents, dtype=int)
 
@@ -143,6 +176,23 @@ class Recall(ToyEnv):
             over,
             ~over & over,
         )
+
+
+class MemoryChain(Recall):
+    """`Recall` over many steps, which also shows the share of them that is left, as bsuite's memory length does.
+
+    Source: Osband et al. (2020), https://arxiv.org/abs/1908.03568.
+    """
+
+    observation_shapes = ((4,),)
+
+    def __init__(self, *args: Any, length: int = 20, **kwargs: Any) -> None:
+        super().__init__(*args, length=length, **kwargs)
+
+    def observe(self) -> list[np.ndarray]:
+        """As of `Recall`, and the share of steps that is left, from 1 down."""
+        left = 1.0 - self.age[:, None] / self.length
+        return [np.concatenate([*super().observe(), left], axis=1).astype(np.float32)]
 
 
 class Duel(ToyEnv):

@@ -41,6 +41,7 @@ class ToyEnv(BaseEnv):
         max_steps: steps after which the task ends the run, as a closed player would; None never does.
         blank: sensors that show zeros; a control.
         hides_masks: whether the trainer is not told what is legal; a control.
+        reward_scale: what the rewards that the trainer is told are multiplied by; `returns` are not.
     """
 
     action_spec: ActionSpec
@@ -56,10 +57,12 @@ class ToyEnv(BaseEnv):
         max_steps: int | None = None,
         blank: Collection[int] = (),
         hides_masks: bool = False,
+        reward_scale: float = 1.0,
     ) -> None:
         self.num_agents = num_agents
         self.blank = blank
         self.hides_masks = hides_masks
+        self.reward_scale = reward_scale
         self.parameters: dict[str, float] = {}
         self.rng = np.random.default_rng(seed)
         self.returns: list[float] = []
@@ -160,7 +163,7 @@ class ToyEnv(BaseEnv):
 
     def _publish(self, reward: np.ndarray, final: list[np.ndarray], ended: np.ndarray, interrupted: np.ndarray) -> None:
         observations, legal = self._shown(), None if self.hides_masks else self.legal()
-        reward = reward.astype(np.float32)
+        reward = (reward * self.reward_scale).astype(np.float32)
         for team, name in enumerate(self._names):
             agents = np.arange(team * self.num_agents, (team + 1) * self.num_agents)
             over = np.intersect1d(ended, agents)
