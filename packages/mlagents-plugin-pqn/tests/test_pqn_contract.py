@@ -13,6 +13,7 @@ TestContract = contract(
             "buffer_size": 256,
             "num_epoch": 4,
             "exploration_steps": 3000,
+            "exploration_final_eps": 0.02,
         },
         "network_settings": {"hidden_units": 32, "num_layers": 1},
     },

@@ -66,7 +66,7 @@ class PQNOptimizer(RolloutOptimizer):
         shuffler = self.shuffler()
         for _ in range(self.hyperparameters.num_epoch):
             for minibatch in rollout.minibatches(self.hyperparameters.batch_size, shuffler):
-                resample_noise(self.network)
+                self._draw_noise()
                 norms.append(self.descent.step(self.loss(minibatch, terms)))
         step = self.policy.get_current_step()
         return {
@@ -144,14 +144,18 @@ class PQNOptimizer(RolloutOptimizer):
 
     def _q_values(self, rollout: RolloutBuffer) -> RolloutValues:
         """[N, S, A] and [K, S, A] Q of every action; with memory from the states that were stored as it acted."""
-        resample_noise(self.network)
+        self._draw_noise()
         if self.policy.use_recurrent:
             return stored_state_values(self.network.q_values, rollout)
         return feedforward_values(self.network.q_values, rollout, self.value_batch_size)
 
+    def _draw_noise(self) -> None:
+        if self.hyperparameters.noisy:
+            resample_noise(self.network)
+
     def _best(self, q: np.ndarray, legal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, S] values and [B, D] actions of the greedy policy, by [B, S, A] Q and [B, A] masks."""
-        q, legal = torch.from_numpy(q), torch.as_tensor(legal, dtype=torch.float32)
-        scores = q.sum(dim=1)
-        values = double_q_value(q, scores, legal, self.branches)
-        return values.numpy(), greedy_actions(scores, legal, self.branches).numpy()
+        returns, mask = torch.from_numpy(q), torch.from_numpy(legal)
+        scores = returns.sum(dim=1)
+        values = double_q_value(returns, scores, mask, self.branches)
+        return values.numpy(), greedy_actions(scores, mask, self.branches).numpy()

@@ -84,3 +84,7 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
 
     layer_norm: bool = True
     """Normalises the hidden layers. It is what lets Q-learning do without a target network; false is for comparison."""
+
+    chrono_init: bool = True
+    """With memory: its cells begin with gates that hold for up to `sequence_length` steps, each for another time.
+    false begins with ML-Agents' own, which forget within some ten steps and have to learn not to."""

@@ -8,6 +8,7 @@ from mlagents_envs.base_env import BehaviorSpec
 from mlagents_plugin_pqn.optimizer import PQNOptimizer
 from mlagents_plugin_pqn.settings import PQNSettings
 from mlagents_plugin_shared.acting.q_policy import QPolicy, require_discrete_actions
+from mlagents_plugin_shared.learning.initialization import initialize_memory
 from mlagents_plugin_shared.learning.q_network import QNetwork
 from mlagents_plugin_shared.learning.return_heads import MeanReturn
 from mlagents_plugin_shared.run import RolloutTrainer
@@ -45,6 +46,8 @@ class PQNTrainer(RolloutTrainer):
                 "layer_norm": self.hyperparameters.layer_norm,
             },
         )
+        if self.hyperparameters.chrono_init and policy.use_recurrent:
+            initialize_memory(policy.actor.network_body, policy.sequence_length)
         self.give_stream(policy, parsed_behavior_id)
         return policy
 
