@@ -19,7 +19,7 @@ TestContract = contract(
     },
     variants={
         "watkins": {"traces": "watkins", "optimizer": "adam", "learning_rate_schedule": "constant"},
-        "ladder": {"exploration": "ladder"},
+        "ladder": {"exploration": "ladder", "exploration_repeat": 8},
         "noisy": {"noisy": True, "lambd": 0.0},
     },
 )

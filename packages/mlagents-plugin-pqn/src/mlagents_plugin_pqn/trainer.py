@@ -36,6 +36,7 @@ class PQNTrainer(RolloutTrainer):
         policy = QPolicy(
             explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
             epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),
+            repeat=self.hyperparameters.exploration_repeat,
             seed=self.seed,
             behavior_spec=behavior_spec,
             network_settings=self.trainer_settings.network_settings,
@@ -44,6 +45,7 @@ class PQNTrainer(RolloutTrainer):
                 "num_streams": len(self.trainer_settings.reward_signals),
                 "create_head": partial(MeanReturn, noisy=self.hyperparameters.noisy),
                 "layer_norm": self.hyperparameters.layer_norm,
+                "export_epsilon": self.hyperparameters.model_epsilon,
             },
         )
         if self.hyperparameters.chrono_init and policy.use_recurrent:
