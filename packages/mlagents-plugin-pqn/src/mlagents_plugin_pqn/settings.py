@@ -54,11 +54,11 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     """Agent steps of a rollout, of all agents together; it is learned from, and dropped. Low learns more often, from
     more alike steps; high from more different ones, and less often."""
 
-    batch_size: int = 256
+    batch_size: int = 128
     """Steps of a minibatch, at most `buffer_size`; with memory, whole sequences. Low takes many unsteady gradient
     steps; high fewer, steadier ones."""
 
-    num_epoch: int = 2
+    num_epoch: int = 4
     """Times that a rollout is learned from, in shuffled minibatches, before it is dropped. Low is fast; high takes
     more from each step, until it learns the rollout by heart."""
 
@@ -68,7 +68,7 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     learning_rate_schedule: ScheduleType = ScheduleType.LINEAR
     """`constant`, or `linear` to 0 at `max_steps`."""
 
-    lambd: float = attr.ib(default=0.65, validator=between(0.0, 1.0))
+    lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0))
     """λ of the returns that Q learns. Low trusts Q of the next state; high trusts the rewards, those after random
     actions too."""
 
