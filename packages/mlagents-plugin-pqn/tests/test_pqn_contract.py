@@ -18,7 +18,7 @@ TestContract = contract(
         "network_settings": {"hidden_units": 32, "num_layers": 1},
     },
     variants={
-        "watkins": {"traces": "watkins", "optimizer": "adam", "learning_rate_schedule": "constant"},
+        "watkins": {"traces": "watkins", "optimizer": "radam", "learning_rate_schedule": "constant"},
         "ladder": {"exploration": "ladder", "exploration_repeat": 8},
         "noisy": {"noisy": True, "lambd": 0.0},
     },

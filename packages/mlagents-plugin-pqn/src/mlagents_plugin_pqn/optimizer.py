@@ -44,9 +44,9 @@ class PQNOptimizer(RolloutOptimizer):
 
     def _create_optimizer(self) -> torch.optim.Optimizer:
         parameters, learning_rate = list(self.network.parameters()), self.hyperparameters.learning_rate
-        if self.hyperparameters.optimizer is OptimizerType.ADAM:
-            return adam(parameters, learning_rate, eps=1e-5)
-        return torch.optim.RAdam(parameters, lr=learning_rate, foreach=True)
+        if self.hyperparameters.optimizer is OptimizerType.RADAM:
+            return torch.optim.RAdam(parameters, lr=learning_rate, foreach=True)
+        return adam(parameters, learning_rate, eps=1e-5)
 
     @timed
     def update(self, batch: AgentBuffer, num_sequences: int) -> Statistics:
