@@ -1,10 +1,10 @@
-"""Orthogonal initial weights."""
+"""Initial weights: orthogonal ones, and gates of a memory that lasts."""
 
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.networks import SharedActorCritic, SimpleActor, ValueNetwork
 
-from mlagents_plugin_shared.learning.initialization import initialize_actor, initialize_critic
+from mlagents_plugin_shared.learning.initialization import initialize_actor, initialize_critic, initialize_memory
 from rollouts import ACTIONS, MEMORY, VECTOR, network
 
 
@@ -70,3 +70,28 @@ def test_orthogonal_init_leaves_memory_alone() -> None:
     lstm = actor(memory=MEMORY).network_body.lstm.lstm
     size = lstm.hidden_size
     assert lstm.bias_ih_l0[size : 2 * size].eq(1).all()
+
+
+def test_initialize_memory_spreads_the_gates() -> None:
+    """Forget biases are logarithms of 1 to 99 steps, input biases their negatives, and all others are 0."""
+    made = actor(memory={"memory_size": 400, "sequence_length": 4})
+    lstm = made.network_body.lstm.lstm
+    control = lstm.bias_ih_l0.clone()
+    initialize_memory(made.network_body, 100)
+    inputs, forget, *rest = lstm.bias_ih_l0.detach().chunk(4)
+    assert torch.equal(inputs, -forget)
+    steps = forget.exp()
+    assert 1.0 <= steps.min() < 5.0
+    assert 95.0 < steps.max() <= 99.0 + 1e-3
+    assert not torch.cat([*rest, lstm.bias_hh_l0.detach()]).any()
+    assert not torch.equal(control, lstm.bias_ih_l0)
+
+
+def test_initialize_memory_leaves_a_network_without_one_alone() -> None:
+    """No weight changes, and nothing is drawn."""
+    made = actor()
+    before = {name: weight.clone() for name, weight in made.state_dict().items()}
+    state = torch.get_rng_state()
+    initialize_memory(made.network_body, 100)
+    assert all(torch.equal(weight, before[name]) for name, weight in made.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())

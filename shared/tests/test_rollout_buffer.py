@@ -267,3 +267,28 @@ def test_rollout_buffer_ends_open_episodes():
     buffer.end_episodes()
     assert buffer.interrupted.tolist() == [False, False, True, True, True]
     assert buffer.terminated.tolist() == [False, True, False, False, False]
+
+
+def test_rollout_buffer_knows_masks_after_segments_that_go_on():
+    """That of the agent's next segment; not where there is none, or an episode was cut; after an end it is moot."""
+    buffer = filled()
+    buffer.add(counting_segment(30, 2))
+    masks, is_known = buffer.last_action_masks()
+    assert is_known.tolist() == [True, True, False, False]
+    np.testing.assert_array_equal(masks[0], buffer[BufferKey.ACTION_MASK][7])
+    assert masks[1:].all()
+
+
+def test_rollout_buffer_takes_all_to_be_legal_where_nothing_is_forbidden():
+    """The control of masks: then every mask is known, whether a segment goes on or not."""
+    buffer = filled()
+    buffer[BufferKey.ACTION_MASK] = np.ones_like(buffer[BufferKey.ACTION_MASK])
+    masks, is_known = buffer.last_action_masks()
+    assert is_known.all()
+    assert masks.all()
+
+
+def test_rollout_buffer_without_last_steps():
+    """Of the first and the third of segments of 5, 2 and 3 steps."""
+    mask = filled().without_last_steps(np.array([True, False, True]))
+    assert mask.tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1, 0]

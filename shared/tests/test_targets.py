@@ -200,6 +200,20 @@ def test_lambda_return_identities(sequence, lambda_: float) -> None:
     )
 
 
+def test_lambda_return_takes_a_weight_for_each_step() -> None:
+    """γ 1, rewards 1, values 10: with weights 0, 1 and anything, 1 + 10, 1 + (1 + 10) and 1 + 10; with 1 throughout 13.
+
+    One number is the same as it in every step.
+    """
+    r, discount, v = column(1, 1, 1), column(1, 1, 1), column(10, 10, 10)
+    for weights, expected in ((column(0, 1, 7), column(11, 12, 11)), (column(1, 1, 0), column(13, 12, 11))):
+        torch.testing.assert_close(lambda_return(r, discount, v, lambda_=weights), expected)
+    same = lambda_return(r, discount, v, lambda_=column(0.3, 0.3, 0.3))
+    torch.testing.assert_close(same, lambda_return(r, discount, v, lambda_=0.3))
+    with pytest.raises(ValueError, match="one shape"):
+        lambda_return(r, discount, v, lambda_=column(0.3, 0.3))
+
+
 def test_lambda_return_tells_interrupted_from_terminated() -> None:
     """What follows a termination does not reach the step before it; what follows an interruption does."""
     r, v = column(1, 1, 1), column(5, 5, 5)

@@ -7,7 +7,7 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey
 
-from mlagents_plugin_shared.learning.values import lockstep
+from mlagents_plugin_shared.learning.values import lockstep, stored_state_values
 from rollouts import MEMORY, segment, trainer
 
 # Agent, length and end of each segment; sequences have 4 steps.
@@ -140,3 +140,32 @@ def test_episode_that_was_cut_leaves_the_critic_no_memory(noticed: bool) -> None
     rollout.clear()
     owner.forget_episode("a")
     assert "a" not in owner.optimizer.critic_memory_dict
+
+
+def test_stored_state_values_equal_step_by_step() -> None:
+    """Each sequence starts from the state that was stored there, whatever came before it; so does what follows it."""
+    owner = trainer(memory=MEMORY, shared_critic=True)
+    rollout = filled(owner)
+    critic = owner.optimizer.critic
+
+    def network(observations, memories, length):
+        value, after = critic.critic_pass(observations, memories, sequence_length=length)
+        return torch.stack([value["extrinsic"]] * 2, dim=1).unsqueeze(2), after  # [B, 2, 1]
+
+    found = stored_state_values(network, rollout)
+    expected, expected_last = [], []
+    ends = np.cumsum(rollout.lengths)
+    for k, (stop, length) in enumerate(zip(ends, rollout.lengths, strict=True)):
+        for t in range(length):
+            if t % MEMORY["sequence_length"] == 0:
+                memory = torch.as_tensor(rollout[BufferKey.MEMORY][stop - length + t]).reshape(1, 1, -1)
+            with torch.no_grad():
+                row = torch.as_tensor(rollout.observations()[0][stop - length + t])[None]
+                value, memory = critic.critic_pass([row], memory)
+            expected.append(value["extrinsic"].item())
+        with torch.no_grad():
+            value, _ = critic.critic_pass([torch.as_tensor(rollout.last_observations()[0][k])[None]], memory)
+        expected_last.append(value["extrinsic"].item())
+    assert found.values.shape == (len(expected), 2, 1)
+    np.testing.assert_allclose(found.values[:, 1, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(found.last_values[:, 0, 0], expected_last, atol=1e-6)

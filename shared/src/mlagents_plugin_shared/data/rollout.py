@@ -219,6 +219,37 @@ class RolloutBuffer(MutableMapping):
 
         return Batch(lazy=self._keys(), load=load, num_experiences=self.num_experiences)
 
+    def last_action_masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """What was legal after each segment; a trajectory says it of the states that were acted in only.
+
+        Returns:
+            [K, A] masks, 1 = allowed: those of the agent's next segment, where it goes on in this rollout, else all 1.
+            [K] whether each is known: not where the episode goes on elsewhere or was interrupted, unless nothing was
+            ever forbidden in this rollout. After a terminal state it does not matter, and counts as known.
+        """
+        masks = self[BufferKey.ACTION_MASK]
+        starts = np.cumsum(self.lengths) - self.lengths
+        last = np.ones((len(starts), masks.shape[1]), masks.dtype)
+        is_known = self.terminated | masks.all()
+        going_on: dict[str, int] = {}
+        for k, (agent, _, terminated, interrupted) in enumerate(self._segments):
+            if agent in going_on:
+                before = going_on.pop(agent)
+                last[before], is_known[before] = masks[starts[k]], True
+            if not (terminated or interrupted):
+                going_on[agent] = k
+        return last, is_known
+
+    def without_last_steps(self, of: np.ndarray) -> np.ndarray:
+        """[N] MASKS of all steps, 0 for the last step of some segments.
+
+        Args:
+            of: [K] bool, which segments.
+        """
+        mask = np.ones(self.num_experiences, dtype=np.float32)
+        mask[np.cumsum(self.lengths)[of] - 1] = 0.0
+        return mask
+
     def stream_steps(
         self,
         rewards: np.ndarray,

@@ -16,9 +16,9 @@ from torch import nn
 from mlagents_plugin_shared.data import RolloutBuffer, StreamSteps
 from mlagents_plugin_shared.learning.activation import use_tanh
 from mlagents_plugin_shared.learning.initialization import initialize_critic
-from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
 from mlagents_plugin_shared.learning.popart import PopArt
 from mlagents_plugin_shared.learning.rollout_batch import Rollout, Steps
+from mlagents_plugin_shared.learning.rollout_optimizer import RolloutOptimizer
 from mlagents_plugin_shared.learning.values import feedforward_values, recurrent_values
 from mlagents_plugin_shared.maths.targets import gae
 
@@ -28,7 +28,7 @@ POPART = "Optimizer:popart"
 """Name of PopArt's statistics in a checkpoint."""
 
 
-class ActorCriticOptimizer(PluginOptimizer):
+class ActorCriticOptimizer(RolloutOptimizer):
     """Base of the optimizer of an actor-critic, for a `RolloutTrainer`.
 
     A subclass calls `add_descent` for the `parameters` and writes `update`, on these:
@@ -49,7 +49,6 @@ class ActorCriticOptimizer(PluginOptimizer):
             where reward streams have changed places.
         normalizes_returns: whether values are in units of `popart` instead of in those of the rewards.
         popart: statistics of the returns; none, and so without effect, where returns are not normalised.
-        shuffle_seed: of `shuffler`; a trainer sets it.
 
     Args:
         policy: policy that acts and learns.
@@ -70,14 +69,12 @@ class ActorCriticOptimizer(PluginOptimizer):
         normalize_returns: bool = False,
         value_batch_size: int | None = None,
     ) -> None:
-        super().__init__(policy, trainer_settings)
+        super().__init__(policy, trainer_settings, value_batch_size=value_batch_size)
         is_shared = isinstance(policy.actor, Critic)
         self._critic = policy.actor if is_shared else self._create_critic(tanh, orthogonal_init)
         self.parameters = self._trained(by_head=True)
         self.normalizes_returns = normalize_returns
         self.popart = PopArt(self._critic.value_heads.value_heads).to(default_device())
-        self.value_batch_size: int = value_batch_size or self.hyperparameters.batch_size
-        self.shuffle_seed = 0
 
     def _create_critic(self, tanh: bool, orthogonal_init: bool) -> ValueNetwork:
         specs = self.policy.behavior_spec.observation_specs
@@ -140,10 +137,6 @@ class ActorCriticOptimizer(PluginOptimizer):
             advantage=rollout.advantage / self.popart.sigma.mean(),
         )
 
-    def shuffler(self) -> np.random.Generator:
-        """Stream of chance of this update: it follows from `shuffle_seed` and the policy's step, and is not saved."""
-        return np.random.default_rng((self.shuffle_seed, self.policy.get_current_step()))
-
     # What a trainer asks for before an update
 
     def rollout_values(self, rollout: RolloutBuffer) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -162,7 +155,7 @@ class ActorCriticOptimizer(PluginOptimizer):
             rollout[BufferKey.CRITIC_MEMORY] = found.memories
         else:
             found = feedforward_values(self._values_and_memories, rollout, self.value_batch_size)
-        return self._by_stream(found.values), self._by_stream(found.last_values)
+        return self.by_stream(found.values), self.by_stream(found.last_values)
 
     def targets(self, rollout: RolloutBuffer, steps: StreamSteps) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns and advantages of one reward stream, of all segments side by side: λ-returns and GAE.
@@ -205,9 +198,6 @@ class ActorCriticOptimizer(PluginOptimizer):
         """[B, S] values in units of the rewards, and the critic's memories."""
         outputs, memories = self._critic_outputs(*arguments)
         return self.popart.denormalize(outputs) if self.normalizes_returns else outputs, memories
-
-    def _by_stream(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        return dict(zip(self.streams, values.T, strict=True))
 
     # Checkpoints
 

@@ -86,7 +86,7 @@ class Rollout(NamedTuple):
     """Steps, and what is learnt from them."""
 
     steps: Steps
-    critic_memories: torch.Tensor | None  # [1, B / L, M] of the critic at the start of each sequence
+    critic_memories: torch.Tensor | None  # [1, B / L, M] of the critic at the start of each sequence, if any
     advantage: torch.Tensor  # [B]
     returns: torch.Tensor  # [B, S] of each reward stream
     values: torch.Tensor  # [B, S] of the critic before it learned from this rollout
@@ -182,10 +182,10 @@ def starting_memories(memories: np.ndarray, policy: TorchPolicy) -> torch.Tensor
     """[1, sequences, M] memory at the start of each sequence; None without memory.
 
     Args:
-        memories: [B, M] memory before each step.
+        memories: [B, M] memory before each step; empty where there is no critic that has one of its own.
         policy: policy of the behaviour.
     """
-    if not policy.use_recurrent:
+    if not policy.use_recurrent or not len(memories):
         return None
     return ModelUtils.list_to_tensor(memories[:: policy.sequence_length]).unsqueeze(0)
 

@@ -2,24 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Callable, MutableMapping
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from mlagents.torch_utils import torch
+from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.torch_entities.utils import ModelUtils
 
 from mlagents_plugin_shared.data import RolloutBuffer
 from mlagents_plugin_shared.learning.rollout_batch import even_parts
 
 Critic = Callable[..., tuple[torch.Tensor, torch.Tensor]]
-"""(observations, memories [1, B / L, M], L) → values [B, S] and the memories after each sequence."""
+"""(observations, memories [1, B / L, M], L) → values [B, S, ...] and the memories after each sequence."""
 
 
 class RolloutValues(NamedTuple):
-    """Values of a rollout of N steps in K segments, for S reward streams."""
+    """Values of a rollout of N steps in K segments, for S reward streams, such as [N, S], or [N, S, A] of actions."""
 
-    values: np.ndarray  # [N, S] of the states acted in
-    last_values: np.ndarray  # [K, S] of the state after each segment
+    values: np.ndarray  # [N, S, ...] of the states acted in
+    last_values: np.ndarray  # [K, S, ...] of the state after each segment
     memories: np.ndarray | None = None  # [N, M] the critic's memory at the start of the step's sequence
 
 
@@ -85,6 +87,38 @@ def recurrent_values(
     last_values, _ = critic(last_observations, torch.stack(ends).unsqueeze(0), 1)
     in_order = torch.cat([values[start] for start in sorted(values)])
     return RolloutValues(*map(ModelUtils.to_numpy, (in_order, last_values, starts)))
+
+
+@torch.no_grad()
+def stored_state_values(network: Critic, rollout: RolloutBuffer) -> RolloutValues:
+    """Values with memory, of a network that acted itself: each sequence starts from the state that was stored there.
+
+    Sequences that are equally long are computed at once.
+
+    Args:
+        network: the network.
+        rollout: N steps in K segments, with MEMORY before each step.
+    """
+    observations = [ModelUtils.list_to_tensor(rows) for rows in rollout.observations()]
+    stored = ModelUtils.list_to_tensor(rollout[BufferKey.MEMORY])
+    stops = np.cumsum(rollout.lengths)
+    values: dict[int, torch.Tensor] = {}
+    ends: dict[int, torch.Tensor] = {}
+    groups: dict[int, list[Sequence]] = defaultdict(list)
+    for sequence in chain.from_iterable(lockstep(rollout)):
+        groups[sequence.stop - sequence.start].append(sequence)
+    for length, group in groups.items():
+        rows = torch.as_tensor(np.concatenate([np.arange(sequence.start, sequence.stop) for sequence in group]))
+        found, after = network([o[rows] for o in observations], stored[rows[::length]].unsqueeze(0), length)
+        for i, sequence in enumerate(group):
+            values[sequence.start] = found[i * length : (i + 1) * length]
+            if sequence.stop == stops[sequence.k]:
+                ends[sequence.k] = after[0, i]
+    last_observations = [ModelUtils.list_to_tensor(rows) for rows in rollout.last_observations()]
+    last_memories = torch.stack([ends[k] for k in sorted(ends)]).unsqueeze(0)
+    last_values, _ = network(last_observations, last_memories, 1)
+    in_order = torch.cat([values[start] for start in sorted(values)])
+    return RolloutValues(*map(ModelUtils.to_numpy, (in_order, last_values)))
 
 
 def lockstep(rollout: RolloutBuffer) -> list[list[Sequence]]:

@@ -150,21 +150,25 @@ def _check_lambda(lambda_: float) -> None:
         raise ValueError(f"lambda_ must lie between 0 and 1, but is {lambda_}")
 
 
-def lambda_return(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor, *, lambda_: float) -> torch.Tensor:
+def lambda_return(
+    r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor, *, lambda_: float | torch.Tensor
+) -> torch.Tensor:
     """λ-return for every step of a sequence: the mean of all n-step returns, weighted by (1 - λ) λ^{n-1}.
 
-    G_t = r_t + γ_t ((1 - λ) v_t + λ G_{t+1}),   the last one bootstraps: G_T = r_T + γ_T v_T
+    G_t = r_t + γ_t ((1 - λ_t) v_t + λ_t G_{t+1}),   the last one bootstraps: G_T = r_T + γ_T v_T
 
-    λ = 0 is the one-step TD target; λ = 1 is Monte Carlo with a bootstrap at the end. Sequences padded at their end
-    go through `hold_end` first.
+    λ = 0 is the one-step TD target; λ = 1 is Monte Carlo with a bootstrap at the end. With values v = max_a Q(s, a) it
+    is Peng's Q(λ), and where λ_t is 0 before actions that are not greedy, Watkins'. Steps that pad a sequence at its
+    end need reward 0, discount 1 and the last value, as in `StreamSteps`.
 
-    Source: Sutton & Barto (2018), eq. 12.18.
+    Source: Sutton & Barto (2018), eq. 12.18 and section 12.10; Peng & Williams (1996), eq. 8.
 
     Args:
         r_t: [T, B, ...] rewards received after acting in s_{t-1}.
         discount_t: [T, B, ...] γ where the episode goes on or was interrupted, 0 where it terminated.
         v_t: [T, B, ...] values of the next states; no gradient flows into them.
-        lambda_: 0 to 1; low trusts the values (bias), high trusts the rewards (variance).
+        lambda_: 0 to 1; low trusts the values (bias), high trusts the rewards (variance). One number, or
+            [T, B, ...] of each step, the weight of the return that follows it; that of the last row is without effect.
 
     Returns:
         [T, B, ...] targets, detached.
@@ -173,7 +177,10 @@ def lambda_return(r_t: torch.Tensor, discount_t: torch.Tensor, v_t: torch.Tensor
         ValueError: the shapes differ, or `lambda_` is outside 0 to 1.
     """
     check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
-    _check_lambda(lambda_)
+    if isinstance(lambda_, torch.Tensor):
+        check_same_shape(v_t=v_t, lambda_=lambda_)
+    else:
+        _check_lambda(lambda_)
     with torch.no_grad():
         return _backward_sum(r_t + discount_t * (1.0 - lambda_) * v_t, discount_t * lambda_, v_t[-1])
 

@@ -1,0 +1,14 @@
+"""PQN for Unity ML-Agents: `trainer_type: pqn`."""
+
+from typing import Any
+
+__version__ = "0.2.0"
+
+
+def get_type_and_setting() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Entry point of `mlagents.trainer_type`: the trainer and its settings, under the name of the trainer."""
+    from mlagents_plugin_pqn.settings import PQNSettings
+    from mlagents_plugin_pqn.trainer import PQNTrainer
+
+    name = PQNTrainer.get_trainer_name()
+    return {name: PQNTrainer}, {name: PQNSettings}
