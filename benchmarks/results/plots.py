@@ -14,6 +14,8 @@ from matplotlib import pyplot as plt
 COLOURS = {
     "dqn": "#d1495b",
     "a2c": "#00798c",
+    "pqn": "#7b2cbf",
+    "flashsac": "#f3722c",
     "ppo": "#6c757d",
     "sac": "#adb5bd",
     "poca": "#495057",
