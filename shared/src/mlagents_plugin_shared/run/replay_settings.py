@@ -44,7 +44,9 @@ def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
 
 
 def _default(settings: Any, key: str) -> Any:
-    return getattr(attr.fields(type(settings)), key).default
+    """The default of a key; where it follows from others, for these settings."""
+    default = getattr(attr.fields(type(settings)), key).default
+    return default.factory(settings) if isinstance(default, attr.Factory) else default
 
 
 @attr.s(auto_attribs=True)
