@@ -72,9 +72,7 @@ class FlashSACOptimizer(PluginOptimizer):
         self.updates = 0
         self._project(critic, self.actor)
         self.target = self.add_target_network(critic) if settings.target_network else critic
-        schedule = self.schedule(
-            settings.learning_rate_schedule, settings.learning_rate, settings.final_learning_rate
-        )
+        schedule = self.schedule(settings.learning_rate_schedule, settings.learning_rate, settings.final_learning_rate)
         actor = self.actor.action_model if self.shares_encoder else self.actor
         self.value_descent, self.policy_descent, self.entropy_descent = (
             self.add_descent(

@@ -88,7 +88,9 @@ def least_value(values_t: torch.Tensor, scores_t: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: the shapes do not fit.
     """
-    check_same_shape(scores_t=scores_t, one_of_values_t=values_t.flatten(2)[:, :, 0] if values_t.dim() > 2 else values_t)
+    check_same_shape(
+        scores_t=scores_t, one_of_values_t=values_t.flatten(2)[:, :, 0] if values_t.dim() > 2 else values_t
+    )
     return values_t[scores_t.argmin(dim=0), torch.arange(values_t.shape[1], device=values_t.device)].detach()
 
 
