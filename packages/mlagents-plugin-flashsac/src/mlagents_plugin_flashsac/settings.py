@@ -195,7 +195,7 @@ class FlashSACSettings(ReplaySettings):
     between -1 and 1; without, at minus their number. Low is precise; high explores."""
 
     target_entropy_ratio: float = attr.ib(default=_preset_or("target_entropy_ratio", 0.1), validator=between(0.0, 0.98))
-    """The same for discrete actions: entropy in parts of what random legal actions have. Low is greedy; high explores."""
+    """The same for discrete actions: entropy in parts of that of random legal ones. Low is greedy; high explores."""
 
     decoupled_entropy: bool = attr.ib(default=_preset_or("decoupled_entropy", True))
     """The entropy of discrete actions counts for the actor only, and not in what critics learn."""

@@ -8,10 +8,9 @@ from mlagents.trainers.settings import NetworkSettings
 from mlagents.trainers.torch_entities.distributions import GaussianDistribution
 from mlagents.trainers.torch_entities.networks import SimpleActor
 from mlagents_envs.base_env import ActionSpec, ObservationSpec
-from torch import nn
 
 from mlagents_plugin_shared.acting.squashed_gaussian import SquashedGaussianInstance
-from mlagents_plugin_shared.learning.trunk import TrunkBody, TrunkStyle
+from mlagents_plugin_shared.learning.trunk import TrunkBody, TrunkStyle, project_weights
 from mlagents_plugin_shared.maths.branches import soft_policy
 from mlagents_plugin_shared.maths.munchausen import policy_entropy
 from mlagents_plugin_shared.maths.squashing import squashed_log_prob
@@ -48,9 +47,13 @@ class ActionChoice:
         u = self.mean + self.log_std.exp() * noise
         return u.tanh(), squashed_log_prob(u, self.mean, self.log_std).sum(dim=1)
 
-    def discrete_entropy(self) -> torch.Tensor:
-        """[B, D] entropies of the branches."""
-        return policy_entropy(self.log_policy, self.branches)
+    def entropies(self, log_prob: torch.Tensor) -> torch.Tensor:
+        """[B, 2] entropy of continuous actions, as a sample has it, and of discrete ones, the mean over branches.
+
+        Args:
+            log_prob: [B] log-probabilities of the sample.
+        """
+        return torch.stack([-log_prob, policy_entropy(self.log_policy, self.branches).mean(dim=1)], dim=1)
 
 
 class BoundedGaussian(GaussianDistribution):
@@ -98,10 +101,9 @@ class SoftActor(SimpleActor):
                 self.encoding_size, action_spec.continuous_size, conditional_sigma=True, tanh_squash=True
             )
 
-    @property
-    def hidden_layers(self) -> nn.Module:
-        """What lies between the encoders of observations and the actions."""
-        return self.network_body._body_endoder  # sic
+    def project(self) -> None:
+        """Normalises the weights of hidden and last layers, not of encoders: see `project_weights`."""
+        project_weights(self.network_body.hidden_layers, self.action_model)
 
     def encode(self, *arguments: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations → [R, E] encodings and memories, as `TrunkBody.encode`."""

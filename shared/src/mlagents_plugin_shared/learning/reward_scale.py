@@ -16,23 +16,29 @@ class RewardScale:
     So scaled, the sums seen so far lie within ±G_max, and have a deviation of at most 1, whether rewards are thousands
     or thousandths. It is 1 until a reward other than 0 was seen.
 
-    The scale of a critic of several streams differs from stream to stream. `weights` undo that where streams are added
-    up, so that the strengths of reward signals keep their meaning.
+    The scale differs from stream to stream. `weights` undo that where streams are added up, so that the strengths of
+    reward signals keep their meaning.
+
+    Attributes:
+        scale: [S] what rewards are divided by, on torch's default device.
+        weights: [S] what scaled returns are multiplied by before streams are added up: 1 for the largest scale.
+        shares: [S] share of each stream in what is to count once in that sum, as an entropy bonus.
 
     Source: Lee et al. (2025), section 4.3, https://arxiv.org/abs/2502.15280; FlashSAC does the same.
 
     Args:
         discounts: γ of each of the S streams, by name.
-        largest: G_max > 0.
+        largest: G_max > 0; None where rewards are to stay as they are.
     """
 
-    def __init__(self, discounts: Mapping[str, float], largest: float) -> None:
+    def __init__(self, discounts: Mapping[str, float], largest: float | None) -> None:
         self._discounts = dict(discounts)
         self._largest = largest
         size = len(self._discounts)
         self._count = 0
         self._mean, self._squares, self._most = np.zeros(size), np.zeros(size), np.zeros(size)
         self._sums: dict[str, np.ndarray] = {}
+        self._follow()
 
     def add(self, agent_id: str, rewards: Mapping[str, np.ndarray], *, ended: bool) -> None:
         """Takes in consecutive steps of an agent.
@@ -64,18 +70,19 @@ class RewardScale:
         self._mean += change * (steps / total)
         self._count = total
         self._most = np.maximum(self._most, np.abs(sums).max(axis=1))
+        self._follow()
 
-    @property
-    def scale(self) -> torch.Tensor:
-        """[S] what rewards are divided by, on torch's default device."""
-        deviation = np.sqrt(self._squares / max(self._count, 1))
-        scale = np.maximum(deviation, self._most / self._largest)
-        return torch.tensor(np.where(self._most > 0, scale, 1.0), dtype=torch.float32)
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """[S] what scaled returns are multiplied by before streams are added up: 1 for the stream of largest scale."""
-        return self.scale / self.scale.max()
+    def _follow(self) -> None:
+        """Works out what the statistics come to."""
+        scale = np.ones(len(self._discounts))
+        if self._largest is not None:
+            deviation = np.sqrt(self._squares / max(self._count, 1))
+            scale = np.where(self._most > 0, np.maximum(deviation, self._most / self._largest), 1.0)
+        weights = scale / scale.max()
+        self.scale, self.weights, self.shares = (
+            torch.tensor(numbers, dtype=torch.float32)
+            for numbers in (scale, weights, weights / np.square(weights).sum())
+        )
 
     def forget(self, agent_id: str) -> None:
         """Drops the running sum of an agent whose episode was cut."""
@@ -103,6 +110,7 @@ class RewardScale:
         self._count = state["count"]
         self._mean, self._squares, self._most = (state[key].numpy().copy() for key in ("mean", "squares", "most"))
         self._sums = {agent_id: values.numpy().copy() for agent_id, values in state["sums"].items()}
+        self._follow()
 
 
 def _discounted_sums(rewards: list[float], discount: float, before: float) -> list[float]:

@@ -7,7 +7,7 @@ as long as one, and all that surrounds it is called once.
 
 import math
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.settings import NetworkSettings
@@ -80,6 +80,40 @@ class Dense(nn.Module):
         self.weight.copy_(nn.functional.normalize(self.weight, dim=-1))
 
 
+class _Standardization(torch.autograd.Function):
+    """y = w (x - μ) / √(σ² + ε) + b, with mean and variance over the rows.
+
+    With its derivative written out it passes over the rows half as often as torch's own derivatives of each operation,
+    which take longer than the layers themselves.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """[..., B, F] inputs → outputs, [..., 1, F] means and variances."""
+        mean = inputs.mean(dim=-2, keepdim=True)
+        centred = inputs - mean
+        var = centred.square().mean(dim=-2, keepdim=True)
+        scale = (var + eps).rsqrt()
+        standard = centred.mul_(scale)
+        ctx.save_for_backward(standard, weight, scale)
+        ctx.mark_non_differentiable(mean, var)
+        return torch.addcmul(bias, standard, weight), mean, var
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
+        """Of inputs, weight and bias."""
+        standard, weight, scale = ctx.saved_tensors
+        of_bias = grad.sum(dim=-2, keepdim=True)
+        of_weight = (grad * standard).sum(dim=-2, keepdim=True)
+        of_inputs = None
+        if ctx.needs_input_grad[0]:
+            count = grad.shape[-2]
+            of_inputs = torch.addcmul(grad - of_bias / count, standard, of_weight / -count).mul_(weight * scale)
+        return of_inputs, of_weight, of_bias, None
+
+
 class BatchNorm(nn.Module):
     """Standardises each feature: by the batch where it is trained by it, else by running statistics.
 
@@ -112,15 +146,14 @@ class BatchNorm(nn.Module):
             inputs: features.
             training: by the statistics of these B rows, which the running ones then follow.
         """
-        mean, var = self._batch_statistics(inputs) if training else (self.running_mean, self.running_var)
-        return torch.addcmul(self.bias, inputs - mean, self.weight * (var + self.eps).rsqrt())
-
-    def _batch_statistics(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        var, mean = torch.var_mean(inputs, dim=-2, correction=0, keepdim=True)
+        if not training:
+            scale = self.weight * (self.running_var + self.eps).rsqrt()
+            return torch.addcmul(self.bias, inputs - self.running_mean, scale)
+        outputs, mean, var = _Standardization.apply(inputs, self.weight, self.bias, self.eps)
         count = inputs.shape[-2]
-        self.running_mean.lerp_(mean.detach(), self.momentum)
-        self.running_var.lerp_(var.detach() * (count / max(count - 1, 1)), self.momentum)
-        return mean, var
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var * (count / max(count - 1, 1)), self.momentum)
+        return outputs
 
     def project(self) -> None:
         """Scales weight and bias of each network to √F together, so that features have a mean square of 1."""
@@ -216,10 +249,8 @@ class Trunk(nn.Module):
             self.layers = nn.ModuleList(Block(hidden_size, normalization, members) for _ in range(num_layers))
             self.output_norm = None if normalization is Normalization.NONE else RMSNorm(hidden_size, members)
         else:
-            widths = [input_size] + [hidden_size] * num_layers
-            self.layers = nn.ModuleList(
-                Layer(wide, narrow, normalization, members) for wide, narrow in zip(widths, widths[1:], strict=False)
-            )
+            widths = [input_size, *[hidden_size] * (num_layers - 1)]
+            self.layers = nn.ModuleList(Layer(width, hidden_size, normalization, members) for width in widths)
 
     def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
         """[B, I] → [B, H], or [K, B, H] with members.
@@ -260,9 +291,14 @@ class TrunkBody(NetworkBody):
         self, observation_specs: list[ObservationSpec], network_settings: NetworkSettings, style: TrunkStyle
     ) -> None:
         super().__init__(observation_specs, network_settings)
-        if isinstance(self._body_endoder, LinearEncoder):  # sic
+        if isinstance(self.hidden_layers, LinearEncoder):
             size = self.observation_encoder.total_enc_size
-            self._body_endoder = Trunk(size, self.h_size, network_settings.num_layers, style)
+            self._body_endoder: nn.Module = Trunk(size, self.h_size, network_settings.num_layers, style)  # sic
+
+    @property
+    def hidden_layers(self) -> nn.Module:
+        """What lies between the encoders of observations and memory: the trunk, or a hyper network."""
+        return self._body_endoder
 
     @property
     def encoding_size(self) -> int:
@@ -278,9 +314,9 @@ class TrunkBody(NetworkBody):
         training: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations → [R, E] encodings and the memories after them; see `Trunk` for `training`."""
-        if not (training and isinstance(self._body_endoder, Trunk)):
+        if not (training and isinstance(self.hidden_layers, Trunk)):
             return self(observations, memories=memories, sequence_length=sequence_length)
-        encoding = self._body_endoder(self.observation_encoder(observations), training)
+        encoding = self.hidden_layers(self.observation_encoder(observations), training)
         if not self.use_lstm:
             return encoding, memories
         steps = encoding.reshape(-1, sequence_length, self.h_size)

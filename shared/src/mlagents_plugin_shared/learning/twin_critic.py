@@ -10,7 +10,9 @@ from mlagents_envs.base_env import ObservationSpec
 from torch import nn
 
 from mlagents_plugin_shared.learning.return_heads import ReturnHead
-from mlagents_plugin_shared.learning.trunk import Dense, Trunk, TrunkStyle
+from mlagents_plugin_shared.learning.transitions import Transitions
+from mlagents_plugin_shared.learning.trunk import Dense, Trunk, TrunkBody, TrunkStyle, project_weights
+from mlagents_plugin_shared.maths.branches import chosen_values
 
 TWINS = 2
 
@@ -72,11 +74,13 @@ class TwinLayers(nn.Module):
 
 
 class TwinCritic(nn.Module):
-    """Returns of actions, as two critics see them: Q(s, a) of continuous actions a, and of each discrete one beside them.
+    """Returns of actions, as two critics see them: of continuous actions, and of each discrete one beside them.
 
     Discrete actions are outputs: one number, or distribution, for each of the A actions of D branches, given the
-    continuous ones (Delalleau et al., 2019, section 4.2, https://arxiv.org/abs/1912.11077). A behaviour without discrete
-    actions has one branch of one action.
+    continuous ones. A behaviour without discrete actions has one branch of one action.
+
+    Source: Fujimoto et al. (2018), https://arxiv.org/abs/1802.09477; hybrid, Delalleau et al. (2019), section 4.2,
+    https://arxiv.org/abs/1912.11077.
 
     | call                          | output         | meaning                                                         |
     |-------------------------------|----------------|-----------------------------------------------------------------|
@@ -97,7 +101,7 @@ class TwinCritic(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: ObservationBody | TrunkBody,
         continuous_size: int,
         branches: Sequence[int],
         num_streams: int,
@@ -108,7 +112,8 @@ class TwinCritic(nn.Module):
         create_head: Callable[..., ReturnHead],
     ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
+        self.branches = list(branches)
         self.trunk = Trunk(encoder.encoding_size + continuous_size, hidden_size, num_layers, style, TWINS)
         self.head = create_head(hidden_size, branches, num_streams, create_layers=TwinLayers)
 
@@ -119,3 +124,47 @@ class TwinCritic(nn.Module):
     def features(self, encoding: torch.Tensor, action: torch.Tensor, *, training: bool = False) -> torch.Tensor:
         """[B, E] encodings and [B, C] continuous actions → [2, B, H]; see `Trunk` for `training`."""
         return self.trunk(torch.cat([encoding, action], dim=1), training)
+
+    def joint_features(
+        self, transitions: Transitions, action_t: torch.Tensor, *, trains_encoder: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[2, B, H] features of the actions taken, and of the next ones, standardised by the statistics of both.
+
+        For batch normalisation: the actions of a policy are not spread as those of a replay are.
+
+        Source: Bhatt et al. (2024), section 3.1, https://arxiv.org/abs/1902.05605.
+
+        Args:
+            transitions: B transitions.
+            action_t: [B, C] continuous actions in the next states.
+            trains_encoder: the encoder, too, is standardised by the batch.
+        """
+        states_tm1 = transitions.encode(self, training=trains_encoder)
+        states = torch.cat([states_tm1, transitions.encode_next(self)])
+        actions = torch.cat([transitions.continuous_action, action_t])
+        features_tm1, features_t = self.features(states, actions, training=True).chunk(2, dim=1)
+        return features_tm1, features_t
+
+    def chosen(self, predictions: torch.Tensor, discrete_action: torch.Tensor) -> torch.Tensor:
+        """What the critics say of the discrete actions that were taken.
+
+        Args:
+            predictions: [2B, S, A, N].
+            discrete_action: [B, D] actions; [B, 0] without discrete ones.
+
+        Returns:
+            [2B, S, D, N].
+        """
+        taken = discrete_action if discrete_action.shape[1] else discrete_action.new_zeros(len(discrete_action), 1)
+        return chosen_values(predictions, taken.repeat(TWINS, 1), self.branches)
+
+    def project(self) -> None:
+        """Normalises the weights of hidden and last layers, those of an encoder too: see `project_weights`."""
+        project_weights(self.trunk, self.head)
+        if isinstance(self.encoder, TrunkBody):
+            project_weights(self.encoder.hidden_layers)
+
+
+def of_twins(rows: torch.Tensor) -> torch.Tensor:
+    """[2B, ...] rows of two critics → [2, B, ...]."""
+    return rows.unflatten(0, (TWINS, -1))
