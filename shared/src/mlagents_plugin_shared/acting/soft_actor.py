@@ -102,8 +102,10 @@ class SoftActor(SimpleActor):
             )
 
     def project(self) -> None:
-        """Normalises the weights of hidden and last layers, not of encoders: see `project_weights`."""
-        project_weights(self.network_body.hidden_layers, self.action_model)
+        """Normalises the weights of hidden and last layers, not of encoders and memory: see `project_weights`."""
+        self.network_body.project()
+        if not self.network_body.use_lstm:  # its features are small: last layers of norm 1 could not make a policy sure
+            project_weights(self.action_model)
 
     def encode(self, *arguments: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations → [R, E] encodings and memories, as `TrunkBody.encode`."""

@@ -279,7 +279,8 @@ def _normalization(kind: Normalization, size: int, members: int | None) -> Batch
 class TrunkBody(NetworkBody):
     """ML-Agents' network body with a `Trunk` for its hidden layers; encoders and memory are its own.
 
-    A goal signal that drives a hyper network keeps it, in place of the trunk.
+    A goal signal that drives a hyper network keeps it, in place of the trunk; where anything is normalised, its output
+    is.
 
     Args:
         observation_specs: sensors of the behaviour.
@@ -294,6 +295,8 @@ class TrunkBody(NetworkBody):
         if isinstance(self.hidden_layers, LinearEncoder):
             size = self.observation_encoder.total_enc_size
             self._body_endoder: nn.Module = Trunk(size, self.h_size, network_settings.num_layers, style)  # sic
+        is_normalized = isinstance(self.hidden_layers, Trunk) or style.normalization is Normalization.NONE
+        self.hyper_norm = None if is_normalized else RMSNorm(self.h_size)
 
     @property
     def hidden_layers(self) -> nn.Module:
@@ -305,6 +308,16 @@ class TrunkBody(NetworkBody):
         """Width E of an encoding."""
         return self.m_size // 2 if self.use_lstm else self.h_size
 
+    def forward(
+        self,
+        inputs: list[torch.Tensor],
+        actions: torch.Tensor | None = None,
+        memories: torch.Tensor | None = None,
+        sequence_length: int = 1,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As ML-Agents' body; of `actions` it knows nothing."""
+        return self.encode(inputs, memories, sequence_length)
+
     def encode(
         self,
         observations: list[torch.Tensor],
@@ -314,14 +327,22 @@ class TrunkBody(NetworkBody):
         training: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations → [R, E] encodings and the memories after them; see `Trunk` for `training`."""
-        if not (training and isinstance(self.hidden_layers, Trunk)):
-            return self(observations, memories=memories, sequence_length=sequence_length)
-        encoding = self.hidden_layers(self.observation_encoder(observations), training)
-        if not self.use_lstm:
-            return encoding, memories
-        steps = encoding.reshape(-1, sequence_length, self.h_size)
-        encoding, memories = self.lstm(steps, memories)
-        return encoding.reshape(-1, self.encoding_size), memories
+        encoding = self.observation_encoder(observations)
+        if isinstance(self.hidden_layers, Trunk):
+            encoding = self.hidden_layers(encoding, training)
+        else:
+            encoding = self.hidden_layers(encoding, self.observation_encoder.get_goal_encoding(observations))
+        if self.hyper_norm is not None:
+            encoding = self.hyper_norm(encoding)
+        if self.use_lstm:
+            encoding, memories = self.lstm(encoding.reshape(-1, sequence_length, self.h_size), memories)
+            encoding = encoding.reshape(-1, self.encoding_size)
+        return encoding, memories
+
+    def project(self) -> None:
+        """Normalises the weights of hidden layers, not of encoders and memory: see `project_weights`."""
+        if isinstance(self.hidden_layers, Trunk):
+            project_weights(self.hidden_layers)
 
 
 @torch.no_grad()

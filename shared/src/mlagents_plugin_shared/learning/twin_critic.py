@@ -162,7 +162,7 @@ class TwinCritic(nn.Module):
         """Normalises the weights of hidden and last layers, those of an encoder too: see `project_weights`."""
         project_weights(self.trunk, self.head)
         if isinstance(self.encoder, TrunkBody):
-            project_weights(self.encoder.hidden_layers)
+            self.encoder.project()
 
 
 def of_twins(rows: torch.Tensor) -> torch.Tensor:
