@@ -111,7 +111,7 @@ class FlashSACOptimizer(PluginOptimizer):
 
         # 4. gradient steps of actor and temperatures
         if self.updates % self.hyperparameters.actor_update_interval == 0:
-            statistics.update(self._improve_policy(transitions))
+            statistics.update(self.improve_policy(transitions))
 
         # 5. the target network follows
         if self.target is not self.twins:
@@ -152,7 +152,7 @@ class FlashSACOptimizer(PluginOptimizer):
         r_t = transitions.reward / scale.scale + transitions.discount * soft_t
         return head.target(transitions.bootstrap(least_t), r_t, transitions.discount)
 
-    def _improve_policy(self, transitions: Transitions) -> Statistics:
+    def improve_policy(self, transitions: Transitions) -> Statistics:
         """A gradient step of the actor on -(Q + α H), and of the temperatures towards the target entropies.
 
         Neither loss has a gradient for what the other one trains: they are two steps at the price of one.

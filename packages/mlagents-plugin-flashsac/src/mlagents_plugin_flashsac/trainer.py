@@ -83,6 +83,11 @@ class FlashSACTrainer(ReplayTrainer):
         self.optimizer.reward_scale.add(segment.agent_id, rewards, ended=ended)
         super().store(segment, rewards)
 
+    def add_demonstration(self, segment: Segment) -> None:
+        """The same of a demonstrated episode."""
+        self.optimizer.reward_scale.add(segment.agent_id, self.evaluate_rewards(segment.batch()), ended=True)
+        super().add_demonstration(segment)
+
     def forget_episode(self, agent_id: str) -> None:
         """Drops what is known of an agent's episode, which was cut."""
         super().forget_episode(agent_id)
