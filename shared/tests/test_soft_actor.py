@@ -121,7 +121,7 @@ def test_greedy_policy_draws_nothing() -> None:
 
 def test_target_entropy_counts_legal_actions() -> None:
     """0.5 of the mean of log 3 and log 2 where all are legal; of log 2 and log 1 where one of each branch is not."""
-    temperatures = Temperatures(HYBRID, initial=0.1, entropy_of_each=-0.5, entropy_ratio=0.5)
+    temperatures = Temperatures(HYBRID, initial=(0.1, 0.2), entropy_of_each=-0.5, entropy_ratio=0.5)
     legal = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 1.0, 0.0]])
     expected = [[-1.0, 0.25 * np.log(6.0)], [-1.0, 0.25 * np.log(2.0)]]
     torch.testing.assert_close(temperatures.target_entropies(legal), torch.tensor(expected, dtype=torch.float32))
@@ -129,7 +129,7 @@ def test_target_entropy_counts_legal_actions() -> None:
 
 def test_temperature_rises_where_entropy_is_missing() -> None:
     """Each kind by its own; bounded at last."""
-    temperatures = Temperatures(HYBRID, initial=0.1, entropy_of_each=-0.5, entropy_ratio=0.5)
+    temperatures = Temperatures(HYBRID, initial=(0.1, 0.2), entropy_of_each=-0.5, entropy_ratio=0.5)
     entropies = torch.tensor([[-5.0, 5.0]])
     temperatures.loss(entropies, torch.ones(1, 5)).sum().backward()
     continuous, discrete = temperatures.logarithm.grad.tolist()

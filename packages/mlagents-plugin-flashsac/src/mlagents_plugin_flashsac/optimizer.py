@@ -46,7 +46,7 @@ class FlashSACOptimizer(PluginOptimizer):
         sigma = settings.target_sigma
         self.temperatures = Temperatures(
             policy.behavior_spec.action_spec,
-            initial=settings.init_entcoef,
+            initial=(settings.init_entcoef, settings.discrete_init_entcoef),
             entropy_of_each=-1.0 if sigma is None else deviation_entropy(sigma),
             entropy_ratio=settings.target_entropy_ratio,
         ).to(default_device())

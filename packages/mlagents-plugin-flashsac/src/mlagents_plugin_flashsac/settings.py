@@ -48,6 +48,7 @@ _CLASSIC: Dict[str, Any] = {
     "weight_normalization": False,
     "critic_width": 1.0,
     "init_entcoef": 1.0,
+    "discrete_init_entcoef": 1.0,
     "target_sigma": None,
     "decoupled_entropy": False,
     "noise_repeat": 1,
@@ -71,6 +72,7 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
         "actor_update_interval": 3,
         "critic_width": 2.0,
         "init_entcoef": 0.01,
+        "discrete_init_entcoef": 0.3,
     },
     Preset.FLASHSAC: {},
 }
@@ -187,8 +189,11 @@ class FlashSACSettings(ReplaySettings):
     memory. With pictures it saves half of the time."""
 
     init_entcoef: float = attr.ib(default=_preset_or("init_entcoef", 0.01), validator=positive)
-    """Temperature at first: what a nat of entropy counts, in units of scaled rewards. Low trusts the critics soon; high
-    explores longer."""
+    """Temperature of continuous actions at first: what a nat of entropy counts, in units of scaled rewards. Low trusts
+    the critics soon; high explores longer."""
+
+    discrete_init_entcoef: float = attr.ib(default=_preset_or("discrete_init_entcoef", 0.3), validator=positive)
+    """The same of discrete actions, among which a policy that is sure too soon finds no others."""
 
     target_sigma: Optional[float] = attr.ib(default=_preset_or("target_sigma", 0.15))
     """The temperature keeps continuous actions at the entropy that this deviation has, up to 0.48, where actions lie

@@ -20,20 +20,20 @@ class Temperatures(nn.Module):
 
     Args:
         action_spec: actions of the behaviour.
-        initial: both temperatures at first.
+        initial: both temperatures at first, that of continuous actions and that of discrete ones.
         entropy_of_each: what the entropy of each continuous action is to be, in nats.
         entropy_ratio: what that of a branch of discrete actions is to be, in parts of the logarithm of how many of them
             are legal.
     """
 
     def __init__(
-        self, action_spec: ActionSpec, *, initial: float, entropy_of_each: float, entropy_ratio: float
+        self, action_spec: ActionSpec, *, initial: tuple[float, float], entropy_of_each: float, entropy_ratio: float
     ) -> None:
         super().__init__()
         self.action_spec = action_spec
         self.entropy_of_each = entropy_of_each
         self.entropy_ratio = entropy_ratio
-        self.logarithm = nn.Parameter(torch.full((2,), math.log(initial)))
+        self.logarithm = nn.Parameter(torch.tensor([math.log(each) for each in initial]))
 
     def forward(self) -> torch.Tensor:
         """[2] temperatures, of continuous and of discrete actions."""

@@ -122,12 +122,13 @@ class BatchNorm(nn.Module):
     Args:
         size: number F of features.
         members: number K of networks, each with statistics of its own; None for a plain one.
-        momentum: share of the batch in the running statistics.
+        momentum: share of the batch in the running statistics; of the first batches they are the mean.
         eps: added to the variance.
     """
 
     running_mean: torch.Tensor
     running_var: torch.Tensor
+    batches: torch.Tensor
 
     def __init__(self, size: int, members: int | None = None, *, momentum: float = 0.01, eps: float = 1e-5) -> None:
         super().__init__()
@@ -136,6 +137,7 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape))
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_var", torch.ones(shape))
+        self.register_buffer("batches", torch.zeros(()))
         self.momentum = momentum
         self.eps = eps
 
@@ -151,8 +153,10 @@ class BatchNorm(nn.Module):
             return torch.addcmul(self.bias, inputs - self.running_mean, scale)
         outputs, mean, var = _Standardization.apply(inputs, self.weight, self.bias, self.eps)
         count = inputs.shape[-2]
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var * (count / max(count - 1, 1)), self.momentum)
+        self.batches += 1
+        share = self.batches.reciprocal().clamp(min=self.momentum)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(var * (count / max(count - 1, 1)), share)
         return outputs
 
     def project(self) -> None:
