@@ -16,7 +16,7 @@ def added(rewards: dict[str, list[float]], gamma: float = 0.5, largest: float | 
 
 
 def test_scale_golden() -> None:
-    """G = 1, 2.5, 3.25: deviation 0.935414, largest 3.25 / 5 = 0.65, so the deviation counts; with G_max 2, 1.625 does."""
+    """G = 1, 2.5, 3.25: the deviation, 0.935414, is more than 3.25 / 5 = 0.65; with G_max 2 it is less than 1.625."""
     assert added({"a": [1.0, 2.0, 2.0]}).scale.item() == pytest.approx(0.935414, abs=1e-6)
     assert added({"a": [1.0, 2.0, 2.0]}, largest=2.0).scale.item() == pytest.approx(1.625)
 

@@ -34,7 +34,7 @@ def test_squashed_log_prob_equals_double_precision_on_a_grid() -> None:
 
 @pytest.mark.parametrize("u", [-40.0, -12.0, 12.0, 40.0])
 def test_squashed_log_prob_is_exact_where_tanh_saturates(u: float) -> None:
-    """tanh is ±1 in float32 there; log(1 - tanh² u) = 2 log 2 - 2 |u| up to e^-24. The naive formula, the control, is inf."""
+    """log(1 - tanh² u) is 2 log 2 - 2 |u| up to e^-24 there; as the formula has it, the control, it is infinite."""
     at = torch.tensor([[u]])
     expected = -0.5 * math.log(2 * math.pi) - 2 * math.log(2) + 2 * abs(u)
     assert squashed_log_prob(at, at, torch.zeros(1, 1)).item() == pytest.approx(expected, rel=1e-6)

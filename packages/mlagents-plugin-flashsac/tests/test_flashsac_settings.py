@@ -30,7 +30,7 @@ def test_sac_is_the_classic() -> None:
     assert settings.normalization is Normalization.NONE
     assert settings.target_sigma is None
     assert settings.tau == 0.005
-    assert not (settings.residual or settings.weight_normalization or settings.reward_scaling)
+    assert not any((settings.residual, settings.weight_normalization, settings.reward_scaling))
     assert (settings.noise_repeat, settings.actor_update_interval, settings.init_entcoef) == (1, 1, 1.0)
 
 

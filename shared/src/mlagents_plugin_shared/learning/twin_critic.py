@@ -15,6 +15,7 @@ from mlagents_plugin_shared.learning.trunk import Dense, Trunk, TrunkBody, Trunk
 from mlagents_plugin_shared.maths.branches import chosen_values
 
 TWINS = 2
+"""Number of critics."""
 
 
 class ObservationBody(ObservationEncoder):
