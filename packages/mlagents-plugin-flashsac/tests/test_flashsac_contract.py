@@ -23,7 +23,8 @@ TestContract = contract(
         "masks": {"max_steps": 2400},
         "entities": {"max_steps": 2000, "hyperparameters": {"normalization": "rms"}},
         "memory": {"max_steps": 3000, "hyperparameters": {"batch_size": 64, "normalization": "rms"}},
-        "self-play": {"max_steps": 2000},
+        # Its observation is always the same, of which batch normalisation leaves nothing.
+        "self-play": {"max_steps": 2000, "hyperparameters": {"normalization": "rms"}},
     },
     variants={
         "sac": {"preset": "sac"},
