@@ -10,6 +10,7 @@ from mlagents_plugin_shared.maths.targets import (
     double_q_value,
     gae,
     lambda_return,
+    least_value,
     n_step_return,
     n_step_windows,
     td_target,
@@ -360,3 +361,19 @@ def test_sequence_targets_refuse_shapes_that_would_broadcast(function, count: in
     for i in range(count):
         with pytest.raises(ValueError, match="one shape"):
             function(*[x[:, :1] if k == i else x for k, x in enumerate(tensors)], lambda_=0.5)
+
+
+def test_least_value_is_the_whole_of_one_critic() -> None:
+    """The second critic promises less in the first state only; both streams are then its own, also the larger one."""
+    values = torch.tensor([[[1.0, 5.0], [2.0, 0.0]], [[3.0, 1.0], [9.0, 9.0]]])  # [K, B, S]
+    found = least_value(values, values.sum(dim=2))
+    torch.testing.assert_close(found, torch.tensor([[3.0, 1.0], [2.0, 0.0]]))
+    assert not torch.equal(found, values.amin(dim=0))  # the control: the least of each stream is of no critic
+
+
+def test_least_value_of_numbers_is_their_minimum() -> None:
+    """Clipped double Q-learning."""
+    values = torch.randn(2, 50)
+    torch.testing.assert_close(least_value(values, values), values.amin(dim=0))
+    with pytest.raises(ValueError, match="one shape"):
+        least_value(values, values[:, :1])

@@ -7,8 +7,11 @@ in a batch nor a count of decisions tells which agent it is.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mlagents.torch_utils import torch
+from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents_envs.base_env import DecisionSteps
 
 
 class AgentTable:
@@ -102,6 +105,24 @@ class ExploringPolicy(TorchPolicy):
         super().__init__(*args, **kwargs)
         self.generator = torch.Generator(device="cpu").manual_seed(self.seed)
         self.agents = AgentTable()
+
+    def check_masks(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> None:
+        """Refuses decisions that leave an agent nothing to do.
+
+        Args:
+            decision_requests: observations and masks of B agents.
+            global_agent_ids: their ids.
+
+        Raises:
+            UnityTrainerException: an agent may take no action of a branch.
+        """
+        for branch, forbidden in enumerate(decision_requests.action_mask or ()):
+            stuck = np.flatnonzero(forbidden.all(axis=1))
+            if stuck.size:
+                raise UnityTrainerException(
+                    f"Agent {global_agent_ids[stuck[0]]} may take none of the {forbidden.shape[1]} actions of branch "
+                    f"{branch}: leave at least one action of every branch unmasked."
+                )
 
     def remove_memories(self, agent_ids: list[str]) -> None:
         """Forgets agents whose episode has ended."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
-from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.base_env import ActionSpec, ActionTuple, DecisionSteps
 from mlagents_envs.timers import timed
@@ -93,7 +93,7 @@ class QPolicy(ExploringPolicy):
             UnityTrainerException: an agent may take no action of a branch.
         """
         branches = self.behavior_spec.action_spec.discrete_branches
-        self._check_masks(decision_requests, global_agent_ids)
+        self.check_masks(decision_requests, global_agent_ids)
         masks = torch.as_tensor(self._extract_masks(decision_requests), dtype=torch.float32)
         memories = torch.as_tensor(self.retrieve_memories(global_agent_ids)).unsqueeze(0)
         with torch.no_grad():
@@ -145,15 +145,6 @@ class QPolicy(ExploringPolicy):
         """Takes up what `acting_state` gave."""
         super().load_acting_state(state)
         self._rungs_left = list(state["rungs_left"])
-
-    def _check_masks(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> None:
-        for branch, forbidden in enumerate(decision_requests.action_mask or ()):
-            stuck = np.flatnonzero(forbidden.all(axis=1))
-            if stuck.size:
-                raise UnityTrainerException(
-                    f"Agent {global_agent_ids[stuck[0]]} may take none of the {forbidden.shape[1]} actions of branch "
-                    f"{branch}: leave at least one action of every branch unmasked."
-                )
 
     def get_weights(self) -> dict[str, Any]:
         """Weights and the step: self-play acts with copies, whose own step never grows."""

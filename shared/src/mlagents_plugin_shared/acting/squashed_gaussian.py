@@ -1,7 +1,5 @@
 """Continuous actions squashed by tanh, the greedy ones too."""
 
-import math
-
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.distributions import (
@@ -10,6 +8,8 @@ from mlagents.trainers.torch_entities.distributions import (
     TanhGaussianDistInstance,
 )
 from mlagents.trainers.torch_entities.networks import SimpleActor
+
+from mlagents_plugin_shared.maths.squashing import log_slope
 
 MARGIN = 1e-6
 """How far from ±1 an action is taken to be, where tanh gave just that."""
@@ -48,10 +48,9 @@ class SquashedGaussianInstance(TanhGaussianDistInstance):
         return super().entropy() + self._mean_log_slope().mean(dim=1, keepdim=True)
 
     def _mean_log_slope(self) -> torch.Tensor:
-        """[B, C] E[log(1 - tanh² u)], in a form that does not round to log 0 where tanh is flat."""
+        """[B, C] E[log(1 - tanh² u)]."""
         u = self.mean.unsqueeze(-1) + self.std.unsqueeze(-1) * self.mean.new_tensor(NODES)
-        log_slope = 2.0 * (math.log(2.0) - u - torch.nn.functional.softplus(-2.0 * u))
-        return log_slope @ self.mean.new_tensor(WEIGHTS / WEIGHTS.sum())
+        return log_slope(u) @ self.mean.new_tensor(WEIGHTS / WEIGHTS.sum())
 
 
 class SquashedGaussian(GaussianDistribution):

@@ -90,7 +90,8 @@ class MeanReturn(ReturnHead):
         branches: sizes A_d of the action branches.
         num_streams: number S of reward streams.
         penalty: function of the TD error that training minimises.
-        **layers: `dueling` and `noisy` of `BranchingQHead`.
+        create_layers: makes what gives the values; default `BranchingQHead`.
+        **layers: more arguments of it, such as `dueling` and `noisy`.
     """
 
     def __init__(
@@ -100,10 +101,11 @@ class MeanReturn(ReturnHead):
         num_streams: int,
         *,
         penalty: Callable[[torch.Tensor], torch.Tensor] = huber,
+        create_layers: Callable[..., nn.Module] | None = None,
         **layers: bool,
     ) -> None:
         super().__init__()
-        self.head = BranchingQHead(encoding_size, branches, num_streams, **layers)
+        self.head = (create_layers or BranchingQHead)(encoding_size, branches, num_streams, **layers)
         self.penalty = penalty
 
     def forward(self, encoding: torch.Tensor) -> torch.Tensor:
@@ -167,7 +169,8 @@ class CategoricalReturn(ReturnHead):
         num_atoms: N, at equal distances.
         v_min: least atom.
         v_max: largest atom.
-        **layers: `dueling` and `noisy` of `BranchingQHead`.
+        create_layers: makes what gives the logits; default `BranchingQHead`.
+        **layers: more arguments of it, such as `dueling` and `noisy`.
     """
 
     support: torch.Tensor
@@ -181,10 +184,13 @@ class CategoricalReturn(ReturnHead):
         num_atoms: int,
         v_min: float,
         v_max: float,
+        create_layers: Callable[..., nn.Module] | None = None,
         **layers: bool,
     ) -> None:
         super().__init__()
-        self.head = BranchingQHead(encoding_size, branches, num_streams, num_atoms=num_atoms, **layers)
+        self.head = (create_layers or BranchingQHead)(
+            encoding_size, branches, num_streams, num_atoms=num_atoms, **layers
+        )
         self.register_buffer("support", torch.linspace(v_min, v_max, num_atoms))
 
     def forward(self, encoding: torch.Tensor) -> torch.Tensor:

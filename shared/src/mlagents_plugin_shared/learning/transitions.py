@@ -82,8 +82,12 @@ class Encoder(Protocol):
     """A network that reads observations, one after the other where it has memory."""
 
     def encode(
-        self, observations: list[torch.Tensor], memories: torch.Tensor | None = None, sequence_length: int = 1
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        observations: list[torch.Tensor],
+        memories: torch.Tensor | None = None,
+        sequence_length: int = 1,
+        **options: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations of R / `sequence_length` sequences, and their [1, R / L, M] memories → [R, E]."""
 
 
@@ -197,11 +201,11 @@ class Transitions:
             batch=batch,
         )
 
-    def encode(self, network: Encoder) -> torch.Tensor:
-        """[B, E] encodings of the states that were acted in."""
+    def encode(self, network: Encoder, **options: Any) -> torch.Tensor:
+        """[B, E] encodings of the states that were acted in; `options` are more arguments of `network.encode`."""
         if self.sequences is None:
-            return network.encode(self.observations)[0]
-        encoding, _ = network.encode(self.observations, self.sequences.memories, self.sequences.length)
+            return network.encode(self.observations, **options)[0]
+        encoding, _ = network.encode(self.observations, self.sequences.memories, self.sequences.length, **options)
         return encoding[self.sequences.rows]
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ def categorical_target(
     p_i = Σ_j [1 - |[r_t + γ_t z_j] - z_i| / Δz]_0^1 p_j,   [x] clipped to the support
 
     What falls between two atoms is shared by them according to its distance, so that the mean is kept; what falls
-    outside goes to the nearest end. Takes memory for N² numbers a distribution.
+    outside goes to the nearest end.
 
     Source: Bellemare et al. (2017), eq. 7, https://arxiv.org/abs/1707.06887.
 
@@ -40,9 +40,11 @@ def categorical_target(
         moved = r_t.unsqueeze(-1) + discount_t.unsqueeze(-1) * support  # [..., N]
         step = (support[-1] - support[0]) / (len(support) - 1)
         place = ((moved - support[0]) / step).clamp(0, len(support) - 1)  # counted in atoms
-        atom = torch.arange(len(support), device=place.device, dtype=place.dtype)
-        share = (1.0 - (place.unsqueeze(-2) - atom.unsqueeze(-1)).abs()).clamp(min=0)  # [..., i, j]
-        return (share * probs_t.unsqueeze(-2)).sum(dim=-1)
+        below = place.floor().clamp(max=len(support) - 2)
+        upper = probs_t * (place - below)  # what the atom above gets
+        index = below.long()
+        projected = torch.zeros_like(probs_t).scatter_add(-1, index, probs_t - upper)
+        return projected.scatter_add(-1, index + 1, upper)
 
 
 def quantile_target(quantiles_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:

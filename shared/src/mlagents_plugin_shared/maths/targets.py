@@ -66,6 +66,34 @@ def double_q_value(
     return chosen_values(q_t, best, branches).mean(dim=2).detach()
 
 
+def least_value(values_t: torch.Tensor, scores_t: torch.Tensor) -> torch.Tensor:
+    """Of what several critics say of a state, all that the one says that promises least.
+
+    v_t = V_k(s_t),   k = argmin_k score_k(s_t)
+
+    Where a value is a number and its own score, it is min_k V_k, clipped double Q-learning; where it is a distribution,
+    that of the critic with the smaller mean. With several reward streams the score is of their sum: all streams are
+    then one critic's, where the smallest of each could be of no policy.
+
+    Source: Fujimoto et al. (2018), eq. 10, https://arxiv.org/abs/1802.09477; for distributions FlashSAC,
+    https://arxiv.org/abs/2604.04539, and XQC, https://arxiv.org/abs/2509.25174.
+
+    Args:
+        values_t: [K, B, ...] of K critics.
+        scores_t: [K, B] by what they are compared.
+
+    Returns:
+        [B, ...] values, detached; the first critic's where scores are equal.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_same_shape(
+        scores_t=scores_t, one_of_values_t=values_t.flatten(2)[:, :, 0] if values_t.dim() > 2 else values_t
+    )
+    return values_t[scores_t.argmin(dim=0), torch.arange(values_t.shape[1], device=values_t.device)].detach()
+
+
 def n_step_return(
     r_t: torch.Tensor, horizon: torch.Tensor, terminated: torch.Tensor, gamma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:

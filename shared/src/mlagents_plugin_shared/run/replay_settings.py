@@ -44,7 +44,11 @@ def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
 
 
 def _default(settings: Any, key: str) -> Any:
-    return getattr(attr.fields(type(settings)), key).default
+    """The default of a key; where it follows from others, for these settings."""
+    default = getattr(attr.fields(type(settings)), key).default
+    if not isinstance(default, attr.Factory):  # type: ignore[arg-type]  # it is a class, whatever its stub says
+        return default
+    return default.factory(settings) if default.takes_self else default.factory()
 
 
 @attr.s(auto_attribs=True)

@@ -113,7 +113,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             self.demonstrations = self._create_seeded(sum(map(len, episodes)), "demonstrations")
             for episode in episodes:
                 segment = episode.segment(self.policy.behavior_spec, self.policy.m_size)
-                self.demonstrations.add(segment)
+                self.add_demonstration(segment)
                 if begins and self.policy.normalize:
                     self.update_normalization(segment)
         except (DemonstrationError, BufferMemoryError) as error:
@@ -128,6 +128,15 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         )
         if begins:
             self.pretrain(self.replay)
+
+    def add_demonstration(self, segment: Segment) -> None:
+        """Takes a demonstrated episode into the replay of demonstrations, at each start of a run.
+
+        Args:
+            segment: all steps of the episode.
+        """
+        assert self.demonstrations is not None
+        self.demonstrations.add(segment)
 
     def pretrain(self, replay: MixedReplay) -> None:
         """Learns from demonstrations alone, and says ten times on the log how it goes.

@@ -1,0 +1,236 @@
+"""Hyperparameters of FlashSAC, as they stand under `hyperparameters:` in the YAML."""
+
+# No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
+from enum import Enum
+from typing import Any, Dict, Iterator, Optional
+
+import attr
+from mlagents.trainers.settings import ScheduleType, TrainerSettings
+
+from mlagents_plugin_shared.learning.trunk import Normalization
+from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
+from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.settings import Conflict, Idle, between, not_negative, positive
+
+
+class Preset(Enum):
+    """A published algorithm."""
+
+    SAC = "sac"
+    """Haarnoja et al. (2018b): two Q networks and a learned temperature"""
+
+    CROSSQ = "crossq"
+    """Bhatt et al. (2024): batch normalisation in place of target networks"""
+
+    XQC = "xqc"
+    """Palenicek et al. (2025): batch and weight normalisation, cross-entropy"""
+
+    FLASHSAC = "flashsac"
+    """FlashSAC (2026)"""
+
+
+class Distribution(Enum):
+    """What critics learn of the return: its mean, or its distribution."""
+
+    NONE = "none"
+    CATEGORICAL = "categorical"
+
+
+_CLASSIC: Dict[str, Any] = {
+    "learning_rate_schedule": ScheduleType.CONSTANT,
+    "batch_size": 256,
+    "tau": 0.005,
+    "actor_update_interval": 1,
+    "distribution": Distribution.NONE,
+    "reward_scaling": False,
+    "residual": False,
+    "normalization": Normalization.NONE,
+    "weight_normalization": False,
+    "critic_width": 1.0,
+    "init_entcoef": 1.0,
+    "discrete_init_entcoef": 1.0,
+    "target_sigma": None,
+    "decoupled_entropy": False,
+    "noise_repeat": 1,
+}
+
+PRESETS: Dict[Preset, Dict[str, Any]] = {
+    Preset.SAC: _CLASSIC,
+    Preset.CROSSQ: {
+        **_CLASSIC,
+        "learning_rate": 1e-3,
+        "target_network": False,
+        "normalization": Normalization.BATCH,
+        "actor_update_interval": 3,
+    },
+    Preset.XQC: {
+        **_CLASSIC,
+        "normalization": Normalization.BATCH,
+        "weight_normalization": True,
+        "distribution": Distribution.CATEGORICAL,
+        "reward_scaling": True,
+        "actor_update_interval": 3,
+        "critic_width": 2.0,
+        "init_entcoef": 0.01,
+        "discrete_init_entcoef": 0.3,
+    },
+    Preset.FLASHSAC: {},
+}
+"""What each preset sets in place of the defaults. A key that stands in the YAML wins."""
+
+
+def _preset_or(key: str, default: Any) -> Any:
+    """attrs default of a key: what the preset says, else `default`."""
+    return attr.Factory(lambda settings: PRESETS[settings.preset].get(key, default), takes_self=True)
+
+
+@attr.s(auto_attribs=True)
+class FlashSACSettings(ReplaySettings):
+    """Hyperparameters of FlashSAC.
+
+    `batch_size`, `buffer_size`, `learning_rate`, `learning_rate_schedule`, `buffer_init_steps`, `steps_per_update`,
+    `tau`, `init_entcoef`, `save_replay_buffer` and `reward_signal_steps_per_update` mean what they mean in ML-Agents'
+    SAC.
+    """
+
+    idle = (
+        Idle(
+            ("num_atoms", "v_min"),
+            lambda own, _: own.distribution is not Distribution.CATEGORICAL,
+            "distribution is not categorical",
+        ),
+        Idle(
+            ("v_max",),
+            lambda own, _: own.distribution is not Distribution.CATEGORICAL and not own.reward_scaling,
+            "distribution is not categorical, and rewards are not scaled",
+        ),
+        Idle(("tau",), lambda own, _: not own.target_network, "there is no target network"),
+        Idle(
+            ("final_learning_rate",),
+            lambda own, _: own.learning_rate_schedule is ScheduleType.CONSTANT,
+            "learning_rate_schedule is constant",
+        ),
+    )
+
+    preset: Preset = Preset.FLASHSAC
+    """A published algorithm, which gives the other keys their defaults; keys that stand beside it win."""
+
+    learning_rate: float = attr.ib(default=_preset_or("learning_rate", 3e-4), validator=positive)
+    """Size of the gradient steps of critics, actor and temperature. Low learns slowly; high may not settle."""
+
+    learning_rate_schedule: ScheduleType = attr.ib(default=_preset_or("learning_rate_schedule", ScheduleType.LINEAR))
+    """`constant`, or `linear` to `final_learning_rate` at `max_steps`."""
+
+    final_learning_rate: float = attr.ib(
+        default=attr.Factory(lambda self: self.learning_rate / 2, takes_self=True), validator=positive
+    )
+    """Where a linear schedule ends; by default half of `learning_rate`."""
+
+    batch_size: int = attr.ib(default=_preset_or("batch_size", 512), validator=positive)
+    """Transitions of an update, at most `buffer_size`. Low is quick and unsteady; high steady, and each update takes
+    longer."""
+
+    buffer_size: int = attr.ib(default=200_000, validator=positive)
+    """Transitions in the replay. Low forgets soon; high remembers longer and takes more memory."""
+
+    steps_per_update: float = attr.ib(default=1.0, validator=positive)
+    """Agent steps to each update. Low learns more from each step and takes longer; high makes fewer updates in less
+    time."""
+
+    reward_signal_steps_per_update: float = attr.ib(
+        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True), validator=positive
+    )
+    """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
+
+    tau: float = attr.ib(default=_preset_or("tau", 0.01), validator=[positive, between(0.0, 1.0)])
+    """How far target networks move to the critics at each update. Low is more stable; high follows faster."""
+
+    target_network: bool = attr.ib(default=_preset_or("target_network", True))
+    """Slow copies of the critics value the next state; without, they value it themselves."""
+
+    actor_update_interval: int = attr.ib(default=_preset_or("actor_update_interval", 2), validator=positive)
+    """Updates of the critics to each of actor and temperature. Low follows the critics at once; high lets them settle,
+    and is faster."""
+
+    distribution: Distribution = attr.ib(default=_preset_or("distribution", Distribution.CATEGORICAL))
+    """What critics learn of the return. `none`: its mean, by squared errors; `categorical`: probabilities of fixed
+    returns, by cross-entropy."""
+
+    num_atoms: int = attr.ib(default=101, validator=positive)
+    """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`; at least 2. Low is coarse;
+    high is finer and slower."""
+
+    v_min: float = -5.0
+    """Least return that the categorical distribution can tell, in units of scaled rewards, below `v_max`."""
+
+    v_max: float = attr.ib(default=5.0, validator=positive)
+    """Largest return that it can tell, and into which `reward_scaling` fits returns."""
+
+    reward_scaling: bool = attr.ib(default=_preset_or("reward_scaling", True))
+    """Rewards are divided by what fits their discounted sums into `v_max`, from running statistics: their size then
+    needs no other setting."""
+
+    residual: bool = attr.ib(default=_preset_or("residual", True))
+    """`num_layers` counts residual blocks, four times as wide inside as `hidden_units`, and not layers."""
+
+    normalization: Normalization = attr.ib(default=_preset_or("normalization", Normalization.BATCH))
+    """Of hidden layers: `batch` by the statistics of each feature, inputs included; `rms` by the size of each row;
+    `none`."""
+
+    weight_normalization: bool = attr.ib(default=_preset_or("weight_normalization", True))
+    """After each step the weights that lead to one output are scaled to the norm 1, so that learning does not slow down
+    as they grow."""
+
+    critic_width: float = attr.ib(default=_preset_or("critic_width", 2.0), validator=positive)
+    """Width of the critics' hidden layers, in parts of `hidden_units`. Low is faster; high learns more of each step."""
+
+    shared_encoder: Optional[bool] = None
+    """Actor and critics read observations by one network, which the critics train; by default only where there is
+    memory. With pictures it saves half of the time."""
+
+    init_entcoef: float = attr.ib(default=_preset_or("init_entcoef", 0.01), validator=positive)
+    """Temperature of continuous actions at first: what a nat of entropy counts, in units of scaled rewards. Low trusts
+    the critics soon; high explores longer."""
+
+    discrete_init_entcoef: float = attr.ib(default=_preset_or("discrete_init_entcoef", 0.3), validator=positive)
+    """The same of discrete actions, among which a policy that is sure too soon finds no others."""
+
+    target_sigma: Optional[float] = attr.ib(default=_preset_or("target_sigma", 0.15))
+    """The temperature keeps continuous actions at the entropy that this deviation has, up to 0.48, where actions lie
+    between -1 and 1; without, at minus their number. Low is precise; high explores."""
+
+    target_entropy_ratio: float = attr.ib(default=_preset_or("target_entropy_ratio", 0.1), validator=between(0.0, 0.98))
+    """The same for discrete actions: entropy in parts of that of random legal ones. Low is greedy; high explores."""
+
+    decoupled_entropy: bool = attr.ib(default=_preset_or("decoupled_entropy", True))
+    """The entropy of discrete actions counts for the actor only, and not in what critics learn."""
+
+    noise_repeat: int = attr.ib(default=_preset_or("noise_repeat", 16), validator=between(1, 10_000))
+    """Most decisions for which an agent keeps its noise: how many is drawn for each, mostly few. 1 draws anew at each
+    decision; high takes an agent further from where it is."""
+
+    max_grad_norm: float = attr.ib(default=10.0, validator=not_negative)
+    """Bound of the norm of each gradient; 0 does not clip. Low takes small steps; high takes larger ones on
+    outliers."""
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Hyperparameters that are out of range, or wrong beside others."""
+        yield from super().conflicts()
+        if self.distribution is Distribution.CATEGORICAL:
+            if not self.v_min < self.v_max:
+                yield Conflict("v_max", f"it must be greater than v_min, which is {self.v_min}", ("v_min",))
+            if self.num_atoms < 2:
+                yield Conflict("num_atoms", "a categorical distribution has at least 2 atoms", ("distribution",))
+        if self.target_sigma is not None and not 0.0 < self.target_sigma <= WIDEST_DEVIATION:
+            yield Conflict("target_sigma", f"it must be greater than 0 and at most {WIDEST_DEVIATION:.2f}")
+
+    def behavior_conflicts(self, behavior: TrainerSettings) -> Iterator[Conflict]:
+        """Settings of a behaviour that are wrong beside these hyperparameters.
+
+        Args:
+            behavior: all settings of the behaviour, these hyperparameters among them.
+        """
+        yield from super().behavior_conflicts(behavior)
+        if self.shared_encoder is False and behavior.network_settings.memory is not None:
+            reason = "with memory critics begin where the actor's memory was; leave it out"
+            yield Conflict("hyperparameters: shared_encoder", reason, ("network_settings: memory",), False)

@@ -1,0 +1,108 @@
+"""Hyperparameters: presets, what follows from other keys, and what is refused."""
+
+import attr
+import pytest
+from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.settings import RunOptions, ScheduleType
+
+from mlagents_plugin_flashsac.settings import PRESETS, Distribution, FlashSACSettings, Preset
+from mlagents_plugin_shared.learning.trunk import Normalization
+from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
+
+
+def read(hyperparameters: dict, **behavior) -> FlashSACSettings:
+    """Settings as `mlagents-learn` reads them."""
+    config = {"trainer_type": "flashsac", "hyperparameters": hyperparameters, **behavior}
+    return RunOptions.from_dict({"behaviors": {"Toy": config}}).behaviors["Toy"].hyperparameters
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_presets_set_keys_that_there_are(preset: Preset) -> None:
+    """Each value of a preset is that of the settings with it."""
+    settings = read({"preset": preset.value})
+    assert {key: getattr(settings, key) for key in PRESETS[preset]} == PRESETS[preset]
+
+
+def test_sac_is_the_classic() -> None:
+    """Squared errors of two Q networks with slow copies, at minus the dimension, with nothing normalised or scaled."""
+    settings = read({"preset": "sac"})
+    assert settings.distribution is Distribution.NONE
+    assert settings.normalization is Normalization.NONE
+    assert settings.target_sigma is None
+    assert settings.tau == 0.005
+    assert not any((settings.residual, settings.weight_normalization, settings.reward_scaling))
+    assert (settings.noise_repeat, settings.actor_update_interval, settings.init_entcoef) == (1, 1, 1.0)
+
+
+def test_what_stands_beside_a_preset_wins() -> None:
+    """Also where it is what the preset would not say."""
+    settings = read({"preset": "crossq", "target_network": True, "tau": 0.02})
+    assert settings.target_network
+    assert settings.tau == 0.02
+    assert settings.normalization is Normalization.BATCH
+
+
+def test_preset_holds_from_default_settings() -> None:
+    """Defaults that follow from it follow, and keys of the behaviour win."""
+    behaviors = {"Toy": {"trainer_type": "flashsac", "hyperparameters": {"batch_size": 64}}}
+    defaults = {"trainer_type": "flashsac", "hyperparameters": {"preset": "sac"}}
+    found = RunOptions.from_dict({"behaviors": behaviors, "default_settings": defaults}).behaviors["Toy"]
+    assert found.hyperparameters.batch_size == 64
+    assert found.hyperparameters.distribution is Distribution.NONE
+
+
+def test_flashsac_is_the_default() -> None:
+    """With half of the learning rate at the end."""
+    settings = read({"learning_rate": 1e-3})
+    assert settings.preset is Preset.FLASHSAC
+    assert settings.learning_rate_schedule is ScheduleType.LINEAR
+    assert settings.final_learning_rate == 5e-4
+    assert (settings.num_atoms, settings.v_min, settings.v_max) == (101, -5.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("target_sigma", 0.0),
+        ("target_sigma", WIDEST_DEVIATION + 0.01),
+        ("target_entropy_ratio", 1.0),
+        ("v_max", 0.0),
+        ("v_max", -6.0),
+        ("num_atoms", 1),
+        ("noise_repeat", 0),
+        ("actor_update_interval", 0),
+        ("critic_width", 0.0),
+        ("init_entcoef", 0.0),
+        ("tau", 0.0),
+        ("final_learning_rate", -1e-4),
+        ("preset", "td3"),
+        ("normalization", "layer"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_by_name(key: str, value: object) -> None:
+    """In one line with behaviour, key and value."""
+    with pytest.raises(TrainerConfigError, match=key) as refused:
+        read({key: value})
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith("Toy: ")
+
+
+def test_memory_needs_a_shared_encoder() -> None:
+    """Critics of their own would have no state to begin from; the control is left out or true."""
+    memory = {"network_settings": {"memory": {"memory_size": 8, "sequence_length": 4}}}
+    with pytest.raises(TrainerConfigError, match="shared_encoder"):
+        read({"shared_encoder": False}, **memory)
+    assert read({"shared_encoder": True}, **memory).shared_encoder
+    assert read({}, **memory).shared_encoder is None
+
+
+def test_every_default_is_in_range() -> None:
+    """Of every preset, alone."""
+    for preset in Preset:
+        assert attr.asdict(FlashSACSettings(preset=preset))["preset"] is preset
+
+
+def test_a_large_batch_is_spoken_of_with_its_default(caplog: pytest.LogCaptureFixture) -> None:
+    """The default that follows from the preset, not what it is worked out by."""
+    read({"preset": "sac", "batch_size": 4096})
+    assert "leave it out (256)" in caplog.text

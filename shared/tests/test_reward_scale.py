@@ -1,0 +1,84 @@
+"""The scale of rewards against a slow re-derivation, and what it must not depend on."""
+
+import numpy as np
+import pytest
+import torch
+
+from mlagents_plugin_shared.learning.reward_scale import RewardScale
+
+
+def added(rewards: dict[str, list[float]], gamma: float = 0.5, largest: float | None = 5.0) -> RewardScale:
+    """A scale of one stream, which has taken in one episode each of some agents."""
+    scale = RewardScale({"extrinsic": gamma}, largest)
+    for agent_id, episode in rewards.items():
+        scale.add(agent_id, {"extrinsic": np.array(episode)}, ended=True)
+    return scale
+
+
+def test_scale_golden() -> None:
+    """G = 1, 2.5, 3.25: the deviation, 0.935414, is more than 3.25 / 5 = 0.65; with G_max 2 it is less than 1.625."""
+    assert added({"a": [1.0, 2.0, 2.0]}).scale.item() == pytest.approx(0.935414, abs=1e-6)
+    assert added({"a": [1.0, 2.0, 2.0]}, largest=2.0).scale.item() == pytest.approx(1.625)
+
+
+def test_scale_equals_a_slow_re_derivation_over_segments_and_agents() -> None:
+    """Sums go on from segment to segment of an agent, and begin anew with each episode."""
+    rng = np.random.default_rng(0)
+    scale, sums, running = RewardScale({"extrinsic": 0.9}, 5.0), [], {"a": 0.0, "b": 0.0}
+    for i in range(40):
+        agent_id, rewards, ended = "ab"[i % 2], rng.normal(size=rng.integers(1, 6)), bool(rng.random() < 0.3)
+        scale.add(agent_id, {"extrinsic": rewards}, ended=ended)
+        for reward in rewards:
+            running[agent_id] = 0.9 * running[agent_id] + reward
+            sums.append(running[agent_id])
+        if ended:
+            running[agent_id] = 0.0
+    assert scale.scale.item() == pytest.approx(max(np.std(sums), np.abs(sums).max() / 5.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
+def test_scaled_rewards_do_not_depend_on_their_size(size: float) -> None:
+    """Thousands and thousandths become the same numbers."""
+    rewards = np.random.default_rng(0).normal(size=50)
+    expected = 1.0 / added({"a": list(rewards)}).scale.item()
+    assert size / added({"a": list(size * rewards)}).scale.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_scale_is_one_before_any_reward_and_where_none_is_wanted() -> None:
+    """Nothing is divided by nothing."""
+    assert added({}).scale.item() == 1.0
+    assert added({"a": [0.0, 0.0]}).scale.item() == 1.0
+    assert added({"a": [100.0, 50.0]}, largest=None).scale.item() == 1.0
+
+
+def test_weights_and_shares_undo_the_scale() -> None:
+    """Scaled returns of streams, times their weights, stand to each other as unscaled ones; shares count once."""
+    scale = RewardScale({"extrinsic": 0.9, "rnd": 0.9}, 5.0)
+    scale.add("a", {"extrinsic": np.array([1.0, -3.0]), "rnd": np.array([0.01, 0.02])}, ended=True)
+    returns = torch.tensor([2.0, 0.04])
+    weighed = returns / scale.scale * scale.weights
+    assert (weighed[0] / weighed[1]).item() == pytest.approx(50.0, rel=1e-5)
+    assert scale.weights.max().item() == 1.0
+    assert (scale.weights @ scale.shares).item() == pytest.approx(1.0)
+
+
+def test_rewards_that_are_no_numbers_leave_it_alone() -> None:
+    """A NaN would never leave the statistics again."""
+    scale = added({"a": [1.0, 2.0]})
+    before = scale.scale.item()
+    scale.add("b", {"extrinsic": np.array([np.nan])}, ended=True)
+    assert scale.scale.item() == before
+
+
+def test_state_goes_on_in_the_middle_of_an_episode() -> None:
+    """The running sum of an agent survives; that of one that is forgotten does not, the control."""
+    scale = RewardScale({"extrinsic": 0.9}, 5.0)
+    scale.add("a", {"extrinsic": np.array([4.0, 4.0])}, ended=False)
+    resumed, forgetful = RewardScale({"extrinsic": 0.9}, 5.0), RewardScale({"extrinsic": 0.9}, 5.0)
+    for other in (resumed, forgetful):
+        other.load_state_dict(scale.state_dict())
+    forgetful.forget("a")
+    for each in (scale, resumed, forgetful):
+        each.add("a", {"extrinsic": np.array([1.0])}, ended=True)
+    assert torch.equal(resumed.scale, scale.scale)
+    assert not torch.equal(forgetful.scale, scale.scale)
