@@ -19,7 +19,7 @@ from mlagents_plugin_shared.learning.transitions import Transitions
 BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
 CONTINUOUS, DISCRETE, HYBRID = ActionSpec(2, ()), ActionSpec(0, (3, 2)), ActionSpec(2, (3, 2))
 KINDS = {"continuous": CONTINUOUS, "discrete": DISCRETE, "hybrid": HYBRID}
-PRESETS = ["sac", "crossq", "xqc", "flashsac"]
+PRESETS = ["light", "sac", "crossq", "xqc", "flashsac"]
 
 
 def behavior_spec(actions: ActionSpec) -> BehaviorSpec:

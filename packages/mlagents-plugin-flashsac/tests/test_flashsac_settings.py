@@ -2,12 +2,15 @@
 
 import attr
 import pytest
+from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import RunOptions, ScheduleType
 
 from mlagents_plugin_flashsac.settings import PRESETS, Distribution, FlashSACSettings, Preset
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
+
+register_trainer_plugins()
 
 
 def read(hyperparameters: dict, **behavior) -> FlashSACSettings:
@@ -51,10 +54,12 @@ def test_preset_holds_from_default_settings() -> None:
     assert found.hyperparameters.distribution is Distribution.NONE
 
 
-def test_flashsac_is_the_default() -> None:
-    """With half of the learning rate at the end."""
-    settings = read({"learning_rate": 1e-3})
-    assert settings.preset is Preset.FLASHSAC
+def test_default_is_flashsac_on_plain_layers() -> None:
+    """With half of the learning rate at the end; `preset: flashsac` differs by its network and its batch alone."""
+    settings, paper = read({"learning_rate": 1e-3}), read({"learning_rate": 1e-3, "preset": "flashsac"})
+    assert settings.preset is Preset.LIGHT
+    differences = {key for key in attr.asdict(settings) if getattr(settings, key) != getattr(paper, key)}
+    assert differences == {"preset", "batch_size", "residual", "critic_width"}
     assert settings.learning_rate_schedule is ScheduleType.LINEAR
     assert settings.final_learning_rate == 5e-4
     assert (settings.num_atoms, settings.v_min, settings.v_max) == (101, -5.0, 5.0)

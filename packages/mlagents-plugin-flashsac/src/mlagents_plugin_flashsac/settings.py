@@ -14,7 +14,10 @@ from mlagents_plugin_shared.run.settings import Conflict, Idle, between, not_neg
 
 
 class Preset(Enum):
-    """A published algorithm."""
+    """An algorithm: what a trainer begins with, or a published one."""
+
+    LIGHT = "light"
+    """FlashSAC on plain layers of the width that the YAML says, for a CPU"""
 
     SAC = "sac"
     """Haarnoja et al. (2018b): two Q networks and a learned temperature"""
@@ -26,7 +29,7 @@ class Preset(Enum):
     """Palenicek et al. (2025): batch and weight normalisation, cross-entropy"""
 
     FLASHSAC = "flashsac"
-    """FlashSAC (2026)"""
+    """FlashSAC (2026), whose network and batch want a GPU"""
 
 
 class Distribution(Enum):
@@ -55,6 +58,7 @@ _CLASSIC: Dict[str, Any] = {
 }
 
 PRESETS: Dict[Preset, Dict[str, Any]] = {
+    Preset.LIGHT: {},
     Preset.SAC: _CLASSIC,
     Preset.CROSSQ: {
         **_CLASSIC,
@@ -74,7 +78,7 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
         "init_entcoef": 0.01,
         "discrete_init_entcoef": 0.3,
     },
-    Preset.FLASHSAC: {},
+    Preset.FLASHSAC: {"batch_size": 512, "residual": True, "critic_width": 2.0},
 }
 """What each preset sets in place of the defaults. A key that stands in the YAML wins."""
 
@@ -112,8 +116,8 @@ class FlashSACSettings(ReplaySettings):
         ),
     )
 
-    preset: Preset = Preset.FLASHSAC
-    """A published algorithm, which gives the other keys their defaults; keys that stand beside it win."""
+    preset: Preset = Preset.LIGHT
+    """An algorithm, which gives the other keys their defaults; keys that stand beside it win."""
 
     learning_rate: float = attr.ib(default=_preset_or("learning_rate", 3e-4), validator=positive)
     """Size of the gradient steps of critics, actor and temperature. Low learns slowly; high may not settle."""
@@ -126,7 +130,7 @@ class FlashSACSettings(ReplaySettings):
     )
     """Where a linear schedule ends; by default half of `learning_rate`."""
 
-    batch_size: int = attr.ib(default=_preset_or("batch_size", 512), validator=positive)
+    batch_size: int = attr.ib(default=_preset_or("batch_size", 256), validator=positive)
     """Transitions of an update, at most `buffer_size`. Low is quick and unsteady; high steady, and each update takes
     longer."""
 
@@ -170,7 +174,7 @@ class FlashSACSettings(ReplaySettings):
     """Rewards are divided by what fits their discounted sums into `v_max`, from running statistics: their size then
     needs no other setting."""
 
-    residual: bool = attr.ib(default=_preset_or("residual", True))
+    residual: bool = attr.ib(default=_preset_or("residual", False))
     """`num_layers` counts residual blocks, four times as wide inside as `hidden_units`, and not layers."""
 
     normalization: Normalization = attr.ib(default=_preset_or("normalization", Normalization.BATCH))
@@ -181,7 +185,7 @@ class FlashSACSettings(ReplaySettings):
     """After each step the weights that lead to one output are scaled to the norm 1, so that learning does not slow down
     as they grow."""
 
-    critic_width: float = attr.ib(default=_preset_or("critic_width", 2.0), validator=positive)
+    critic_width: float = attr.ib(default=_preset_or("critic_width", 1.0), validator=positive)
     """Width of the critics' hidden layers, in parts of `hidden_units`. Low is faster; high learns more of each step."""
 
     shared_encoder: Optional[bool] = None
