@@ -33,9 +33,11 @@ def _few_rollouts(settings: Any, behavior: TrainerSettings) -> str:
     rollouts = behavior.max_steps // settings.buffer_size
     if rollouts >= FEWEST_ROLLOUTS:
         return ""
+    most = max(behavior.max_steps // FEWEST_ROLLOUTS, 1)
     return (
         f"buffer_size: {settings.buffer_size} gives {max(rollouts, 1)} rollouts in the whole run of "
-        f"{behavior.max_steps:,} steps; leave it out, or set it to 32 to 128 steps of each agent."
+        f"{behavior.max_steps:,} steps; set it to at most {most}, or raise max_steps. 32 to 128 steps of each agent are "
+        "usual."
     )
 
 
