@@ -49,7 +49,10 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     in ML-Agents' PPO: a file of PPO is a start.
     """
 
-    idle: ClassVar[Tuple[Idle, ...]] = (Idle(("traces",), lambda own, _: own.lambd == 0.0, "lambd is 0"),)
+    idle: ClassVar[Tuple[Idle, ...]] = (
+        Idle(("traces",), lambda own, _: own.lambd == 0.0, "lambd is 0"),
+        Idle(("chrono_init",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
+    )
     far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _few_rollouts),)
 
     buffer_size: int = 2048
