@@ -36,8 +36,8 @@ def _few_rollouts(settings: Any, behavior: TrainerSettings) -> str:
     most = max(behavior.max_steps // FEWEST_ROLLOUTS, 1)
     return (
         f"buffer_size: {settings.buffer_size} gives {max(rollouts, 1)} rollouts in the whole run of "
-        f"{behavior.max_steps:,} steps; set it to at most {most}, or raise max_steps. 32 to 128 steps of each agent are "
-        "usual."
+        f"{behavior.max_steps:,} steps; set it to at most {most}, or raise max_steps. 32 to 128 steps of each "
+        "agent are usual."
     )
 
 
