@@ -249,7 +249,7 @@ def test_dqn_refuses_continuous_actions_by_name(tmp_path: Path, players: Path) -
     file.write_text(yaml.safe_dump({"behaviors": {"3DBall": DQN}}))
     run = learn(tmp_path, file, "--env", players / "3DBall", "--run-id", "x")
     assert run.returncode != 0
-    assert re.search(r"Behavior 3DBall has 2 continuous actions.*sac, ppo or a2c", run.stderr)
+    assert re.search(r"Behavior 3DBall has 2 continuous actions.*flashsac, a2c, sac or ppo", run.stderr)
     assert not list(tmp_path.rglob("*.onnx"))
     assert not list(tmp_path.rglob("*.pt"))
 

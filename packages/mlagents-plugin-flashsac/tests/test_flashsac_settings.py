@@ -111,3 +111,12 @@ def test_a_large_batch_is_spoken_of_with_its_default(caplog: pytest.LogCaptureFi
     """The default that follows from the preset, not what it is worked out by."""
     read({"preset": "sac", "batch_size": 4096})
     assert "leave it out (256)" in caplog.text
+
+
+def test_a_large_batch_with_fewer_updates_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    """As on a GPU with many agents; with an update a step, the control, it is."""
+    many = {"preset": "flashsac", "batch_size": 2048}
+    read({**many, "steps_per_update": 512})
+    assert "batch_size: 2048" not in caplog.text
+    read(many)
+    assert "batch_size: 2048" in caplog.text

@@ -33,9 +33,11 @@ def _few_rollouts(settings: Any, behavior: TrainerSettings) -> str:
     rollouts = behavior.max_steps // settings.buffer_size
     if rollouts >= FEWEST_ROLLOUTS:
         return ""
+    most = max(behavior.max_steps // FEWEST_ROLLOUTS, 1)
     return (
         f"buffer_size: {settings.buffer_size} gives {max(rollouts, 1)} rollouts in the whole run of "
-        f"{behavior.max_steps:,} steps; leave it out, or set it to 32 to 128 steps of each agent."
+        f"{behavior.max_steps:,} steps; set it to at most {most}, or raise max_steps. 32 to 128 steps of each "
+        "agent are usual."
     )
 
 
@@ -47,7 +49,10 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     in ML-Agents' PPO: a file of PPO is a start.
     """
 
-    idle: ClassVar[Tuple[Idle, ...]] = (Idle(("traces",), lambda own, _: own.lambd == 0.0, "lambd is 0"),)
+    idle: ClassVar[Tuple[Idle, ...]] = (
+        Idle(("traces",), lambda own, _: own.lambd == 0.0, "lambd is 0"),
+        Idle(("chrono_init",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
+    )
     far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _few_rollouts),)
 
     buffer_size: int = 2048

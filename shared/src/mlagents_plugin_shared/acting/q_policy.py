@@ -36,7 +36,7 @@ def require_discrete_actions(action_spec: ActionSpec, behavior_name: str, traine
     if action_spec.continuous_size > 0 or action_spec.discrete_size == 0:
         raise TrainerConfigError(
             f"Behavior {behavior_name} has {action_spec.continuous_size} continuous actions, and {trainer_type} "
-            "chooses among discrete ones only: use trainer_type: sac, ppo or a2c."
+            "chooses among discrete ones only: use trainer_type: flashsac, a2c, sac or ppo."
         )
     for branch, size in enumerate(action_spec.discrete_branches):
         if size < 2:

@@ -21,7 +21,7 @@ SMALLEST_REPLAY = 10_000
 """Transitions of a replay below which it forgets within a small part of a long run."""
 
 LARGEST_BATCH = 1024
-"""Transitions of an update beyond which it costs more than it gives."""
+"""Transitions of an update beyond which it costs more than it gives, unless there are fewer updates in return."""
 
 
 def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
@@ -35,11 +35,12 @@ def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
 
 
 def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
-    if settings.batch_size < LARGEST_BATCH:
+    usual = _default(settings, "batch_size") / _default(settings, "steps_per_update")
+    if settings.batch_size < LARGEST_BATCH or settings.batch_size / settings.steps_per_update <= usual:
         return ""
     return (
         f"batch_size: {settings.batch_size} transitions are learned from every {settings.steps_per_update:g} agent "
-        f"steps, which is slow; leave it out ({_default(settings, 'batch_size')})."
+        f"steps, which is slow; leave it out ({_default(settings, 'batch_size')}), or raise steps_per_update with it."
     )
 
 
