@@ -25,6 +25,7 @@ TestContract = contract(
         # Its observation is always the same, of which batch normalisation leaves nothing.
         "self-play": {"max_steps": 2000, "hyperparameters": {"normalization": "rms"}},
     },
+    vanishing={"learning_rate": 1e-12, "steps_per_update": 16},  # updates that change nothing, of which few will do
     variants={
         "sac": {"preset": "sac"},
         "crossq": {"preset": "crossq"},
