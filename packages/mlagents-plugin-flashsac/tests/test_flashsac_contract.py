@@ -20,6 +20,7 @@ TestContract = contract(
     },
     tasks={
         "masks": {"max_steps": 2400},
+        "hybrid": {"max_steps": 2400},
         "entities": {"max_steps": 2000, "hyperparameters": {"normalization": "rms"}},
         "memory": {"max_steps": 3000, "hyperparameters": {"batch_size": 64, "normalization": "rms"}},
         # Its observation is always the same, of which batch normalisation leaves nothing.
