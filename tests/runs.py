@@ -34,7 +34,30 @@ A2C = {
     "time_horizon": 10,
     "summary_freq": 600,
 }
+PQN = {
+    "trainer_type": "pqn",
+    "hyperparameters": {"batch_size": 32, "buffer_size": 64, "exploration_steps": 300},
+    "network_settings": {"hidden_units": 32, "num_layers": 1},
+    "max_steps": 400,
+    "time_horizon": 10,
+    "summary_freq": 200,
+}
+FLASHSAC = {
+    "trainer_type": "flashsac",
+    "hyperparameters": {"batch_size": 32, "buffer_size": 2000, "steps_per_update": 4, "save_replay_buffer": True},
+    "network_settings": {"hidden_units": 32, "num_layers": 1, "normalize": True},
+    "max_steps": 600,
+    "time_horizon": 10,
+    "summary_freq": 300,
+}
 SCENES = {"Basic": DQN, "3DBall": A2C}
+"""A trainer of each kind, off-policy and on-policy: for what does not depend on the algorithm."""
+
+TRAINERS = {
+    settings["trainer_type"]: (behavior, settings)
+    for behavior, settings in (("Basic", DQN), ("3DBall", A2C), ("Basic", PQN), ("3DBall", FLASHSAC))
+}
+"""Every trainer with a scene that it can play."""
 
 
 def command(name: str, *arguments: object) -> list[str]:

@@ -20,6 +20,8 @@ from mlagents_plugin_shared.testing import Duel, ToyEnv
 TRAINERS: dict[str, dict[str, Any]] = {
     "dqn": {"batch_size": 8, "buffer_size": 500, "save_replay_buffer": True},
     "a2c": {"buffer_size": 50},
+    "pqn": {"batch_size": 25, "buffer_size": 50},
+    "flashsac": {"batch_size": 8, "buffer_size": 500, "steps_per_update": 2, "save_replay_buffer": True},
 }
 STEPS = 100
 

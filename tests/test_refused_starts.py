@@ -277,7 +277,7 @@ def test_run_that_is_at_its_end_is_exported_again(tmp_path: Path, trainer_type: 
     assert (tmp_path / "results" / "x" / "Toy.onnx").exists()
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_team_that_comes_later_costs_the_first_one_nothing(tmp_path: Path, trainer_type: str) -> None:
     """Without self-play all teams are trained as one, by the policy that has learned; the new one is its copy."""
 

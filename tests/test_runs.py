@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import yaml
 from runs import (
-    A2C,
     DQN,
     SCENES,
     SCRIPTS,
     SECONDS,
+    TRAINERS,
     command,
     config,
     free_port,
@@ -34,13 +34,15 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("behavior", SCENES)
-@pytest.mark.parametrize("options", [{}, {"threaded": True}])
-def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behavior: str, options: dict) -> None:
+@pytest.mark.parametrize("trainer_type", TRAINERS)
+@pytest.mark.parametrize("threaded", [False, True])
+def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, trainer_type: str, threaded: bool) -> None:
     """Unity accepts the model; --resume goes on from its step; --initialize-from starts at 0 with its weights."""
+    behavior, settings = TRAINERS[trainer_type]
     env = ("--env", players / behavior)
-    file = config(tmp_path, behavior, **options)
-    steps = SCENES[behavior]["max_steps"]
+    settings = {**settings, "threaded": threaded}
+    file = config(tmp_path, behavior, **settings)
+    steps = settings["max_steps"]
     trained(tmp_path, file, *env, "--run-id", "first")
     assert (tmp_path / "results" / "first" / f"{behavior}.onnx").stat().st_size > 0
     checked = [tmp_path / "results" / "first" / f"{behavior}.onnx", "--deterministic", *MODELS[behavior]]
@@ -48,12 +50,13 @@ def test_run_trains_resumes_and_initializes(tmp_path: Path, players: Path, behav
     first = last_step(tmp_path / "results" / "first", behavior)
     assert first >= steps
 
-    file = config(tmp_path, behavior, **options, max_steps=first + steps // 2)
+    file = config(tmp_path, behavior, **{**settings, "max_steps": first + steps // 2})
     output = trained(tmp_path, file, *env, "--run-id", "first", "--resume")
     assert f"Resuming training from step {first}" in output
     assert last_step(tmp_path / "results" / "first", behavior) > first
 
-    output = trained(tmp_path, config(tmp_path, behavior), *env, "--run-id", "second", "--initialize-from", "first")
+    file = config(tmp_path, behavior, **settings)
+    output = trained(tmp_path, file, *env, "--run-id", "second", "--initialize-from", "first")
     assert "Starting training from step 0" in output
     assert not re.search("starts anew|does not fit", output)
 
@@ -97,22 +100,27 @@ def test_killed_run_resumes(tmp_path: Path, players: Path) -> None:
     assert last_step(run, behavior) > step
 
 
-@pytest.mark.parametrize("behavior", SCENES)
-def test_run_with_two_environments(tmp_path: Path, players: Path, behavior: str) -> None:
+@pytest.mark.parametrize("trainer_type", TRAINERS)
+def test_run_with_two_environments(tmp_path: Path, players: Path, trainer_type: str) -> None:
     """--num-envs 2 trains on both."""
-    output = trained(tmp_path, config(tmp_path, behavior), "--env", players / behavior, "--num-envs", 2)
+    behavior, settings = TRAINERS[trainer_type]
+    output = trained(tmp_path, config(tmp_path, behavior, **settings), "--env", players / behavior, "--num-envs", 2)
     assert output.count("Connected to Unity environment") == 2
     assert (tmp_path / "results" / "ppo" / f"{behavior}.onnx").exists()
 
 
-def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("small", "big", "threaded"), [("dqn", "a2c", False), ("pqn", "flashsac", False), ("flashsac", "pqn", True)]
+)
+def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path, small: str, big: str, threaded: bool) -> None:
     """WallJump's agents change their behaviour with the wall's height; each goes on from its own checkpoint."""
     subprocess.run(command("mlagents-player", "build", "WallJump", "--output", tmp_path), check=True, timeout=SECONDS)
     file = tmp_path / "config.yaml"
 
     def train(steps: int, *arguments: object) -> str:
-        short = {"max_steps": steps, "summary_freq": 300}
-        behaviors = {"SmallWallJump": {**DQN, **short}, "BigWallJump": {**A2C, **short}}
+        short = {"max_steps": steps, "summary_freq": 300, "threaded": threaded}
+        (_, small_settings), (_, big_settings) = TRAINERS[small], TRAINERS[big]
+        behaviors = {"SmallWallJump": {**small_settings, **short}, "BigWallJump": {**big_settings, **short}}
         file.write_text(yaml.safe_dump({"behaviors": behaviors}))
         return trained(tmp_path, file, "--env", tmp_path / "WallJump", "--run-id", "x", *arguments)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
-from starting import STEPS, Alone, TwoBehaviors, files, settings, start, step_of
+from starting import STEPS, TRAINERS, Alone, TwoBehaviors, files, settings, start, step_of
 
 from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
@@ -29,7 +29,7 @@ def checkpoint(folder: Path, behavior: str = "Toy", run_id: str = "x") -> Path:
     return folder / "results" / run_id / behavior / "checkpoint.pt"
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_resume_prefers_its_own_checkpoint_to_init_path(tmp_path: Path, trainer_type: str) -> None:
     """Of both behaviours, one of which begins from a file at first; the file need not be there any more."""
     start(tmp_path, {"Toy": settings(trainer_type)}, Alone(), run_id="origin")
@@ -69,7 +69,7 @@ def test_moments_of_another_optimizer_begin_anew(
     assert "Optimizer:value_optimizer of the checkpoint does not fit" in caplog.text
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_moments_of_the_same_optimizer_are_taken_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, trainer_type: str
 ) -> None:
@@ -139,7 +139,7 @@ def test_target_network_of_the_checkpoint_stays_behind(tmp_path: Path, monkeypat
 NAMES = ["Group/Agent", "A/B/C", "Agent.v2", "An agent", "back\\slash", "[agent]*", "Agent-7"]
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_behavior_may_have_any_name(tmp_path: Path, trainer_type: str, name: str, caplog) -> None:
     """Checkpoints, the best policy, the status, deletion and the final model; a damaged checkpoint is replaced."""
@@ -185,7 +185,7 @@ class Widened(Match):
 MEMORY = {"hidden_units": 8, "num_layers": 1, "memory": {"sequence_length": 4, "memory_size": 8}}
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 @pytest.mark.parametrize("mode", ["resume", "initialize"])
 def test_memory_may_be_added_and_taken_away(tmp_path: Path, trainer_type: str, mode: str) -> None:
     """The model says what the network is, and not what the one in the checkpoint was."""
@@ -193,7 +193,7 @@ def test_memory_may_be_added_and_taken_away(tmp_path: Path, trainer_type: str, m
     for number, change in enumerate(({}, {"network_settings": MEMORY}, {})):
         place = {"initialize_from": run_id} if mode == "initialize" and number else {}
         run_id = f"x{number}" if mode == "initialize" else "x"
-        replay = {"save_replay_buffer": False} if trainer_type == "dqn" else {}
+        replay = {"save_replay_buffer": False} if "save_replay_buffer" in TRAINERS[trainer_type] else {}
         behaviors = {"Toy": settings(trainer_type, replay, max_steps=goal, **change)}
         start(tmp_path, behaviors, Alone(), "resume" if mode == "resume" and number else "first", run_id, **place)
         memory = read_checkpoint(checkpoint(tmp_path, run_id=run_id))["Policy"]["memory_size_vector"]
@@ -223,7 +223,7 @@ def test_replay_of_another_memory_or_other_actions_is_refused(
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_run_may_begin_from_one_with_other_actions(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, trainer_type: str
 ) -> None:
@@ -234,7 +234,11 @@ def test_run_may_begin_from_one_with_other_actions(
         start(tmp_path, behaviors, Match(branches=(2, 3)), run_id="y", initialize_from="x")
     sizes = read_checkpoint(checkpoint(tmp_path, run_id="y"))["Policy"]["discrete_act_size_vector"]
     assert sizes.tolist() == [[2, 3]]
-    assert ("of other discrete actions" if trainer_type == "dqn" else "does not fit") in caplog.text
+    warnings = {
+        "a2c": "Policy of the checkpoint does not fit",
+        "flashsac": "Optimizer:critic of the checkpoint is of other discrete actions",
+    }
+    assert warnings.get(trainer_type, "Policy of the checkpoint is of other discrete actions") in caplog.text
 
 
 @pytest.mark.parametrize("name", ["/Agent", "../Agent"])
@@ -245,7 +249,7 @@ def test_behavior_whose_files_would_lie_elsewhere_is_refused(tmp_path: Path, nam
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("trainer_type", ["dqn", "a2c"])
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_copy_of_a_run_deletes_none_of_its_files(tmp_path: Path, trainer_type: str) -> None:
     """ML-Agents notes checkpoints by path; keep_checkpoints counts and deletes those of the copy that is resumed."""
     start(tmp_path, {"Toy": settings(trainer_type, max_steps=200)}, Alone(), run_id="origin")

@@ -29,9 +29,14 @@ def behavior_spec(actions: ActionSpec) -> BehaviorSpec:
 
 
 def trainer(
-    actions: ActionSpec = HYBRID, *, settings: dict | None = None, path: Path | None = None, **hyperparameters: Any
+    actions: ActionSpec = HYBRID,
+    *,
+    spec: BehaviorSpec | None = None,
+    settings: dict | None = None,
+    path: Path | None = None,
+    **hyperparameters: Any,
 ) -> FlashSACTrainer:
-    """A trainer with its policy and optimizer."""
+    """A trainer with its policy and optimizer, for four numbers of observation unless `spec` says otherwise."""
     register_trainer_plugins()
     config = {
         "trainer_type": "flashsac",
@@ -42,7 +47,7 @@ def trainer(
     torch.manual_seed(0)
     structured = TrainerSettings.structure(config, TrainerSettings)
     made = FlashSACTrainer("Toy", 1, structured, True, False, 0, str(path or tempfile.mkdtemp()))
-    made.add_policy(BEHAVIOR, made.create_policy(BEHAVIOR, behavior_spec(actions)))
+    made.add_policy(BEHAVIOR, made.create_policy(BEHAVIOR, spec or behavior_spec(actions)))
     return made
 
 

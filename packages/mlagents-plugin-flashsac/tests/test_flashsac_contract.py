@@ -20,11 +20,13 @@ TestContract = contract(
     },
     tasks={
         "masks": {"max_steps": 2400},
+        "hybrid": {"max_steps": 2400},
         "entities": {"max_steps": 2000, "hyperparameters": {"normalization": "rms"}},
         "memory": {"max_steps": 3000, "hyperparameters": {"batch_size": 64, "normalization": "rms"}},
         # Its observation is always the same, of which batch normalisation leaves nothing.
         "self-play": {"max_steps": 2000, "hyperparameters": {"normalization": "rms"}},
     },
+    vanishing={"learning_rate": 1e-12, "steps_per_update": 16},  # updates that change nothing, of which few will do
     variants={
         "sac": {"preset": "sac"},
         "crossq": {"preset": "crossq"},

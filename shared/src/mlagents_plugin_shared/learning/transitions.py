@@ -86,7 +86,6 @@ class Encoder(Protocol):
         observations: list[torch.Tensor],
         memories: torch.Tensor | None = None,
         sequence_length: int = 1,
-        **options: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations of R / `sequence_length` sequences, and their [1, R / L, M] memories → [R, E]."""
 

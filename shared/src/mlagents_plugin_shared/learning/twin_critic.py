@@ -115,6 +115,8 @@ class TwinCritic(nn.Module):
         super().__init__()
         self.encoder: Any = encoder
         self.branches = list(branches)
+        # As ML-Agents' actors have it: a checkpoint then says which actions its values are of.
+        self.register_buffer("discrete_act_size_vector", torch.tensor([self.branches], dtype=torch.float32))
         self.trunk = Trunk(encoder.encoding_size + continuous_size, hidden_size, num_layers, style, TWINS)
         self.head = create_head(hidden_size, branches, num_streams, create_layers=TwinLayers)
 

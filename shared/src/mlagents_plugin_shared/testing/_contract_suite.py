@@ -330,7 +330,8 @@ class Contract:
         task, options = self._small_task()
         demo = record(task(1, **options), _expert(task, options), tmp_path / "expert.demo", decisions=100)
         changes, expected = _circumstance(circumstance, demo)
-        settings = self._config({"max_steps": 300, "summary_freq": 10_000}, changes)
+        few_updates = {"hyperparameters": {"steps_per_update": 6}} if self.plugin.is_off_policy else {}
+        settings = self._config({"max_steps": 300, "summary_freq": 10_000}, few_updates, changes)
         StatsReporter.stats_dict.pop(BEHAVIOR, None)
         env = task(
             100 if circumstance == "many agents" else 4, reward_scale=REWARD_SCALES.get(circumstance, 1.0), **options
@@ -393,7 +394,8 @@ def _circumstance(name: str, demo: str) -> tuple[dict[str, Any], set[str]]:
         "rnd": ({"rnd": {"strength": 0.01, "gamma": 0.8}}, {"Losses/RND Loss"}),
         "gail": ({"gail": gail}, {"Losses/GAIL Loss"}),
     }
-    cloning = {"behavioral_cloning": {"demo_path": demo, "steps": 10_000, "strength": 0.5}}
+    one_batch = {"batch_size": 32, "samples_per_update": 32, "num_epoch": 1}
+    cloning = {"behavioral_cloning": {"demo_path": demo, "steps": 10_000, "strength": 0.5, **one_batch}}
     chosen = [name] if name in signals else list(signals) if name.startswith("everything") else []
     changes: dict[str, Any] = {"threaded": name == "threaded"}
     expected = set().union(*(signals[each][1] for each in chosen))
