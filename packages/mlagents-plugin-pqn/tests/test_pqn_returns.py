@@ -132,7 +132,7 @@ def test_streams_have_returns_of_their_own() -> None:
     """
     owner = trainer((2,), signals={"extrinsic": {"gamma": 0.5}, "rnd": {"gamma": 0.9}})
     q = np.array([[[4.0, 0.0], [0.0, 3.0]]], np.float32)
-    values, actions = owner.optimizer._best(q, np.ones((1, 2), np.uint8))
+    values, actions = owner.optimizer._greedy(q, np.ones((1, 2), np.uint8))
     assert values.tolist() == [[4.0, 0.0]]
     assert actions.tolist() == [[0]]
     store(owner, random_segment(owner, 5, 0))

@@ -114,8 +114,8 @@ class PQNOptimizer(RolloutOptimizer):
         """
         found = self._q_values(rollout)
         last_legal, is_known = rollout.last_action_masks()
-        values, greedy = self._best(found.values, rollout[BufferKey.ACTION_MASK])
-        last_values, _ = self._best(found.last_values, last_legal)
+        values, greedy = self._greedy(found.values, rollout[BufferKey.ACTION_MASK])
+        last_values, _ = self._greedy(found.last_values, last_legal)
         rollout[BufferKey.MASKS] = rollout.without_last_steps(~is_known)
         trace = self.hyperparameters.lambd * rollout[BufferKey.MASKS]
         if self.hyperparameters.traces is Traces.WATKINS:
@@ -153,7 +153,7 @@ class PQNOptimizer(RolloutOptimizer):
         if self.hyperparameters.noisy:
             resample_noise(self.network)
 
-    def _best(self, q: np.ndarray, legal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _greedy(self, q: np.ndarray, legal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, S] values and [B, D] actions of the greedy policy, by [B, S, A] Q and [B, A] masks."""
         returns, mask = torch.from_numpy(q), torch.from_numpy(legal)
         scores = returns.sum(dim=1)
