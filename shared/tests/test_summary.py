@@ -231,11 +231,10 @@ def test_run_that_reached_its_goal_ends_with_the_line(
 
 
 def test_run_without_an_ended_episode_says_so(
-    tmp_path: Path, registered: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, registered: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An episode of Corridor takes 20 steps of four agents; the run has 50."""
-    monkeypatch.setattr(Recall, "length", 10_000)
-    train(Recall(), config("replay", max_steps=50), tmp_path)
+    """An episode is 10,000 steps long; the run has 50."""
+    train(Recall(length=10_000), config("replay", max_steps=50), tmp_path)
     (line,) = lines(caplog)
     assert "no episode ended in " in line
 
