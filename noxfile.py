@@ -122,7 +122,9 @@ def template(session: nox.Session, kind: str) -> None:
         plugin = Path(folder) / "plugin"
         answers = ["--defaults", "--quiet", f"--data=name={kind.replace('-', '_')}", f"--data=kind={kind}"]
         session.run("copier", "copy", *answers, str(ROOT / "templates" / "plugin"), str(plugin))
-        env = {"PIP_FIND_LINKS": " ".join([str(DIST), *find_links()]), "PYTHONPATH": None}
+        # Under another name each time: uv keeps what a folder held, and a wheel of the same version is then an old one.
+        wheels = shutil.copytree(DIST, Path(folder) / "wheels")
+        env = {"PIP_FIND_LINKS": " ".join([str(wheels), *find_links()]), "PYTHONPATH": None}
         for check in ("lint", f"tests-{session.python or OWN_PYTHON}"):
             session.run("nox", "--noxfile", str(plugin / "noxfile.py"), "--session", check, env=env)
 
