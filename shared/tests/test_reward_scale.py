@@ -82,3 +82,11 @@ def test_state_goes_on_in_the_middle_of_an_episode() -> None:
         each.add("a", {"extrinsic": np.array([1.0])}, ended=True)
     assert torch.equal(resumed.scale, scale.scale)
     assert not torch.equal(forgetful.scale, scale.scale)
+
+
+@pytest.mark.parametrize("largest", [5.0, 10.0, None])
+def test_another_range_is_spoken_of(caplog: pytest.LogCaptureFixture, largest: float | None) -> None:
+    """Critics would go on with values of another size; the same range, the control, says nothing."""
+    with caplog.at_level("WARNING"):
+        RewardScale({"extrinsic": 0.9}, largest).load_state_dict(added({"a": [1.0, 2.0]}).state_dict())
+    assert ("another reward_scaling or v_max" in caplog.text) == (largest != 5.0)

@@ -43,6 +43,21 @@ def test_dqn_says_that_values_are_in_another_scale(
     assert ("another value_rescaling" in caplog.text) == (before != after)
 
 
+@pytest.mark.parametrize("v_max", [10.0, 20.0])
+def test_dqn_moves_its_atoms_where_the_file_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, v_max: float
+) -> None:
+    """Those of the checkpoint would win without a word; the control keeps them, and nothing is said."""
+    categorical = {"distribution": "categorical", "v_max": 10.0}
+    train(Match(1), {**settings(categorical), "max_steps": 120}, tmp_path)
+    with caplog.at_level("WARNING"):
+        resumed = settings({**categorical, "v_max": v_max})
+        trainer = train(Match(1), {**resumed, "max_steps": 121}, tmp_path, resume=True)
+    heads = [network.head for network in (trainer.optimizer.online, trainer.optimizer.target)]
+    assert [head.support[-1].item() for head in heads] == [v_max, v_max]
+    assert ("another v_min or v_max" in caplog.text) == (v_max != 10.0)
+
+
 def forget_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DQNTrainer, "_resume_replay", lambda self: None)
 

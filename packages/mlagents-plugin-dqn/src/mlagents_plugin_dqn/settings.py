@@ -8,7 +8,7 @@ import attr
 
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
-from mlagents_plugin_shared.run.settings import Conflict, Idle, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
 
 
 class LossType(Enum):
@@ -196,10 +196,7 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
         """Hyperparameters that are out of range, or wrong beside others."""
         yield from super().conflicts()
         if self.distribution is Distribution.CATEGORICAL:
-            if not self.v_min < self.v_max:
-                yield Conflict("v_max", f"it must be greater than v_min, which is {self.v_min}", ("v_min",))
-            if self.num_atoms < 2:
-                yield Conflict("num_atoms", "a categorical distribution has at least 2 atoms", ("distribution",))
+            yield from atom_conflicts(self.v_min, self.v_max, self.num_atoms)
         if self.distribution is not Distribution.NONE and self.loss is LossType.MSE:
             reason = f"distribution: {self.distribution.value} has a loss of its own; leave it out"
             yield Conflict("loss", reason, ("distribution",))

@@ -10,7 +10,7 @@ from mlagents.trainers.settings import ScheduleType, TrainerSettings
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
-from mlagents_plugin_shared.run.settings import Conflict, Idle, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
 
 
 class Preset(Enum):
@@ -221,10 +221,7 @@ class FlashSACSettings(ReplaySettings):
         """Hyperparameters that are out of range, or wrong beside others."""
         yield from super().conflicts()
         if self.distribution is Distribution.CATEGORICAL:
-            if not self.v_min < self.v_max:
-                yield Conflict("v_max", f"it must be greater than v_min, which is {self.v_min}", ("v_min",))
-            if self.num_atoms < 2:
-                yield Conflict("num_atoms", "a categorical distribution has at least 2 atoms", ("distribution",))
+            yield from atom_conflicts(self.v_min, self.v_max, self.num_atoms)
         if self.target_sigma is not None and not 0.0 < self.target_sigma <= WIDEST_DEVIATION:
             yield Conflict("target_sigma", f"it must be greater than 0 and at most {WIDEST_DEVIATION:.2f}")
 

@@ -14,6 +14,7 @@ from mlagents_envs.logging_util import get_logger
 from torch import nn
 
 from mlagents_plugin_shared.learning.networks import update_target_network
+from mlagents_plugin_shared.learning.return_heads import CategoricalReturn
 from mlagents_plugin_shared.maths import schedules
 
 logger = get_logger(__name__)
@@ -289,7 +290,8 @@ class PluginOptimizer(TorchOptimizer):
         """Called when a checkpoint was taken up, of this run or another, this trainer or another.
 
         To be extended where one module follows from others: one that was not in the checkpoint, or only in part, then
-        holds numbers that have nothing to do with them. Target networks are seen to here.
+        holds numbers that have nothing to do with them. Target networks are seen to here, and the atoms of categorical
+        returns, which lie where the settings say.
 
         Args:
             whole: names in `get_modules`, of the policy or this optimizer, of what took up all that was saved of it.
@@ -299,6 +301,13 @@ class PluginOptimizer(TorchOptimizer):
             followed = {key for key, module in modules.items() if module is online}
             if not {name, *followed} <= set(whole):
                 update_target_network(online, target)
+        layers = [layer for module in modules.values() if isinstance(module, nn.Module) for layer in module.modules()]
+        moved = [layer.restore_atoms() for layer in layers if isinstance(layer, CategoricalReturn)]
+        if any(moved):
+            logger.warning(
+                "The checkpoint's atoms lie elsewhere (another v_min or v_max): what it has learned of values is wrong "
+                "at first."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What survives a resume beside `get_modules`: numbers, strings and tensors.

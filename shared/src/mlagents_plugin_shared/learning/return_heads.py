@@ -192,6 +192,14 @@ class CategoricalReturn(ReturnHead):
             encoding_size, branches, num_streams, num_atoms=num_atoms, **layers
         )
         self.register_buffer("support", torch.linspace(v_min, v_max, num_atoms))
+        self._ends = v_min, v_max
+
+    def restore_atoms(self) -> bool:
+        """Puts the atoms back where they were made, where a checkpoint has moved them; gives whether it had."""
+        wanted = torch.linspace(*self._ends, len(self.support)).to(self.support)
+        moved = not torch.equal(wanted, self.support)
+        self.support.copy_(wanted)
+        return moved
 
     def forward(self, encoding: torch.Tensor) -> torch.Tensor:
         """[B, E] → [B, S, A, N] probabilities."""

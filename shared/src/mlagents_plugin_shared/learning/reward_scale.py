@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
+from mlagents_envs.logging_util import get_logger
+
+logger = get_logger(__name__)
 
 
 class RewardScale:
@@ -98,13 +101,22 @@ class RewardScale:
         sums = dict(self._sums)
         return {
             "streams": list(self._discounts),
+            "largest": self._largest,
             "count": self._count,
             **{name: torch.from_numpy(values.copy()) for name, values in numbers.items()},
             "sums": {agent_id: torch.from_numpy(values.copy()) for agent_id, values in sums.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave; begins anew where the streams are others."""
+        """Takes up what `state_dict` gave; begins anew where the streams are others.
+
+        Where rewards are fitted into another range, or were and are not, it says that values are in another scale.
+        """
+        if state["largest"] != self._largest:
+            logger.warning(
+                "The checkpoint's values are in another scale (another reward_scaling or v_max): what it has learned "
+                "of them is wrong at first."
+            )
         if state["streams"] != list(self._discounts):
             return
         self._count = state["count"]

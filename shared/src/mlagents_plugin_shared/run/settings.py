@@ -96,6 +96,20 @@ def between(low: float, high: float) -> Range:
     return Range(f"lie between {low} and {high}", lambda value: low <= value <= high)
 
 
+def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Conflict]:
+    """What is wrong with the atoms of a categorical distribution, by the keys of these names.
+
+    Args:
+        v_min: least atom.
+        v_max: largest atom.
+        num_atoms: how many there are.
+    """
+    if not v_min < v_max:
+        yield Conflict("v_max", f"it must be greater than v_min, which is {v_min}", ("v_min",))
+    if num_atoms < 2:
+        yield Conflict("num_atoms", "a categorical distribution has at least 2 atoms", ("distribution",))
+
+
 HOST_RANGES: Dict[type, Dict[str, Range]] = {
     host.HyperparamSettings: dict.fromkeys(("learning_rate", "batch_size", "buffer_size"), positive),
     host.OnPolicyHyperparamSettings: {"num_epoch": positive},
