@@ -1,50 +1,110 @@
-"""Time to a mean reward of 95 in 3DBall, A2C beside ML-Agents' own PPO with Unity's file: `nox -s bench -- wall_clock`.
+"""Time to a mean reward, learner beside learner: `nox -s bench -- wall_clock Hallway 0.7 pqn dqn ppo --seeds 1 2 3`.
 
-Both learn in the player's scene through `mlagents-learn`, one after the other, seed by seed. The time is ML-Agents'
-own, from the start of the run to the first summary (every 12,000 agent steps) at 95 or more.
+Each learns in this process, on one thread, from the file of configs/ or of results/peers (Unity's own values) that is
+named after the scene, one after the other, seed by seed; the player's scene or Gymnasium environment runs beside it in
+the same process. The time ends with the first summary at the goal; a run that ends before, or that takes `--factor`
+times as long as the first learner took with that seed, has not reached it. Seconds are those of the processor, which
+other work on the machine does not lengthen.
 """
 
 import argparse
+import copy
+import math
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
-from _player import Summary, training
-from published_rewards import settings
+from _in_process import Enough, Summary, train
+from results.suites import SuiteError, learner_config
 
-GOAL = 95.0
-SCENE = "3DBall"
-A2C_FILE = Path(__file__).parents[1] / "configs" / "a2c" / "3DBall.yaml"
+SUMMARIES = 100
+"""Of a run to its `max_steps`: they say when a goal was reached."""
 
 
-def time_to_goal(behavior: dict[str, Any], seed: int) -> Summary | None:
-    """The first summary at the goal, None if the run ends before."""
-    with tempfile.TemporaryDirectory() as folder, training(SCENE, {SCENE: behavior}, Path(folder), seed) as summaries:
-        return next((summary for summary in summaries if summary.reward >= GOAL), None)
+class Reached(NamedTuple):
+    """Where a training ended.
+
+    Attributes:
+        seconds: of the processor.
+        step: agent steps of the behaviour.
+        reward: of the last summary.
+        is_there: it is at the goal.
+    """
+
+    seconds: float
+    step: int
+    reward: float
+    is_there: bool
+
+
+def watched(config: dict[str, Any]) -> dict[str, Any]:
+    """The behaviours of a file, with summaries that are fine enough, and without checkpoints on the way."""
+    behaviors: dict[str, Any] = copy.deepcopy(config["behaviors"])
+    for behavior in behaviors.values():
+        steps = int(float(behavior["max_steps"]))
+        behavior.update(summary_freq=max(steps // SUMMARIES, 1), checkpoint_interval=steps + 1)
+    return behaviors
+
+
+def time_to_goal(config: dict[str, Any], scene: str, goal: float, seed: int, longest: float) -> Reached:
+    """Trains until a summary is at the goal, or for so many seconds."""
+    last = Reached(0.0, 0, -math.inf, False)
+    began = time.process_time()
+
+    def note(summary: Summary) -> None:
+        nonlocal last
+        last = Reached(time.process_time() - began, summary.step, summary.reward, summary.reward >= goal)
+        if last.is_there or last.seconds > longest:
+            raise Enough
+
+    areas = int(config.get("env_settings", {}).get("num_areas", 1))
+    with tempfile.TemporaryDirectory() as folder:
+        train(scene, watched(config), Path(folder), seed, note, areas)
+    return last
+
+
+def table(reached: dict[str, list[Reached]]) -> None:
+    """Medians, and what share of each learner's time the first one takes."""
+    middles = {
+        learner: median(run.seconds if run.is_there else math.inf for run in runs) for learner, runs in reached.items()
+    }
+    first, *others = middles
+    print(f"median: {', '.join(f'{learner} {seconds:.1f} s' for learner, seconds in middles.items())}")
+    for other in others:
+        if math.isfinite(middles[first]):
+            spent = median(run.seconds for run in reached[other])
+            is_bound = "" if math.isfinite(middles[other]) else "less than "
+            print(f"{first} takes {is_bound}{middles[first] / min(middles[other], spent):.2f} of the time of {other}")
 
 
 def main() -> None:
-    """Prints a line a run, and the medians."""
+    """Prints a line a run, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scene", help="of the player, or gym:ID")
+    parser.add_argument("goal", type=float, help="mean reward of a summary")
+    parser.add_argument("learners", nargs="+", help="folders of configs/ or results/peers; the first is compared")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    seeds = parser.parse_args().seeds
-    trainers = {
-        "a2c, configs/a2c/3DBall.yaml": yaml.safe_load(A2C_FILE.read_text("utf-8"))["behaviors"][SCENE],
-        "ppo, Unity's 3DBall.yaml": settings(SCENE)[SCENE],
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in trainers}
-    for seed in seeds:
-        for name, behavior in trainers.items():
-            reached = time_to_goal(behavior, seed)
-            seconds[name].append(reached.seconds if reached else float("inf"))
-            result = f"{reached.seconds:6.1f} s, {reached.step:,} agent steps" if reached else "not reached"
-            print(f"seed {seed}  {name:30} {result}", flush=True)
-    a2c, ppo = map(median, seconds.values())
-    print(f"median: a2c {a2c:.1f} s, ppo {ppo:.1f} s: {a2c / ppo:.2f} of PPO's time")
+    parser.add_argument("--factor", type=float, default=10.0, help="of the first learner's time, for the others")
+    arguments = parser.parse_args()
+    try:
+        configs = {learner: learner_config(learner, arguments.scene) for learner in arguments.learners}
+    except SuiteError as error:
+        sys.exit(str(error))
+    reached: dict[str, list[Reached]] = {learner: [] for learner in configs}
+    for seed in arguments.seeds:
+        longest = math.inf
+        for learner, config in configs.items():
+            run = time_to_goal(config, arguments.scene, arguments.goal, seed, longest)
+            reached[learner].append(run)
+            if math.isinf(longest):
+                longest = arguments.factor * run.seconds
+            end = f"{run.step:,} agent steps" if run.is_there else f"not reached: {run.reward:.2f} at {run.step:,}"
+            print(f"seed {seed}  {learner:10} {run.seconds:7.1f} s, {end}", flush=True)
+    table(reached)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -129,4 +129,7 @@ def _watch(training: Training, model: str, *options: str) -> dict[str, Played]:
     found = {
         base_name(name): numbers for name, numbers in json.loads(played.stdout)["behaviors"].items() if team(name) == 0
     }
-    return {name: Played(**numbers["return"], episodes=numbers["episodes"]) for name, numbers in found.items()}
+    return {
+        name: Played(**numbers["return"], episodes=numbers["episodes"], games=numbers.get("games"))
+        for name, numbers in found.items()
+    }

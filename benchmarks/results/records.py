@@ -31,6 +31,7 @@ class Played:
         min: the worst one.
         max: the best one.
         episodes: how many.
+        games: how many were `won`, `lost` and `undecided`, between two teams.
     """
 
     mean: float
@@ -38,6 +39,7 @@ class Played:
     min: float
     max: float
     episodes: int
+    games: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

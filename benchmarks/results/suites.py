@@ -100,7 +100,7 @@ def load(suite: str) -> list[Training]:
 
 def _trainings(cell: dict[str, Any], learner: str, episodes: int) -> Iterator[Training]:
     scene = cell["scene"]
-    config = _config(learner, scene)
+    config = learner_config(learner, scene)
     for path, value in cell.get("set", {}).items():
         _set(config, path, value, learner)
     variant = "" if learner == CHANCE else cell.get("variant", "")
@@ -108,7 +108,12 @@ def _trainings(cell: dict[str, Any], learner: str, episodes: int) -> Iterator[Tr
         yield Training(learner, scene, variant, config, seed, cell.get("episodes", episodes))
 
 
-def _config(learner: str, scene: str) -> dict[str, Any]:
+def learner_config(learner: str, scene: str) -> dict[str, Any]:
+    """The file of a learner for a scene, as a dictionary of one's own.
+
+    Raises:
+        SuiteError: there is no such file or scene.
+    """
     stem = scene.removeprefix(GYMNASIUM)
     if stem == scene and scene not in names():
         raise SuiteError(f"no scene {scene!r}; there are: {', '.join(names())}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlagents_player import Actions, ActionSpec, BehaviorSpec, cli, hints, policy, scenes
+from mlagents_player import Actions, ActionSpec, BehaviorSpec, cli, evaluation, hints, policy, scenes
 from mlagents_player.academy import AgentInfos
 from mlagents_player.evaluation import Evaluation, summary
 from mlagents_player.film import Film
@@ -125,6 +125,37 @@ def test_watch_with_an_opponent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["opponent"] == "new.onnx"
     assert [numbers["behaviors"][f"SoccerTwos?team={team}"]["episodes"] for team in (0, 1)] == [2, 2]
+
+
+def test_games_are_won_lost_or_undecided() -> None:
+    """By the sign of the rewards where the game ended, and neither where time was up or it was cut off."""
+    name = "SoccerTwos?team=0"
+    ended = [evaluation.Episode(name, total=total) for total in (0.9, 0.1, -1.0, 0.0)]
+    limited = [evaluation.Episode(name, total=0.5, interrupted=True), evaluation.Episode(name, total=-2, cut_off=True)]
+    others = [evaluation.Episode("SoccerTwos?team=1", total=1.0)]
+    assert evaluation.games(ended + limited + others, name) == {"won": 2, "lost": 1, "undecided": 3}
+
+
+def test_a_game_that_ran_out_of_time_is_undecided() -> None:
+    """Whatever small rewards were given in it."""
+    chance = RandomPolicy(ActionSpec(0, (2,)), np.random.default_rng(0))
+    players = Evaluation({"Game?team=0": chance}, wanted=2)
+    ids, nothing = np.array([1, 2], np.int32), np.zeros(2, np.float32)
+    began = AgentInfos(ids, nothing, [], done=False, interrupted=np.zeros(2, bool))
+    ended = AgentInfos(ids, nothing - 1, [], done=True, interrupted=np.array([True, False]))
+    for infos in (began, ended):
+        players.decide({"Game?team=0": [infos]})
+    assert evaluation.games(players.finished, "Game?team=0") == {"won": 0, "lost": 1, "undecided": 1}
+
+
+def test_watch_counts_the_games_of_two_teams(capsys: pytest.CaptureFixture[str]) -> None:
+    """What one team wins the other loses; a scene with one team has no games."""
+    cli.main(["watch", "random", "SoccerTwos", "--episodes", "8", "--json"])
+    first, second = (numbers["games"] for numbers in json.loads(capsys.readouterr().out)["behaviors"].values())
+    assert sum(first.values()) == 4
+    assert (first["won"], first["lost"], first["undecided"]) == (second["lost"], second["won"], second["undecided"])
+    cli.main(["watch", "random", "Basic", "--episodes", "1", "--json"])
+    assert "games" not in json.loads(capsys.readouterr().out)["behaviors"]["Basic"]
 
 
 @pytest.mark.parametrize("opponent", [[], ["--opponent", "random"]])

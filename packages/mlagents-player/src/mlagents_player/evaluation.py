@@ -28,6 +28,7 @@ class Episode:
         total: Sum of the rewards, the group's included. What was given before the first decision is not the policy's.
         decisions: How many.
         cut_off: It had not ended by then.
+        interrupted: It ended by a limit of time; between two teams nobody had won by then.
     """
 
     behavior: str
@@ -35,6 +36,7 @@ class Episode:
     total: float = 0.0
     decisions: int = 0
     cut_off: bool = False
+    interrupted: bool = False
 
 
 @dataclass
@@ -115,10 +117,11 @@ class Evaluation:
             episode.decisions += 1
 
     def _end(self, behavior: str, batch: AgentInfos) -> None:
-        for agent, reward in zip(batch.ids.tolist(), rewards(batch), strict=True):
+        for agent, reward, interrupted in zip(batch.ids.tolist(), rewards(batch), batch.interrupted, strict=True):
             episode = self._running.pop((behavior, agent), None)
             if episode and episode.counts:
                 episode.total += reward
+                episode.interrupted = bool(interrupted)
                 self.finished.append(episode)
         self.policies[behavior].forget(batch.ids)
 
@@ -135,6 +138,18 @@ def summary(episodes: list[Episode]) -> dict[str, dict[str, Any]]:
         behavior: _numbers([episode for episode in episodes if episode.behavior == behavior])
         for behavior in dict.fromkeys(episode.behavior for episode in episodes)
     }
+
+
+def games(episodes: list[Episode], behavior: str) -> dict[str, int]:
+    """How often the agents of a team won, lost, or neither, in games between two teams.
+
+    A game is won where it ended, not by a limit of time, and its rewards add up to more than 0; lost where they add up
+    to less. Every agent of a team counts.
+    """
+    ended = [episode for episode in episodes if episode.behavior == behavior]
+    decided = [episode.total for episode in ended if not (episode.interrupted or episode.cut_off)]
+    won, lost = sum(total > 0 for total in decided), sum(total < 0 for total in decided)
+    return {"won": won, "lost": lost, "undecided": len(ended) - won - lost}
 
 
 def _numbers(episodes: list[Episode]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
         reel.save(options.output, shown.seconds)
     if recorder:
         recorder.save()
-    _print(options, evaluation.summary(evaluated.finished))
+    _print(options, _outcome(evaluated.finished, scene_type))
 
 
 def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str, policy.Policy]:
@@ -115,6 +115,15 @@ def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel) -> film.Fi
     return made
 
 
+def _outcome(finished: list[evaluation.Episode], scene_type: type[Scene]) -> dict[str, dict[str, Any]]:
+    """The numbers of each behaviour; where there are two teams, with the games."""
+    found = evaluation.summary(finished)
+    if any(team(name) for name in scene_type.behaviors):
+        for name in found:
+            found[name]["games"] = evaluation.games(finished, name)
+    return found
+
+
 def _print(options: argparse.Namespace, behaviors: dict[str, dict[str, Any]]) -> None:
     if options.json:
         names = {"scene": options.scene, "model": options.model, "opponent": options.opponent}
@@ -126,6 +135,7 @@ def _print(options: argparse.Namespace, behaviors: dict[str, dict[str, Any]]) ->
             f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
             f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
             + (f", {numbers['cut_off']} of them cut off after {options.longest}" if numbers["cut_off"] else "")
+            + "".join(f", {number} {kind}" for kind, number in numbers.get("games", {}).items())
         )
     if options.output:
         print(f"{options.output}")
