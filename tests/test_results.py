@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from results import records, suites, tables  # noqa: E402 - lies beside the packages, not in one
+from results import claims, records, suites, tables  # noqa: E402 - lies beside the packages, not in one
 
 
 def training(seed: int = 1, **changes: object) -> suites.Training:
@@ -98,3 +98,29 @@ def test_row_holds_every_seed() -> None:
 def test_committed_records_can_be_read() -> None:
     """All lines of all files."""
     assert all(found.behaviors for found in records.load())
+
+
+def test_readmes_and_headers_say_what_the_records_say() -> None:
+    """`nox -s results -- page` writes them."""
+    assert {file.name for file, text in claims.written().items() if text != file.read_text("utf-8")} == set()
+
+
+def test_header_has_the_figures_of_its_records() -> None:
+    """One a seed, with the command that gives them; the lines of another fact stay."""
+    former = "# Wall-clock:  long\n#              very\n# Seeds:       none\n"
+    text = f"# Reward:      most\n{former}# Status:      tuned\na: 1\n"
+    found = claims.header(text, [record(101, 0.9), record(102, 0.8), record(103, 0.85)])
+    assert found == (
+        "# Reward:      most\n# Wall-clock:  0.5 minutes of one core\n"
+        "# Seeds:       101 to 103, exported models: 0.900, 0.800, 0.850 (nox -s results -- full --only dqn-Basic)\n"
+        "# Status:      tuned\na: 1\n"
+    )
+
+
+def test_records_of_former_values_count_no_more() -> None:
+    """A file that was changed has nothing measured."""
+    current = record(101, 0.9)
+    own = suites.learner_config("dqn", "Basic")
+    same = replace(current, training=replace(current.training, config=own))
+    (found,) = claims.current([current, same]).values()
+    assert found == [same]

@@ -19,7 +19,9 @@ def main() -> int:
         command.add_argument("--only", default="", metavar="TEXT", help="trainings whose name contains it")
         command.add_argument("--jobs", type=int, metavar="N", help="at a time (default: the cores, less one)")
     commands.add_parser("list", help="the suites, what is done of them, and how long the rest takes")
-    commands.add_parser("page", help="make docs/results.md of the records")
+    commands.add_parser(
+        "page", help="make docs/results.md of the records, and what READMEs and configurations say of them"
+    )
     options = parser.parse_args()
     try:
         if options.command == "list":
@@ -50,9 +52,9 @@ def _list() -> None:
 
 
 def _make_page() -> None:
-    from results import page  # matplotlib takes its time
+    from results import claims, page  # matplotlib takes its time
 
-    for file in page.make():
+    for file in [*page.make(), *claims.write()]:
         print(f"wrote {file}")
 
 

@@ -23,8 +23,8 @@ What each algorithm does on which scene, how long that takes, and what one would
 
 **What counts is the exported model.** A figure is the mean return of {episodes} episodes of the exported `.onnx`, on
 starts that training has not seen, with the outputs that Unity takes by default. `best actions` are those of the model's
-deterministic outputs, and `training` is what the log said at the end: where they differ from the figure, it is the
-figure that a player of the game sees. ± is the deviation over the seeds, and every seed is listed. Bands in the
+deterministic outputs, and `training` is what the log said in its last tenth: where they differ from the figure, it is
+the figure that a player of the game sees. ± is the deviation over the seeds, and every seed is listed. Bands in the
 pictures reach from the worst seed to the best.
 
 Train any of it again: `nox -s results -- quick` (twenty minutes on two cores), `nox -s results -- full`, or a part of

@@ -51,8 +51,13 @@ class Row:
 
     @property
     def training(self) -> list[float]:
-        """[seeds] mean returns at the end of the training, as its log shows them."""
-        return [outcome.curve[-1][1] for outcome in self.outcomes if outcome.curve]
+        """[seeds] mean returns in the last tenth of the training, as its log shows them."""
+        return [fmean(_last_tenth(outcome)) for outcome in self.outcomes if outcome.curve]
+
+
+def _last_tenth(outcome: Outcome) -> list[float]:
+    last, _ = outcome.curve[-1]
+    return [value for step, value in outcome.curve if step >= 0.9 * last]
 
 
 def rows(records: Iterable[Record]) -> list[Row]:

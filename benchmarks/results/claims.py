@@ -1,0 +1,153 @@
+"""What READMEs and the headers of configurations say of their results, made of the records alone.
+
+A README has a table between two comments, `<!-- results: pqn -->` and `<!-- end of results: pqn -->`. The header of a
+file of configs/ has its lines `Wall-clock` and `Seeds` from here as soon as there are records of what the file says
+now; records of former values count no more.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from mlagents_player.scenes import GYMNASIUM
+from results import records, tables
+from results.records import Record
+from results.suites import ROOT, learner_config
+
+CONFIGS = ROOT / "configs"
+_INDENT = 15
+_WIDTH = 120
+
+
+def current(found: Iterable[Record]) -> dict[Path, list[Record]]:
+    """The records of each file of configs/ as it is now, by rising seed.
+
+    Args:
+        found: all that there are.
+    """
+    gathered: dict[Path, list[Record]] = {}
+    for record in sorted(found, key=lambda each: each.training.seed):
+        training = record.training
+        file = CONFIGS / training.learner / f"{training.scene.removeprefix(GYMNASIUM)}.yaml"
+        if not training.variant and file.is_file() and training.config == learner_config(*_names(record)):
+            gathered.setdefault(file, []).append(record)
+    return gathered
+
+
+def _names(record: Record) -> tuple[str, str]:
+    return record.training.learner, record.training.scene
+
+
+def header(text: str, found: list[Record]) -> str:
+    """A configuration's text, with the lines of its header that records have.
+
+    Args:
+        text: of the file.
+        found: its records.
+    """
+    text = _with_fact(text, "Wall-clock", f"{_minutes(found)} of one core")
+    return _with_fact(text, "Seeds", f"{seeds(found)}, exported models: {_scores(found)} ({_command(found[0])})")
+
+
+def _with_fact(text: str, name: str, fact: str) -> str:
+    first, others = f"# {name + ':':{_INDENT - 2}}", "#" + " " * (_INDENT - 1)
+    written = textwrap.fill(
+        fact, _WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False
+    )
+    return re.sub(rf"^# {name}:.*\n(?:#  +.*\n)*", lambda _: f"{written}\n", text, count=1, flags=re.MULTILINE)
+
+
+def seeds(found: list[Record]) -> str:
+    """`101 to 105`, or `101, 103`."""
+    numbers = [record.training.seed for record in found]
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def _scores(found: list[Record]) -> str:
+    rows = tables.rows(found)
+    each = {row.behavior: tables.each(row.scores) for row in rows}
+    if len(each) == 1:
+        return next(iter(each.values()))
+    return "; ".join(f"{behavior} {scores}" for behavior, scores in each.items())
+
+
+def _minutes(found: list[Record]) -> str:
+    shortest, longest = (f"{bound(record.cpu_seconds for record in found) / 60:.1f}" for bound in (min, max))
+    return f"{shortest} minutes" if shortest == longest else f"{shortest} to {longest} minutes"
+
+
+def _command(record: Record) -> str:
+    learner, scene = _names(record)
+    return f"nox -s results -- full --only {learner}-{scene.removeprefix(GYMNASIUM)}"
+
+
+def table(learner: str, found: dict[Path, list[Record]], goals: dict) -> str:
+    """The table of a plugin's README: a row a behaviour.
+
+    Args:
+        learner: its trainer type.
+        found: the records of each file.
+        goals: of each behaviour.
+    """
+    head = ["behavior", "agent steps", "goal", "exported model, each seed", "best actions", "training"]
+    rows = [row for file in sorted(found) for row in _rows(learner, found[file], goals)]
+    return "\n".join(map(_line, [[*head, "minutes of a core", "seeds"], ["---"] * 8, *rows]))
+
+
+def _rows(learner: str, found: list[Record], goals: dict) -> list[list[str]]:
+    return [
+        [
+            row.behavior,
+            f"{row.steps:,}",
+            f"{goals[row.behavior]['goal']:g}",
+            tables.each(row.scores),
+            tables.spread(row.greedy),
+            tables.spread(row.training),
+            _minutes(found).removesuffix(" minutes"),
+            seeds(found),
+        ]
+        for row in tables.rows(found)
+        if row.learner == learner
+    ]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def written() -> dict[Path, str]:
+    """What each README and configuration of which there are records should say: its whole text."""
+    found = current(records.load())
+    goals = yaml.safe_load((Path(__file__).parent / "scenes.yaml").read_text("utf-8"))
+    texts = {file: header(file.read_text("utf-8"), own) for file, own in found.items()}
+    for readme in sorted(ROOT.glob("packages/*/README.md")):
+        text = readme.read_text("utf-8")
+        for learner in re.findall(r"<!-- results: (\S+) -->", text):
+            block = (
+                f"<!-- results: {learner} -->\n\n{table(learner, found, goals)}\n\n<!-- end of results: {learner} -->"
+            )
+            pattern = rf"<!-- results: {learner} -->.*?<!-- end of results: {learner} -->"
+            texts[readme] = text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+    return texts
+
+
+def _with_table(text: str, learner: str, rows: str) -> str:
+    begin, end = f"<!-- results: {learner} -->", f"<!-- end of results: {learner} -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n\n{rows}\n\n{end}", text, flags=re.DOTALL)
+
+
+def write() -> list[Path]:
+    """Writes what differs.
+
+    Returns:
+        The files that did.
+    """
+    changed = {file: text for file, text in written().items() if text != file.read_text("utf-8")}
+    for file, text in changed.items():
+        file.write_text(text, encoding="utf-8", newline="\n")
+    return list(changed)
