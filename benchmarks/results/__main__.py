@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from results import running, suites
+from results import pretrained, running, suites
 
 
 def main() -> int:
@@ -22,12 +22,16 @@ def main() -> int:
     commands.add_parser(
         "page", help="make docs/results.md of the records, and what READMEs and configurations say of them"
     )
+    commands.add_parser("models", help="copy the best models of tuned configs into the player's package")
     options = parser.parse_args()
     try:
         if options.command == "list":
             _list()
         elif options.command == "page":
             _make_page()
+        elif options.command == "models":
+            for folder in pretrained.update():
+                print(f"wrote {folder}")
         else:
             chosen = [training for training in suites.load(options.command) if options.only in training.name]
             failed = running.run(chosen, options.jobs)

@@ -15,9 +15,8 @@ import yaml
 from mlagents_player.scenes import GYMNASIUM
 from results import records, tables
 from results.records import Record
-from results.suites import ROOT, learner_config
+from results.suites import CONFIGS, ROOT, learner_config
 
-CONFIGS = ROOT / "configs"
 _INDENT = 15
 _WIDTH = 120
 

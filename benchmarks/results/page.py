@@ -9,12 +9,12 @@ import yaml
 
 from mlagents_player.scenes import GYMNASIUM
 from results import plots, records, tables
-from results.suites import CHANCE, HERE, ROOT, STABLE_BASELINES
+from results.suites import CHANCE, CONFIGS, HERE, ROOT, STABLE_BASELINES
 from results.tables import Row
 
 PAGE = ROOT / "docs" / "results.md"
 PICTURES = PAGE.parent / "images" / "results"
-OURS = tuple(sorted(folder.name for folder in (ROOT / "configs").iterdir() if folder.is_dir()))
+OURS = tuple(sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir()))
 
 _HEAD = """# Results
 

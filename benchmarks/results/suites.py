@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SUITES = HERE / "suites"
 PEERS = HERE / "peers"
+CONFIGS = ROOT / "configs"
 STABLE_BASELINES = "sb3-"
 """How the names of Stable-Baselines3's learners begin: sb3-dqn."""
 CHANCE = "chance"
@@ -125,7 +126,7 @@ def learner_config(learner: str, scene: str) -> dict[str, Any]:
             return copy.deepcopy(settings[stem][learner])
         except KeyError:
             raise SuiteError(f"peers/stable_baselines3.yaml has no {learner} for {stem}") from None
-    for folder in (ROOT / "configs" / learner, PEERS / learner):
+    for folder in (CONFIGS / learner, PEERS / learner):
         if (folder / f"{stem}.yaml").is_file():
             return yaml.safe_load((folder / f"{stem}.yaml").read_text("utf-8"))
     raise SuiteError(f"neither configs/{learner} nor peers/{learner} has a file {stem}.yaml")

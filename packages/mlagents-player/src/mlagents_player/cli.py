@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlagents_player import demonstrations, fidelity, launcher, scenes, watch
+from mlagents_player import demonstrations, fidelity, launcher, pretrained, scenes, watch
 from mlagents_player.arguments import PlayerArguments, count, demo_file, parse_port, player_arguments, seconds
 from mlagents_player.client import Connection, Options, play
 from mlagents_player.errors import PlayerError, SceneError, one_line
@@ -167,6 +167,7 @@ def _list(options: argparse.Namespace) -> None:
             broken.append(error)
     print("\n".join([table(found), *map(str, broken)]))
     print("and gym:ID for any Gymnasium environment, as in gym:CartPole-v1")
+    print(f"watch --pretrained plays: {', '.join(pretrained.names())}")
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlagents_player import evaluation, film, policy, scenes
+from mlagents_player import evaluation, film, policy, pretrained, scenes
 from mlagents_player.arguments import count, demo_file
 from mlagents_player.errors import PlayerError
 from mlagents_player.evaluation import Evaluation
@@ -26,10 +26,17 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
     """The command line of `watch`."""
     command.add_argument(
         "model",
+        nargs="?",
         metavar="MODEL",
         help="an .onnx file; or a folder, as results/<run-id>, with one for each behaviour; or random, for chance",
     )
-    command.add_argument("scene", metavar="SCENE", help=scene_help)
+    command.add_argument("scene", nargs="?", metavar="SCENE", help=scene_help)
+    command.add_argument(
+        "--pretrained",
+        metavar="NAME",
+        help="in place of MODEL and SCENE: one that comes with this package, such as pqn/Hallway; "
+        "mlagents-player list shows them",
+    )
     command.add_argument("--opponent", metavar="MODEL", help="what plays the other team (default: MODEL)")
     command.add_argument("--episodes", type=count, default=10, metavar="N", help="how many (default: %(default)s)")
     command.add_argument(
@@ -56,6 +63,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         PlayerError: the scene, the model, the film or the recording cannot be had.
     """
+    _choose(options)
     if options.output and options.output.suffix not in film.KINDS:
         raise PlayerError(f"{options.output} is no film; its name ends with {', '.join(film.KINDS)}.")
     scene_type = scenes.load(options.scene, drawn=bool(options.output or options.window))
@@ -71,6 +79,17 @@ def run(options: argparse.Namespace) -> None:
     if recorder:
         recorder.save()
     _print(options, _outcome(evaluated.finished, scene_type))
+
+
+def _choose(options: argparse.Namespace) -> None:
+    """Fills in model and scene where a pretrained one is asked for."""
+    if options.pretrained is None:
+        if options.scene is None:
+            raise PlayerError("watch needs MODEL and SCENE, as in: mlagents-player watch results/basic Basic")
+        return
+    if options.model is not None:
+        raise PlayerError(f"--pretrained {options.pretrained} brings its model and scene; leave {options.model} out.")
+    options.model, options.scene = map(str, pretrained.find(options.pretrained))
 
 
 def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str, policy.Policy]:
