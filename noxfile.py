@@ -245,7 +245,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def results(session: nox.Session) -> None:
-    """Train every scene on several seeds, ours beside their peers: nox -s results -- quick | full | list | page | models."""
+    """Train every scene on several seeds, ours beside peers: nox -s results -- quick | full | list | page | models."""
     install_all(session, *group(ROOT, "bench"))
     arguments = session.posargs or ["list"]
     # Ctrl+C ends the trainings that are underway; the next call goes on.
