@@ -66,6 +66,15 @@ def test_categorical_target_keeps_probability_and_mean() -> None:
         assert torch.allclose((target * support).sum(dim=1), expected, atol=1e-4) is kept
 
 
+def test_categorical_target_of_what_is_no_number_is_none() -> None:
+    """So that the step that it would make is left out; the other transitions of the batch have theirs."""
+    target = categorical_target(
+        torch.full((2, 3), 1 / 3), torch.tensor([float("nan"), 0.0]), torch.ones(2), torch.tensor([-1.0, 0.0, 1.0])
+    )
+    assert target[0].isnan().any()
+    torch.testing.assert_close(target[1], torch.full((3,), 1 / 3))
+
+
 def test_categorical_target_without_reward_or_discounting_changes_nothing() -> None:
     """r = 0 and γ = 1."""
     probs, _, _ = random_distributions((9,), 51)

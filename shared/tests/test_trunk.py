@@ -82,6 +82,16 @@ def test_running_statistics_move_in_training_only() -> None:
     assert not any(torch.equal(before[name], value) for name, value in trunk.named_buffers())
 
 
+def test_largest_observation_leaves_statistics_finite() -> None:
+    """A distance of float32's largest number where nothing was seen, as scenes have: by batch and after it."""
+    trunk = Trunk(3, 4, 1, TrunkStyle(normalization=Normalization.BATCH))
+    seen = torch.randn(600, 3)
+    seen[::2, 1] = torch.finfo(torch.float32).max
+    for training in (True, True, False):
+        assert torch.isfinite(trunk(seen, training)).all()
+    assert all(torch.isfinite(value).all() for value in trunk.buffers())
+
+
 def test_rms_norm_golden() -> None:
     """(3, 4) has a mean square of 12.5: it becomes (0.848528, 1.131371)."""
     torch.testing.assert_close(RMSNorm(2)(torch.tensor([[3.0, 4.0]])), torch.tensor([[0.848528, 1.131371]]))

@@ -19,6 +19,9 @@ from torch import nn
 LARGEST_STANDARDISED = 10.0
 """Bound of a standardised input: a number that is nearly always the same would be hundreds where it is not."""
 
+LARGEST_INPUT = 1e15
+"""Bound of an input before that: the sum of its squares over a batch is still a number that a float32 can hold."""
+
 EXPANSION = 4
 """How many times wider a residual block is inside."""
 
@@ -264,8 +267,8 @@ class Trunk(nn.Module):
             training: batches are normalised by their own statistics, see `BatchNorm`.
         """
         if self.input_norm is not None:
-            bound = LARGEST_STANDARDISED
-            inputs = self.input_norm(inputs, training).clamp(-bound, bound)
+            inputs = self.input_norm(inputs.clamp(-LARGEST_INPUT, LARGEST_INPUT), training)
+            inputs = inputs.clamp(-LARGEST_STANDARDISED, LARGEST_STANDARDISED)
         hidden = inputs if self.members is None else inputs.expand(self.members, -1, -1)
         if self.embed is not None:
             hidden = self.embed(hidden)

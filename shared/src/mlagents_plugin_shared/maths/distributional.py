@@ -17,7 +17,7 @@ def categorical_target(
     p_i = Σ_j [1 - |[r_t + γ_t z_j] - z_i| / Δz]_0^1 p_j,   [x] clipped to the support
 
     What falls between two atoms is shared by them according to its distance, so that the mean is kept; what falls
-    outside goes to the nearest end.
+    outside goes to the nearest end. Of a reward or a discount that is NaN the target is NaN too.
 
     Source: Bellemare et al. (2017), eq. 7, https://arxiv.org/abs/1707.06887.
 
@@ -42,7 +42,7 @@ def categorical_target(
         place = ((moved - support[0]) / step).clamp(0, len(support) - 1)  # counted in atoms
         below = place.floor().clamp(max=len(support) - 2)
         upper = probs_t * (place - below)  # what the atom above gets
-        index = below.long()
+        index = below.nan_to_num().long()  # NaN is no index: it goes on as what is added there
         projected = torch.zeros_like(probs_t).scatter_add(-1, index, probs_t - upper)
         return projected.scatter_add(-1, index + 1, upper)
 
