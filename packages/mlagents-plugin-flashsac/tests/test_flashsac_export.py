@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 
-from flashsac_testing import HYBRID, KINDS, PRESETS, behavior_spec, filled
+from flashsac_testing import CONTINUOUS, HYBRID, KINDS, PRESETS, behavior_spec, filled
 from mlagents_plugin_shared.learning.networks import update_normalization
 from mlagents_plugin_shared.testing import ExportedModel, masked_decisions, model_inputs
 
@@ -76,3 +76,17 @@ def test_sampled_outputs_are_drawn_from_the_policy(tmp_path: Path) -> None:
     np.testing.assert_allclose(shares, choice.log_policy.exp()[0, :3].numpy(), atol=0.02)
     u = np.arctanh(found["continuous_actions"].astype(np.float64).clip(-1 + 1e-7, 1 - 1e-7))
     np.testing.assert_allclose(np.median(u, axis=0), choice.mean[0].numpy(), atol=0.1)
+    spread = choice.log_std.exp()[0].numpy()
+    np.testing.assert_allclose(np.diff(np.quantile(u, [0.1587, 0.8413], axis=0), axis=0)[0] / 2, spread, rtol=0.05)
+
+
+def test_actions_of_a_model_are_bounded(tmp_path: Path) -> None:
+    """Far out tanh is 1 in PyTorch, and in onnxruntime now and then the number after it."""
+    made = trained(CONTINUOUS)
+    with torch.no_grad():
+        made.policy.actor.action_model._continuous_distribution.log_sigma.bias.fill_(3.0)
+        made.policy.actor.action_model._continuous_distribution.mu.bias.copy_(torch.tensor([4.0, -4.0]))
+    steps = masked_decisions(behavior_spec(CONTINUOUS), 20_000, np.random.default_rng(1))
+    found = exported(made, tmp_path).run(model_inputs(steps))
+    for name in ("continuous_actions", "deterministic_continuous_actions"):
+        assert 0.999 < np.abs(found[name]).max() <= 1.0

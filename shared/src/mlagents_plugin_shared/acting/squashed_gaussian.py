@@ -22,13 +22,18 @@ class SquashedGaussianInstance(TanhGaussianDistInstance):
     """tanh of a normal distribution.
 
     Differences from ML-Agents' (1.1.0): the greedy action is the tanh of the mean, not the mean itself, which may lie
-    far outside of [-1, 1]; an action of ±1, which tanh reaches in float32, has a probability; and the entropy is that
-    of the action, not of what is squashed.
+    far outside of [-1, 1]; an action of ±1, which tanh reaches in float32, has a probability; the entropy is that of
+    the action, not of what is squashed; and a model's actions are bounded, for the tanh of some runtimes rounds to
+    1.0000001.
     """
 
     def deterministic_sample(self) -> torch.Tensor:
         """[B, C] greedy actions in [-1, 1]."""
-        return self.mean.tanh()
+        return self.mean.tanh().clamp(-1.0, 1.0)
+
+    def exported_model_output(self) -> torch.Tensor:
+        """[B, C] drawn actions in [-1, 1]."""
+        return self.sample().clamp(-1.0, 1.0)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """[B, C] log-probabilities of actions; those of ±1 are taken next to it."""
