@@ -18,6 +18,7 @@ from runs import (
     ENVIRONMENT,
     SCENES,
     SECONDS,
+    TRAINERS,
     command,
     config,
     faulty_player,
@@ -65,12 +66,13 @@ def check_files(folder: Path) -> int:
     return int(read_checkpoint(newest)["global_step"]["_GlobalSteps__global_step"][0]) if newest.exists() else 0
 
 
-@pytest.mark.parametrize("behavior", SCENES)
-def test_kills_at_random_moments(tmp_path: Path, players: Path, behavior: str, kills: int) -> None:
+@pytest.mark.parametrize("trainer_type", TRAINERS)
+def test_kills_at_random_moments(tmp_path: Path, players: Path, trainer_type: str, kills: int) -> None:
     """After each SIGKILL all files are whole, `--resume` goes on, and at most one checkpoint interval is lost."""
-    moments = random.Random(behavior)
+    moments = random.Random(trainer_type)
+    behavior, settings = TRAINERS[trainer_type]
     interval = INTERVALS[behavior]
-    file = config(tmp_path, behavior, **ENDLESS, checkpoint_interval=interval)
+    file = config(tmp_path, behavior, **{**settings, **ENDLESS, "checkpoint_interval": interval})
     folder = tmp_path / "results" / "x" / behavior
     arguments = ["--env", players / behavior, "--run-id", "x"]
     reached, half_written, lost = 0, 0, []
@@ -89,9 +91,9 @@ def test_kills_at_random_moments(tmp_path: Path, players: Path, behavior: str, k
         reached = max([reached, *steps_of(log)])
         saved = check_files(folder)
         half_written += any(folder.glob(".unfinished-*"))
-        print(f"{behavior}: kill {kill + 1}, at step {reached}, checkpoint of step {saved}", flush=True)
+        print(f"{trainer_type}: kill {kill + 1}, at step {reached}, checkpoint of step {saved}", flush=True)
     print(
-        f"{behavior}: {len(lost)} resumes, at most {max(lost)} steps lost; a checkpoint every {interval}; "
+        f"{trainer_type}: {len(lost)} resumes, at most {max(lost)} steps lost; a checkpoint every {interval}; "
         f"{half_written} kills while a file was being written"
     )
 
@@ -125,10 +127,11 @@ def test_second_run_of_the_same_name_is_refused(tmp_path: Path, players: Path, b
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("behavior", SCENES)
-def test_thousand_agents(tmp_path: Path, players: Path, behavior: str) -> None:
+@pytest.mark.parametrize("trainer_type", TRAINERS)
+def test_thousand_agents(tmp_path: Path, players: Path, trainer_type: str) -> None:
     """A player with 1,000 agents at once trains to the end."""
-    file = config(tmp_path, behavior, max_steps=20_000)
+    behavior, settings = TRAINERS[trainer_type]
+    file = config(tmp_path, behavior, **{**settings, "max_steps": 20_000})
     trained(tmp_path, file, "--env", players / behavior, "--run-id", "x", "--num-areas", 1000)
     assert check_files(tmp_path / "results" / "x" / behavior) >= 20_000
 
@@ -162,11 +165,12 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("behavior", SCENES)
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 @pytest.mark.parametrize("fault", UNUSABLE)
-def test_message_that_cannot_be_used_is_named(tmp_path: Path, behavior: str, fault: str) -> None:
+def test_message_that_cannot_be_used_is_named(tmp_path: Path, trainer_type: str, fault: str) -> None:
     """The run ends; the last line says whose number or size it is, and what was learnt is saved."""
-    run = run_with(tmp_path, fault, behavior)
+    behavior, settings = TRAINERS[trainer_type]
+    run = run_with(tmp_path, fault, behavior, **settings)
     assert run.returncode != 0
     assert re.search(UNUSABLE[fault].format(behavior=behavior), run.stderr.strip().splitlines()[-1])
     assert check_files(tmp_path / "results" / "x" / behavior) > 0

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
+from starting import STEPS, TRAINERS, settings
 
 from mlagents_plugin_shared.testing import Corridor, Duel, train
-
-BUFFERS = {"dqn": {"batch_size": 8, "buffer_size": 500}, "a2c": {"buffer_size": 50}}
 
 
 class Watched(Corridor):
@@ -27,35 +26,23 @@ class Watched(Corridor):
         return super().act(action)
 
 
-def config(trainer_type: str, **changes) -> dict:
-    """Settings of a short run."""
-    return {
-        "trainer_type": trainer_type,
-        "max_steps": 200,
-        "time_horizon": 8,
-        "hyperparameters": BUFFERS[trainer_type],
-        "network_settings": {"hidden_units": 8, "num_layers": 1},
-        **changes,
-    }
-
-
 def fail(*arguments, **options) -> None:
     """In place of torch's export."""
     raise ModuleNotFoundError("No module named 'onnxscript'")
 
 
-@pytest.mark.parametrize("trainer_type", BUFFERS)
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_run_that_can_export_has_left_nothing_before_its_first_step(tmp_path: Path, trainer_type: str) -> None:
     """Nothing of the export at start-up stays but the lock; the models of the run are there at its end."""
     task = Watched(tmp_path)
-    train(task, config(trainer_type), tmp_path)
+    train(task, settings(trainer_type), tmp_path)
     assert task.steps > 0
     assert [file.name for file in task.files_before] == [".lock"]
     assert (tmp_path / "Toy.onnx").exists()
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-@pytest.mark.parametrize("trainer_type", BUFFERS)
+@pytest.mark.parametrize("trainer_type", TRAINERS)
 def test_run_that_cannot_export_ends_before_its_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str, threaded: bool
 ) -> None:
@@ -63,7 +50,7 @@ def test_run_that_cannot_export_ends_before_its_first_step(
     monkeypatch.setattr(torch.onnx, "export", fail)
     task = Watched(tmp_path)
     with pytest.raises(TrainerConfigError, match=r"^Toy: the policy cannot be exported .*onnxscript.*install those\.$"):
-        train(task, config(trainer_type, threaded=threaded), tmp_path)
+        train(task, settings(trainer_type, threaded=threaded), tmp_path)
     assert task.steps == 0
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
@@ -72,26 +59,26 @@ def test_self_play_that_cannot_export_ends_too(tmp_path: Path, monkeypatch: pyte
     """Also where a ghost trainer stands before the trainer."""
     monkeypatch.setattr(torch.onnx, "export", fail)
     with pytest.raises(TrainerConfigError, match=r"^Toy: the policy cannot be exported"):
-        train(Duel(), config("dqn", self_play={"save_steps": 100}), tmp_path)
+        train(Duel(), settings("dqn", self_play={"save_steps": 100}), tmp_path)
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
 def test_inference_needs_no_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--inference writes no model, and runs on a machine that could not."""
-    train(Corridor(), config("a2c"), tmp_path)
+    train(Corridor(), settings("a2c"), tmp_path)
     monkeypatch.setattr(torch.onnx, "export", fail)
     task = Corridor(max_steps=20)
-    train(task, config("a2c"), tmp_path, resume=True, inference=True)
+    train(task, settings("a2c"), tmp_path, resume=True, inference=True)
     assert task.returns
 
 
-@pytest.mark.parametrize(("first", "second"), [("a2c", "dqn"), ("dqn", "a2c")])
+@pytest.mark.parametrize(("first", "second"), zip(TRAINERS, [*list(TRAINERS)[1:], next(iter(TRAINERS))], strict=True))
 def test_resuming_with_another_trainer_goes_on_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, first: str, second: str
 ) -> None:
     """A user who changes trainer_type and adds --resume is told what is not taken up, and the run goes on."""
-    train(Corridor(), config(first), tmp_path)
+    train(Corridor(), settings(first), tmp_path)
     with caplog.at_level("WARNING"):
-        trainer = train(Corridor(), config(second, max_steps=400), tmp_path, resume=True)
+        trainer = train(Corridor(), settings(second, max_steps=2 * STEPS), tmp_path, resume=True)
     assert f"the checkpoint is of trainer_type: {first}, not of {second}" in caplog.text
-    assert trainer.get_step >= 400
+    assert trainer.get_step >= 2 * STEPS
