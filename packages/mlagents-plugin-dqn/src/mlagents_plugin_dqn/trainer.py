@@ -10,10 +10,9 @@ from mlagents_envs.base_env import BehaviorSpec
 
 from mlagents_plugin_dqn.optimizer import DQNOptimizer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings, LossType
-from mlagents_plugin_shared.acting.q_policy import QPolicy, require_discrete_actions
+from mlagents_plugin_shared.acting.q_policy import QPolicy
 from mlagents_plugin_shared.data import MixedReplay
 from mlagents_plugin_shared.learning.networks import update_target_network
-from mlagents_plugin_shared.learning.q_network import QNetwork
 from mlagents_plugin_shared.learning.return_heads import (
     CategoricalReturn,
     ImplicitQuantileReturn,
@@ -24,6 +23,7 @@ from mlagents_plugin_shared.learning.return_heads import (
 )
 from mlagents_plugin_shared.maths.losses import huber
 from mlagents_plugin_shared.run import ReplayTrainer
+from mlagents_plugin_shared.run.q_learning import q_network, q_policy
 
 TRAINER_NAME = "dqn"
 
@@ -49,37 +49,14 @@ class DQNTrainer(ReplayTrainer):
         Raises:
             TrainerConfigError: the behaviour has continuous actions.
         """
-        require_discrete_actions(behavior_spec.action_spec, self.brain_name, TRAINER_NAME)
-        policy = QPolicy(
-            explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
-            epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),
-            repeat=self.hyperparameters.exploration_repeat,
-            seed=self.seed,
-            behavior_spec=behavior_spec,
-            network_settings=self.trainer_settings.network_settings,
-            actor_cls=QNetwork,
-            actor_kwargs=self._network_arguments(),
-        )
-        self.give_stream(policy, parsed_behavior_id)
-        return policy
+        layer_norm = self.hyperparameters.layer_norm
+        return q_policy(self, parsed_behavior_id, behavior_spec, self._head(), layer_norm=layer_norm)
 
     def create_optimizer(self) -> DQNOptimizer:
         """Creates the learner of this trainer's policy."""
-        target = QNetwork(
-            self.policy.behavior_spec.observation_specs,
-            self.trainer_settings.network_settings,
-            self.policy.behavior_spec.action_spec,
-            **self._network_arguments(),
-        )
+        layer_norm = self.hyperparameters.layer_norm
+        target = q_network(self, self.policy.behavior_spec, self._head(), layer_norm=layer_norm)
         return DQNOptimizer(self.policy, self.trainer_settings, target)
-
-    def _network_arguments(self) -> dict[str, Any]:
-        return {
-            "num_streams": len(self.trainer_settings.reward_signals),
-            "create_head": self._head(),
-            "layer_norm": self.hyperparameters.layer_norm,
-            "export_epsilon": self.hyperparameters.model_epsilon,
-        }
 
     def _head(self) -> Callable[..., ReturnHead]:
         """What makes the kind of head that the settings ask for."""

@@ -7,11 +7,11 @@ from mlagents_envs.base_env import BehaviorSpec
 
 from mlagents_plugin_pqn.optimizer import PQNOptimizer
 from mlagents_plugin_pqn.settings import PQNSettings
-from mlagents_plugin_shared.acting.q_policy import QPolicy, require_discrete_actions
+from mlagents_plugin_shared.acting.q_policy import QPolicy
 from mlagents_plugin_shared.learning.initialization import initialize_memory
-from mlagents_plugin_shared.learning.q_network import QNetwork
 from mlagents_plugin_shared.learning.return_heads import MeanReturn
 from mlagents_plugin_shared.run import RolloutTrainer
+from mlagents_plugin_shared.run.q_learning import q_policy
 
 TRAINER_NAME = "pqn"
 
@@ -32,25 +32,11 @@ class PQNTrainer(RolloutTrainer):
         Raises:
             TrainerConfigError: the behaviour has continuous actions.
         """
-        require_discrete_actions(behavior_spec.action_spec, self.brain_name, TRAINER_NAME)
-        policy = QPolicy(
-            explores=self.is_training and not self.trainer_settings.network_settings.deterministic,
-            epsilon=self.hyperparameters.epsilon(self.trainer_settings.max_steps),
-            repeat=self.hyperparameters.exploration_repeat,
-            seed=self.seed,
-            behavior_spec=behavior_spec,
-            network_settings=self.trainer_settings.network_settings,
-            actor_cls=QNetwork,
-            actor_kwargs={
-                "num_streams": len(self.trainer_settings.reward_signals),
-                "create_head": partial(MeanReturn, noisy=self.hyperparameters.noisy),
-                "layer_norm": self.hyperparameters.layer_norm,
-                "export_epsilon": self.hyperparameters.model_epsilon,
-            },
-        )
+        head = partial(MeanReturn, noisy=self.hyperparameters.noisy)
+        layer_norm = self.hyperparameters.layer_norm
+        policy = q_policy(self, parsed_behavior_id, behavior_spec, head, layer_norm=layer_norm)
         if self.hyperparameters.chrono_init and policy.use_recurrent:
             initialize_memory(policy.actor.network_body, policy.sequence_length)
-        self.give_stream(policy, parsed_behavior_id)
         return policy
 
     def create_optimizer(self) -> PQNOptimizer:
