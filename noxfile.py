@@ -13,9 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterable, Sequence
-from email.parser import Parser
 from pathlib import Path
 
 import nox
@@ -40,13 +38,23 @@ UNBOUNDED = [  # they run on Pythons on which ML-Agents does not
 
 DRAWN_BY_GYMNASIUM = ["gymnasium[box2d]"]  # its physics, and pygame, with which the other families draw themselves
 
+GITHUB_FILES = {  # check-jsonschema brings their schemas along
+    "citation-file-format": "CITATION.cff",
+    "dependabot": ".github/dependabot.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/[0-9]-*.yml",
+    "github-workflows": ".github/workflows/*.yml",
+}
+
 PYTHONS = ["3.10", "3.11"]
 LATER_PYTHONS = ["3.12", "3.13"]
+NEWEST = "newest"
 TORCHES = [
     "2.1.1",
     "2.8.0",
     "2.13.0",
-]  # the oldest that ML-Agents allows, the last with the former exporter, the newest
+    NEWEST,
+]  # the oldest that ML-Agents allows, the last with the former exporter, the newest tried, and that of the day
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OWN_PYTHON_FITS = OWN_PYTHON in PYTHONS
 ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
@@ -62,10 +70,13 @@ nox.options.error_on_missing_interpreters = not OWN_PYTHON_FITS
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff."""
+    """Check style and formatting with ruff, and the files of GitHub with their schemas."""
     install(session, *group(ROOT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    for schema, pattern in GITHUB_FILES.items():
+        files = sorted(map(str, ROOT.glob(pattern)))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -81,12 +92,13 @@ def types(session: nox.Session) -> None:
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def build(session: nox.Session) -> None:
     """Build sdists, and wheels from the sdists, into dist/, and check them."""
-    build_wheels(session)
-    install(session, *group(ROOT, "build"))
-    session.run("twine", "check", "--strict", *map(str, [*DIST.glob("*.tar.gz"), *DIST.glob("*.whl")]))
-    for wheel in DIST.glob("*.whl"):
-        if missing := missing_from(wheel):
-            session.error(f"{wheel.name} lacks {', '.join(missing)}")
+    check_distributions(session, "--standing")
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def release_check(session: nox.Session) -> None:
+    """Say what stands between packages and their release: nox -s release_check [-- PACKAGE|TAG ...]."""
+    check_distributions(session, *session.posargs)
 
 
 @nox.session(python=PYTHONS)
@@ -133,7 +145,7 @@ def template(session: nox.Session, kind: str) -> None:
 @nox.parametrize("release", [nox.param(release, id=release) for release in TORCHES])
 def torch(session: nox.Session, release: str) -> None:
     """Run the tests of everything that uses torch on one of its releases: nox -s "torch(2.8.0)"."""
-    requirement = f"torch=={release}"
+    requirement = "torch" if release == NEWEST else f"torch=={release}"
     links = [f"--find-links={link}" for link in find_links()]
     search = ["uv", "pip", "install", "--dry-run", requirement, *links]
     if "No solution found" in session.run_install(*search, external=True, silent=True, success_codes=[0, 1]):
@@ -337,19 +349,12 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def missing_from(wheel: Path) -> list[str]:
-    """What a wheel should hold and does not."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        metadata_name = next(name for name in names if name.endswith(".dist-info/METADATA"))
-        metadata = Parser().parsestr(archive.read(metadata_name).decode())
-    present = {
-        "py.typed": any(name.endswith("/py.typed") for name in names),
-        "LICENSE": any(name.endswith(".dist-info/licenses/LICENSE") for name in names),
-        "Requires-Python": "Requires-Python" in metadata,
-        "License-Expression": "License-Expression" in metadata,
-    }
-    return [item for item, is_present in present.items() if not is_present]
+def check_distributions(session: nox.Session, *arguments: str) -> None:
+    """Build all packages, and look at what was built and at what is said of it."""
+    build_wheels(session)
+    install(session, *group(ROOT, "build"))
+    session.run("twine", "check", "--strict", *map(str, [*DIST.glob("*.tar.gz"), *DIST.glob("*.whl")]))
+    session.run("python", str(ROOT / "tools" / "release_check.py"), *arguments)
 
 
 def install_all(session: nox.Session, *requirements: str) -> None:
