@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 import attr
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
+from mlagents_plugin_shared.run.search import not_searched, searched, searched_among
 from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
 
 
@@ -122,11 +123,13 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     preset: Optional[Preset] = None
     """A published group of the other keys; keys that stand beside it win. `baselines`: the A2C of OpenAI Baselines."""
 
-    buffer_size: int = 1024
+    buffer_size: int = attr.ib(default=1024, metadata=searched_among(80, 256, 512, 1024, 2048, 4096))
     """Agent steps of a rollout; each rollout gives one gradient step. Low takes many unsteady steps; high takes
     fewer, steadier ones."""
 
-    batch_size: int = attr.ib(default=attr.Factory(lambda self: self.buffer_size, takes_self=True))
+    batch_size: int = attr.ib(
+        default=attr.Factory(lambda self: self.buffer_size, takes_self=True), metadata=not_searched
+    )
     """Steps whose gradient is computed at a time, or up to twice as many, where they leave a rest; at most
     `buffer_size`, and by default just that. The result does not depend on it. Low takes less memory; high takes less
     time."""
@@ -142,27 +145,31 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     learning_rate_schedule: ScheduleType = attr.ib(default=_preset_or("learning_rate_schedule", ScheduleType.CONSTANT))
     """`constant`, or `linear` to 0 at `max_steps`."""
 
-    num_epoch: int = 1
+    num_epoch: int = attr.ib(default=1, metadata=not_searched)
     """Without effect, as there is one gradient step a rollout; accepted because PPO's files have it."""
 
-    beta: float = attr.ib(default=_preset_or("beta", 0.0), validator=not_negative)
+    beta: float = attr.ib(
+        default=_preset_or("beta", 0.0),
+        validator=not_negative,
+        metadata=searched_among(0.0, 1e-4, 1e-3, 3e-3, 1e-2),
+    )
     """Weight of the entropy bonus. Low lets the policy settle soon; high keeps it random for longer. The default is
     Stable-Baselines3's."""
 
     beta_schedule: ScheduleType = attr.ib(default=attr.Factory(_beta_schedule, takes_self=True))
     """`constant`, or `linear` to 1e-5 at `max_steps`; by default as `learning_rate_schedule`."""
 
-    lambd: float = attr.ib(default=_preset_or("lambd", 0.95), validator=between(0.0, 1.0))
+    lambd: float = attr.ib(default=_preset_or("lambd", 0.95), validator=between(0.0, 1.0), metadata=searched(0.8, 1.0))
     """λ of GAE. Low trusts the critic; high trusts the rewards. The default is from Tianshou's ablation over 800
     agents."""
 
-    value_coefficient: float = attr.ib(default=0.5, validator=not_negative)
+    value_coefficient: float = attr.ib(default=0.5, validator=not_negative, metadata=searched(0.25, 1.0))
     """Weight of the value loss. Low leaves the step to the policy; high lets the critic learn faster."""
 
     value_loss: ValueLoss = ValueLoss.MSE
     """`mse`, or `huber`: errors beyond 1 count linearly, so that rare large rewards do not rule the critic."""
 
-    max_grad_norm: float = attr.ib(default=0.5, validator=not_negative)
+    max_grad_norm: float = attr.ib(default=0.5, validator=not_negative, metadata=searched_among(0.5, 1.0, 5.0))
     """Bound of the gradient's norm; 0 does not clip. Low takes small steps; high takes larger ones on outliers."""
 
     normalize_advantage: bool = False
@@ -200,7 +207,7 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     """Decisions of an agent for which its noise function of `use_sde` is kept. Low jitters; high makes smoother,
     longer swings. The default is about a rollout, as in its paper for A2C."""
 
-    log_std_init: float = -1.0
+    log_std_init: float = attr.ib(default=-1.0, metadata=searched(-3.0, 0.0))
     """Log of the deviation that each feature adds to the noise of `use_sde` at first. Low is quiet at first; high is
     louder."""
 

@@ -8,6 +8,7 @@ import attr
 
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
 
 
@@ -124,12 +125,18 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     priority_alpha: float = attr.ib(default=_preset_or("priority_alpha", 0.6), validator=between(0.0, 1.0))
     noisy: bool = attr.ib(default=_preset_or("noisy", False))
 
-    tau: float = attr.ib(default=1.0, validator=[positive, between(0.0, 1.0)])
+    tau: float = attr.ib(
+        default=1.0,
+        validator=[positive, between(0.0, 1.0)],
+        metadata=searched(0.001, 0.05, log=True, when=lambda own: own.tau < 1.0),
+    )
     """How far the target network moves to the online network at each of its updates; 1 copies it. Low is more stable;
     high follows faster."""
 
     target_update_interval: int = attr.ib(
-        default=attr.Factory(_target_update_interval, takes_self=True), validator=positive
+        default=attr.Factory(_target_update_interval, takes_self=True),
+        validator=positive,
+        metadata=searched_among(50, 100, 250, 500, 1000, 2500, when=lambda own: own.tau == 1.0),
     )
     """Gradient updates between two updates of the target network; by default 1 where `tau` is below 1. Low learns
     faster and is less stable; high is more stable and slower."""
@@ -162,10 +169,10 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     """The policy's own log-probability of the action is added to the reward, and the next value is that of a soft
     policy."""
 
-    munchausen_alpha: float = attr.ib(default=0.9, validator=between(0.0, 1.0))
+    munchausen_alpha: float = attr.ib(default=0.9, validator=between(0.0, 1.0), metadata=searched(0.5, 0.95))
     """How much of the log-probability is added. Low is near plain DQN; high is bolder: larger gaps between actions."""
 
-    munchausen_temperature: float = attr.ib(default=0.03, validator=positive)
+    munchausen_temperature: float = attr.ib(default=0.03, validator=positive, metadata=searched(0.01, 0.1, log=True))
     """Temperature of the soft policy, in units of reward. Low is nearly greedy; high is softer."""
 
     value_rescaling: bool = False

@@ -10,6 +10,7 @@ from mlagents.trainers.settings import ScheduleType, TrainerSettings
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
 
 
@@ -146,13 +147,19 @@ class FlashSACSettings(ReplaySettings):
     )
     """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
 
-    tau: float = attr.ib(default=_preset_or("tau", 0.01), validator=[positive, between(0.0, 1.0)])
+    tau: float = attr.ib(
+        default=_preset_or("tau", 0.01),
+        validator=[positive, between(0.0, 1.0)],
+        metadata=searched(0.002, 0.05, log=True),
+    )
     """How far target networks move to the critics at each update. Low is more stable; high follows faster."""
 
     target_network: bool = attr.ib(default=_preset_or("target_network", True))
     """Slow copies of the critics value the next state; without, they value it themselves."""
 
-    actor_update_interval: int = attr.ib(default=_preset_or("actor_update_interval", 2), validator=positive)
+    actor_update_interval: int = attr.ib(
+        default=_preset_or("actor_update_interval", 2), validator=positive, metadata=searched(1, 4)
+    )
     """Updates of the critics to each of actor and temperature. Low follows the critics at once; high lets them settle,
     and is faster."""
 
@@ -199,17 +206,25 @@ class FlashSACSettings(ReplaySettings):
     discrete_init_entcoef: float = attr.ib(default=_preset_or("discrete_init_entcoef", 0.3), validator=positive)
     """The same of discrete actions, among which a policy that is sure too soon finds no others."""
 
-    target_sigma: Optional[float] = attr.ib(default=_preset_or("target_sigma", 0.15))
+    target_sigma: Optional[float] = attr.ib(
+        default=_preset_or("target_sigma", 0.15), metadata=searched(0.05, 0.4, log=True)
+    )
     """The temperature keeps continuous actions at the entropy that this deviation has, up to 0.48, where actions lie
     between -1 and 1; without, at minus their number. Low is precise; high explores."""
 
-    target_entropy_ratio: float = attr.ib(default=_preset_or("target_entropy_ratio", 0.1), validator=between(0.0, 0.98))
+    target_entropy_ratio: float = attr.ib(
+        default=_preset_or("target_entropy_ratio", 0.1),
+        validator=between(0.0, 0.98),
+        metadata=searched(0.02, 0.5, log=True),
+    )
     """The same for discrete actions: entropy in parts of that of random legal ones. Low is greedy; high explores."""
 
     decoupled_entropy: bool = attr.ib(default=_preset_or("decoupled_entropy", True))
     """The entropy of discrete actions counts for the actor only, and not in what critics learn."""
 
-    noise_repeat: int = attr.ib(default=_preset_or("noise_repeat", 16), validator=between(1, 10_000))
+    noise_repeat: int = attr.ib(
+        default=_preset_or("noise_repeat", 16), validator=between(1, 10_000), metadata=searched_among(1, 4, 16, 64)
+    )
     """Most decisions for which an agent keeps its noise: how many is drawn for each, mostly few. 1 draws anew at each
     decision; high takes an agent further from where it is."""
 

@@ -8,6 +8,7 @@ import attr
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
+from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import Far, Idle, between, not_negative
 
 
@@ -55,15 +56,15 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     )
     far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _few_rollouts),)
 
-    buffer_size: int = 2048
+    buffer_size: int = attr.ib(default=2048, metadata=searched_among(512, 1024, 2048, 4096))
     """Agent steps of a rollout, of all agents together; it is learned from, and dropped. Low learns more often, from
     more alike steps; high from more different ones, and less often."""
 
-    batch_size: int = 128
+    batch_size: int = attr.ib(default=128, metadata=searched_among(32, 64, 128, 256, 512))
     """Steps of a minibatch, at most `buffer_size`; with memory, whole sequences. Low takes many unsteady gradient
     steps; high fewer, steadier ones."""
 
-    num_epoch: int = 4
+    num_epoch: int = attr.ib(default=4, metadata=searched(1, 8))
     """Times that a rollout is learned from, in shuffled minibatches, before it is dropped. Low is fast; high takes
     more from each step, until it learns the rollout by heart."""
 
@@ -73,7 +74,7 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     learning_rate_schedule: ScheduleType = ScheduleType.LINEAR
     """`constant`, or `linear` to 0 at `max_steps`."""
 
-    lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0))
+    lambd: float = attr.ib(default=0.95, validator=between(0.0, 1.0), metadata=searched(0.5, 1.0))
     """λ of the returns that Q learns. Low trusts Q of the next state; high trusts the rewards, those after random
     actions too."""
 

@@ -8,6 +8,7 @@ import attr
 from mlagents.trainers.settings import ScheduleType
 
 from mlagents_plugin_shared.maths import schedules
+from mlagents_plugin_shared.run.search import searched
 from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Idle, between, positive
 
 
@@ -49,11 +50,17 @@ class ExplorationSettings(CheckedSettings):
     """Probability of a random action at the first step. Low suits an agent that need not begin at random; high
     explores more."""
 
-    exploration_final_eps: float = attr.ib(default=0.05, validator=between(0.0, 1.0))
+    exploration_final_eps: float = attr.ib(
+        default=0.05, validator=between(0.0, 1.0), metadata=searched(0.005, 0.1, log=True)
+    )
     """Probability of a random action at the end of the schedule and after it. Low relies on what is known; high
     explores more for good."""
 
-    exploration_steps: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
+    exploration_steps: Optional[int] = attr.ib(
+        default=None,
+        validator=attr.validators.optional(positive),
+        metadata=searched(0.05, 0.6, log=True, of_max_steps=True, unset=0.2),
+    )
     """Agent steps over which epsilon falls; where not set, a fifth of `max_steps`. Low trusts Q soon; high explores
     longer."""
 

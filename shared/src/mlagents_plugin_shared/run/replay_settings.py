@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Iterator, Optional, Tuple
 import attr
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, TrainerSettings
 
+from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
     CheckedSettings,
     Conflict,
@@ -80,18 +81,18 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     )
     far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _small_replay), Far("batch_size", _large_batch))
 
-    batch_size: int = 128
+    batch_size: int = attr.ib(default=128, metadata=searched_among(32, 64, 128, 256, 512))
     """Transitions of an update, at most `buffer_size`. Low learns fast and unsteadily; high steadily, and each update
     takes longer."""
 
-    buffer_size: int = 50_000
+    buffer_size: int = attr.ib(default=50_000, metadata=searched_among(10_000, 50_000, 200_000))
     """Transitions in the replay. Low forgets soon; high remembers longer and takes more memory."""
 
     buffer_init_steps: int = 0
     """Agent steps before the first update, as SAC counts; fewer than `max_steps`, but they may be more than
     `buffer_size`. Low learns from narrow data at first; high starts later, from wider data."""
 
-    steps_per_update: float = 4.0
+    steps_per_update: float = attr.ib(default=4.0, metadata=searched_among(1.0, 2.0, 4.0, 8.0))
     """Agent steps to each update. Low learns more from each step and takes longer; high makes fewer updates in less
     time."""
 
@@ -100,7 +101,7 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     )
     """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
 
-    n_step: int = attr.ib(default=1, validator=positive)
+    n_step: int = attr.ib(default=1, validator=positive, metadata=searched(1, 5))
     """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning. Low has less
     variance; high lets rewards travel faster."""
 
@@ -111,7 +112,7 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     prioritized_replay: bool = False
     """Transitions with a large TD error are drawn more often."""
 
-    priority_alpha: float = attr.ib(default=0.6, validator=between(0.0, 1.0))
+    priority_alpha: float = attr.ib(default=0.6, validator=between(0.0, 1.0), metadata=searched(0.2, 0.8))
     """How much more often: 0 draws uniformly, 1 in proportion to the error. Low treats all alike; high learns from
     errors, and from noise."""
 
@@ -125,7 +126,7 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     demo_path: Optional[str] = None
     """A `.demo` file or a folder of them: demonstrations to learn from beside the agent's own transitions."""
 
-    demo_ratio: float = attr.ib(default=0.25, validator=between(0.0, 1.0))
+    demo_ratio: float = attr.ib(default=0.25, validator=between(0.0, 1.0), metadata=searched(0.05, 0.5))
     """Share of demonstrations in each batch. Low leaves more to the agent; high stays closer to the demonstrator, for
     longer."""
 
