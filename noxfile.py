@@ -266,6 +266,17 @@ def results(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
+def tune(session: nox.Session) -> None:
+    """Search hyperparameters: nox -s tune -- configs/dqn/Basic.yaml [--trials 30 --seeds 2 --steps 5000]."""
+    asks_for_help = {"-h", "--help"} & {*session.posargs}
+    requirements = [] if asks_for_help else scene_of(chosen_config(session))[1]
+    install_all(session, *group(ROOT, "tune"), *requirements)
+    # Ctrl+C ends the training that is underway; the next call goes on.
+    environment = {"PYTHONPATH": str(ROOT / "benchmarks")}
+    session.run("python", "-W", "ignore", "-m", "tune", *session.posargs, env=environment, interrupt_timeout=60)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
 def docs(session: nox.Session) -> None:
     """Write docs/api.md and the tables in the READMEs and docs/architecture.md from the sources."""
     install_all(session, *group(ROOT, "docs"))

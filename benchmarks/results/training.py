@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -61,7 +62,8 @@ class Journal:
         print(f"{behavior} {step:,}: {value:.3f}", file=sys.stderr, flush=True)
         temporary = self._file.with_suffix(".new")
         temporary.write_text(json.dumps({"curves": self.curves, **self.measured()}), encoding="utf-8")
-        temporary.replace(self._file)
+        with contextlib.suppress(PermissionError):  # Windows, while it is read; the next point writes it whole
+            temporary.replace(self._file)
 
     def measured(self) -> dict[str, Any]:
         """The fields of a record that are measured."""
@@ -79,29 +81,36 @@ def folder_of(training: Training) -> Path:
     return FOLDERS / f"{training.name.replace(':', '-')}-{training.digest}"
 
 
-def prepare(training: Training) -> Path:
-    """Makes the folder of a training, or finds the one that a killed process left."""
-    folder = folder_of(training)
+def prepare(training: Training, folder: Path | None = None) -> Path:
+    """Makes the folder of a training, its own if none is given, or finds the one that a killed process left."""
+    folder = folder or folder_of(training)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "training.json").write_text(json.dumps(asdict(training)), encoding="utf-8")
     return folder
 
 
-def main() -> None:
-    """Trains, lets the exported model play, and adds the record."""
+def alone(train: Callable[[Training, Path, Journal], None]) -> None:
+    """Does with the training in the folder that is the command's argument what no other process is doing.
+
+    Args:
+        train: takes the training, its folder, and the journal of what was measured so far.
+    """
+    # Ctrl+C reaches all processes of a terminal. The one that started this one ends it; ML-Agents would take it for the
+    # end of the training.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = Path(sys.argv[1])
     training = Training(**json.loads((folder / "training.json").read_text("utf-8")))
     try:
         with FileLock(folder / ".lock", timeout=0):
-            _train(training, folder)
+            with contextlib.suppress(AttributeError):  # Windows has no such call
+                os.nice(10)
+            train(training, folder, Journal(folder))
     except Timeout:
         sys.exit(IS_BUSY)
 
 
-def _train(training: Training, folder: Path) -> None:
-    with contextlib.suppress(AttributeError):  # Windows has no such call
-        os.nice(10)
-    journal = Journal(folder)
+def _train(training: Training, folder: Path, journal: Journal) -> None:
+    """Trains, lets the exported model play, and adds the record."""
     play = _learner(training)(training, folder, journal)
     measured = journal.measured()
     outcomes = {
@@ -137,4 +146,4 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    alone(_train)
