@@ -11,7 +11,7 @@ import mlagents_plugin_shared
 PACKAGE = mlagents_plugin_shared.__name__
 ROOT = Path(mlagents_plugin_shared.__file__).parent
 
-# By wing: the wings that it may import, and what else that does not come with Python.
+# By wing: the wings that it may import, and what else that does not come with Python; a room of one has its own rule.
 WINGS: dict[str, tuple[set[str], set[str]]] = {
     "maths": (set(), {"torch"}),
     "data": (
@@ -38,6 +38,11 @@ WINGS: dict[str, tuple[set[str], set[str]]] = {
             "mlagents_player",
         },
     ),
+    "doctor/machine": (set(), {"packaging", "mlagents_onnx_check"}),
+    "doctor": (
+        {"run", "doctor.machine"},
+        {"mlagents", "mlagents_envs", "torch", "attr", "google", "packaging", "psutil", "yaml", "mlagents_onnx_check"},
+    ),
     "testing": (
         {"maths", "data", "learning", "acting", "run"},
         {"numpy", "torch", "mlagents", "mlagents_envs", "attr", "cattr", "onnx", "onnxruntime", "pytest"},
@@ -56,7 +61,7 @@ def strangers(wing: str, source: str) -> set[str]:
     """What a source of a wing imports and may not."""
     wings, distributions = WINGS[wing]
     modules = {name for name in imported(source) if name.partition(".")[0] not in sys.stdlib_module_names}
-    allowed = distributions | {f"{PACKAGE}.{each}" for each in (*wings, wing)}
+    allowed = distributions | {f"{PACKAGE}.{each.replace('/', '.')}" for each in (*wings, wing)}
     return {name for name in modules if not any(f"{name}.".startswith(f"{each}.") for each in allowed)}
 
 
@@ -79,6 +84,10 @@ def test_stranger_is_noticed() -> None:
     assert strangers("maths", f"import numpy\nfrom {PACKAGE}.data.batch import Batch") == {
         "numpy",
         f"{PACKAGE}.data.batch",
+    }
+    assert strangers("doctor/machine", f"import psutil\nfrom {PACKAGE}.doctor import schema") == {
+        "psutil",
+        f"{PACKAGE}.doctor",
     }
     assert strangers("learning", f"def f():\n    from {PACKAGE}.run import ReplayTrainer") == {f"{PACKAGE}.run"}
 

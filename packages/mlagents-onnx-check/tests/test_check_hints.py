@@ -1,6 +1,7 @@
 """The commands that are printed for the user to type."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,3 +43,20 @@ def test_program_of_this_environment_goes_by_its_name_where_that_finds_it(
     assert hints.callable_as("python", outside) == "python"
     monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / "other" / name))
     assert hints.callable_as("python", outside) == hints.quoted(outside)
+
+
+@pytest.mark.parametrize(("installed", "ends"), [({"pip"}, "-m pip uninstall --yes a"), (set(), "a")])
+def test_uninstall_command_asks_nothing(
+    installed: set[str], ends: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """uv never does."""
+    monkeypatch.setattr(hints, "find_spec", lambda name: name in installed or None)
+    monkeypatch.chdir(tmp_path)
+    assert hints.uninstall_command("a").endswith(ends)
+    assert hints.uninstall_command("a").startswith("uv pip uninstall --python") is not bool(installed)
+
+
+def test_hints_need_no_onnx() -> None:
+    """They are for those on whose machine it cannot be imported."""
+    code = "import sys; sys.modules['onnx'] = sys.modules['numpy'] = None; import mlagents_onnx_check.hints"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -21,10 +21,24 @@ def install_command(*requirements: str) -> str:
         requirements: names of distributions, with extras or versions.
     """
     pins = MLAGENTS_PINS if find_spec("mlagents_envs") else ()
-    names = " ".join(quoted(requirement) for requirement in (*requirements, *pins))
+    return _pip("install", *dict.fromkeys((*requirements, *pins)))
+
+
+def uninstall_command(name: str) -> str:
+    """The command that removes a distribution from the environment of this Python.
+
+    Args:
+        name: of the distribution.
+    """
+    return _pip("uninstall", name)
+
+
+def _pip(command: str, *requirements: str) -> str:
+    names = " ".join(map(quoted, requirements))
     if find_spec("pip") is None:
-        return f"uv pip install --python {quoted(sys.executable)} {names}"
-    return f"{callable_as('python', Path(sys.executable))} -m pip install {names}"
+        return f"uv pip {command} --python {quoted(sys.executable)} {names}"
+    unasked = " --yes" if command == "uninstall" else ""
+    return f"{callable_as('python', Path(sys.executable))} -m pip {command}{unasked} {names}"
 
 
 def quoted(argument: object) -> str:
