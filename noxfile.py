@@ -70,13 +70,15 @@ nox.options.error_on_missing_interpreters = not OWN_PYTHON_FITS
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff, and the files of GitHub with their schemas."""
+    """Check style and formatting with ruff, and configurations and files of GitHub with their schemas."""
     install(session, *group(ROOT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     for schema, pattern in GITHUB_FILES.items():
         files = sorted(map(str, ROOT.glob(pattern)))
         session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
+    configurations = map(str, sorted(ROOT.glob("configs/*/*.yaml")))
+    session.run("check-jsonschema", "--schemafile", str(ROOT / "configs" / "schema.json"), *configurations)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

@@ -8,32 +8,18 @@ the trainer type.
 import re
 import sys
 import typing
-from collections.abc import Iterator
 from enum import Enum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import attr
-from mlagents.trainers import settings as host
-from sources import ROOT, load
+from sources import ROOT
 
-from mlagents_plugin_shared.run.settings import Range, host_ranges, show
+from mlagents_plugin_shared.doctor.field_texts import docstrings, field_texts
+from mlagents_plugin_shared.run.settings import host_ranges, ranges_in, show
 
 GROUP = "mlagents.trainer_type"
-
-HOST_KEYS = {
-    "batch_size": "Experiences of an update. Low is fast and unsteady; high is steady and slow.",
-    "buffer_init_steps": "Agent steps before the first update. Low starts from narrow data; high starts later.",
-    "buffer_size": "Experiences that are kept to learn from. Low forgets soon; high takes more memory.",
-    "learning_rate": "Step size. Low learns slowly; high learns faster, then is unstable.",
-    "learning_rate_schedule": "`constant`, or `linear` to 0 at `max_steps`.",
-    "num_epoch": "Passes over a rollout. Low is steadier; high learns more from each step.",
-    "reward_signal_steps_per_update": "Agent steps to each update of curiosity, RND and GAIL. High updates them less.",
-    "save_replay_buffer": "Keeps the replay with the checkpoint, so that `--resume` learns on at once.",
-    "steps_per_update": "Agent steps to each update. Low learns more from each step; high takes less time.",
-}
-"""What ML-Agents' own hyperparameters do, which have no docstrings: for plugins that do not declare them anew."""
 
 TYPES = {bool: "bool", float: "float", int: "int", str: "text"}
 
@@ -77,14 +63,10 @@ def descriptions(settings: type) -> dict[str, str]:
     Raises:
         ValueError: a field has no docstring.
     """
-    keys = attr.fields_dict(settings)
-    own: dict[str, str] = {}
-    for ancestor in settings.__mro__:
-        own = {**own, **{key: text for key, text in _docstrings(ancestor).items() if key not in own}}
-    found = {**{key: text for key, text in HOST_KEYS.items() if key not in own}, **own}
-    if missing := [key for key in keys if key not in found]:
+    texts = field_texts(settings)
+    if missing := [key for key in attr.fields_dict(settings) if key not in texts]:
         raise ValueError(f"{settings.__qualname__}: no docstring behind {', '.join(missing)}")
-    return {key: text for key, text in found.items() if key in keys}
+    return {key: _cell(text) for key, text in texts.items()}
 
 
 def preset_rows(settings: type) -> list[str]:
@@ -94,11 +76,11 @@ def preset_rows(settings: type) -> list[str]:
         ValueError: a preset has no docstring.
     """
     presets = getattr(sys.modules[settings.__module__], "PRESETS", {})
-    words = {preset: _docstrings(type(preset)).get(preset.name) for preset in presets}
+    words = {preset: docstrings(type(preset)).get(preset.name) for preset in presets}
     if missing := [preset.name for preset, text in words.items() if not text]:
         raise ValueError(f"{settings.__module__}: no docstring behind {', '.join(missing)}")
     return [
-        f"| `{preset.value}` | {words[preset]} | {', '.join(map(_written, values.items()))} |"
+        f"| `{preset.value}` | {_cell(words[preset])} | {', '.join(map(_written, values.items()))} |"
         for preset, values in presets.items()
     ]
 
@@ -128,17 +110,8 @@ def _replaced(text: str, table: str, lines: list[str], readme: Path) -> str:
     return before + opening + "\n".join(["", *lines, "", ""]) + closing + after
 
 
-def _docstrings(owner: type) -> dict[str, str]:
-    """The docstrings behind the fields of a settings class, or the members of an enumeration, as cells of a table."""
-    if not (attr.has(owner) or issubclass(owner, Enum)) or owner.__module__ == host.__name__:
-        return {}
-    members = load(owner.__module__)[owner.__qualname__].members
-    attributes = {name: member.docstring for name, member in members.items() if not member.is_alias}
-    return {name: _cell(docstring.value) for name, docstring in attributes.items() if docstring}
-
-
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return text.replace("|", "\\|")
 
 
 def _written(item: tuple[str, Any]) -> str:
@@ -154,17 +127,11 @@ def _values(settings: type, field: attr.Attribute) -> str:
     if isinstance(chosen, type) and issubclass(chosen, Enum):
         return ", ".join(f"`{member.value}`" for member in chosen)
     inherited = host_ranges(settings).get(field.name)
-    ranges = [*_ranges(field.validator), *_ranges(inherited)]
+    ranges = [
+        re.sub("^it must (be |lie )?", "", each.expected)
+        for each in (*ranges_in(field.validator), *ranges_in(inherited))
+    ]
     return ", ".join([TYPES.get(chosen, str(chosen)), *dict.fromkeys(ranges)])
-
-
-def _ranges(validator: Any) -> Iterator[str]:
-    """What the ranges in a validator ask for, also where attrs has made one of several, or an optional one."""
-    nested = getattr(validator, "_validators", None) or [getattr(validator, "validator", None)]
-    for each in filter(None, nested):
-        yield from _ranges(each)
-    if isinstance(validator, Range):
-        yield re.sub("^it must (be |lie )?", "", validator.expected)
 
 
 def _default(value: Any) -> str:

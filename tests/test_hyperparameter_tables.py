@@ -8,6 +8,7 @@ import attr
 import pytest
 from mlagents.trainers import settings as host
 
+from mlagents_plugin_shared.doctor.field_texts import field_texts
 from mlagents_plugin_shared.run.settings import CheckedSettings, between, not_negative, positive
 
 
@@ -61,7 +62,8 @@ def test_table_describes_every_key_of_ml_agents(generator):
         *attr.fields_dict(host.OnPolicyHyperparamSettings),
         *attr.fields_dict(host.OffPolicyHyperparamSettings),
     }
-    assert set(generator["HOST_KEYS"]) == inherited
+    texts = {**field_texts(host.OnPolicyHyperparamSettings), **field_texts(host.OffPolicyHyperparamSettings)}
+    assert set(texts) == inherited
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_table_shows_a_default_as_a_yaml_has_it(generator, value: Any, expected:
 
 def test_field_without_docstring_is_named(generator, monkeypatch: pytest.MonkeyPatch):
     """The author learns which key lacks its words."""
-    monkeypatch.setitem(generator["descriptions"].__globals__, "_docstrings", lambda ancestor: {})
+    monkeypatch.setitem(generator["descriptions"].__globals__, "field_texts", lambda settings: {"colour": "Red."})
     with pytest.raises(ValueError, match="Settings: no docstring behind keep_best, stop_at_reward"):
         generator["descriptions"](Settings)
 
@@ -118,6 +120,6 @@ def test_readme_without_a_place_for_the_table_is_named(generator, tmp_path):
 def test_preset_without_docstring_is_named(generator, monkeypatch: pytest.MonkeyPatch):
     """The author learns which preset lacks its source."""
     monkeypatch.setitem(globals(), "PRESETS", {Colour.RED: {"share": 0.1}})
-    monkeypatch.setitem(generator["preset_rows"].__globals__, "_docstrings", lambda owner: {})
+    monkeypatch.setitem(generator["preset_rows"].__globals__, "docstrings", lambda owner: {})
     with pytest.raises(ValueError, match="no docstring behind RED"):
         generator["preset_rows"](Settings)

@@ -494,17 +494,48 @@ environment_parameters:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"measure": "rewardd"}, "speed: .* is not valid; 'rewardd' is not a valid"),
-        ({"behavior": "Cart"}, "speed: curriculum: completion_criteria: behavior: 'Cart' is not valid; .*: Car"),
-        ({"value": "{sampler_type: even, sampler_parameters: {}}"}, "speed: .* is not valid; 'even' is not a valid"),
-        ({"value": "[1]"}, "speed: Unsupported parameter randomization"),
+        ({"measure": "rewardd"}, r"completion_criteria: measure: 'rewardd' is not valid; .*; did you mean reward\?"),
+        ({"behavior": "Cart"}, "completion_criteria: behavior: 'Cart' is not valid; .*: Car."),
+        (
+            {"behavior": "Car, treshold: 1"},
+            r"completion_criteria: treshold: 1 is not valid; .*did you mean threshold\?",
+        ),
+        ({"value": "{sampler_type: even, sampler_parameters: {}}"}, "value: sampler_type: 'even' is not valid; .*"),
+        ({"value": "[1]"}, r"value: \[1\] is not valid; a number, or .*"),
+        ({"value": "{sampler_type: uniform}"}, "value: sampler_parameters is missing; .*"),
+        (
+            {"value": "{sampler_type: uniform, sampler_parameters: {min_valu: 1}}"},
+            r"value: sampler_parameters: min_valu: 1 is not valid; .*; did you mean min_value\?",
+        ),
+        (
+            {"value": "{sampler_type: multirangeuniform, sampler_parameters: {intervals: [1, 2]}}"},
+            r"value: sampler_parameters: intervals: \[1, 2\] is not valid; .*",
+        ),
     ],
 )
 def test_environment_parameter_is_refused_by_name(changes: dict[str, str], fault: str) -> None:
     """What ML-Agents ends at with a traceback, and a lesson that could never be completed."""
     values = {"measure": "reward", "behavior": "Car", "value": "2", **changes}
     (line,) = faults(CURRICULUM.format(**values))
-    assert re.fullmatch(rf"environment_parameters: {fault}.*\.", line)
+    lesson = 2 if "value" in changes else 1
+    assert re.fullmatch(rf"environment_parameters: speed: curriculum: lesson {lesson}: {fault}", line)
+
+
+def test_what_ml_agents_refuses_of_a_parameter_is_said_in_its_words() -> None:
+    """A range upside down, and a lesson that ends never."""
+    upside_down = "{sampler_type: uniform, sampler_parameters: {min_value: 2, max_value: 1}}"
+    (line,) = faults(CURRICULUM.format(measure="reward", behavior="Car", value=upside_down))
+    assert line.startswith("environment_parameters: speed: ")
+    assert "Minimum value is greater than maximum value" in line
+
+
+def test_former_key_is_named_with_what_took_its_place() -> None:
+    """Files of the first releases."""
+    assert one_fault("use_recurrent: true").endswith(
+        "use_recurrent is a key of an earlier ML-Agents; in its place stands network_settings: memory."
+    )
+    (line,) = faults("{behaviors: {Car: {trainer_type: fake}}, parameter_randomization: {mass: 1}}")
+    assert "in its place stands environment_parameters" in line
 
 
 def test_lesson_may_wait_for_any_behaviour_beside_default_settings() -> None:

@@ -27,6 +27,27 @@ HYPERPARAMETERS = "hyperparameters"
 # YAML 1.1 makes a string of 1e5 and of 1.0e5, which have no sign in their exponents.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
+FORMER_KEYS = {
+    "trainer": "trainer_type",
+    "use_recurrent": "network_settings: memory",
+    "num_update": "steps_per_update, agent steps to each update",
+    "updates_per_train": "steps_per_update, agent steps to each update",
+    "train_interval": "steps_per_update, agent steps to each update",
+    "reward_signal_num_update": "reward_signal_steps_per_update",
+    "play_against_current_self_ratio": "play_against_latest_model_ratio",
+    "play_against_current_best_ratio": "play_against_latest_model_ratio",
+    "curiosity_strength": "reward_signals: curiosity: strength",
+    "curiosity_enc_size": "reward_signals: curiosity: network_settings: hidden_units",
+    "pretraining": "behavioral_cloning",
+    "parameter_randomization": "environment_parameters, a sampler_type under each name",
+    "curriculum": "environment_parameters, a curriculum under a name",
+    "output_path": "--results-dir on the command line",
+    "summary_path": "--results-dir on the command line",
+    "model_path": "--results-dir on the command line",
+    "saver_settings": "checkpoint_settings",
+}
+"""Keys of earlier releases of ML-Agents, and what took their place."""
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "some text"}
 
 
@@ -67,13 +88,14 @@ class Reading(NamedTuple):
         )
 
 
-def read_behavior(name: str, written: Mapping[str, Any], class_type: type[CheckedSettings]) -> Reading:
+def read_behavior(name: str, written: Mapping[str, Any], class_type: type) -> Reading:
     """Reads everything that a user wrote under a behaviour's name, and in the default settings.
 
     Args:
         name: of the behaviour; it stands before every fault.
         written: the raw mapping of a YAML.
-        class_type: of its hyperparameters.
+        class_type: of its hyperparameters; one that is not derived from `CheckedSettings`, as ML-Agents' own, has no
+            conflicts and nothing without effect.
 
     Raises:
         TrainerConfigError: the class itself cannot be read.
@@ -88,11 +110,15 @@ def read_behavior(name: str, written: Mapping[str, Any], class_type: type[Checke
     conflicts = dict(reader.conflicts(draft))
     if reader.faults or conflicts:
         return Reading(draft, reader.faults, conflicts, {}, {})
+    try:
+        settings = host.TrainerSettings(**values)
+    except TrainerConfigError as error:  # ML-Agents' own, of what the conflicts of a plugin have named before
+        return Reading(draft, {}, {"": f"{name}: {error}"}, {}, {})
     idle = {**reader.foreign, **dict(_idle(draft, written))}
-    return Reading(host.TrainerSettings(**values), {}, {}, idle, dict(_far(draft, written)))
+    return Reading(settings, {}, {}, idle, dict(_far(draft, written)))
 
 
-def check_class(class_type: type[CheckedSettings]) -> None:
+def check_class(class_type: type) -> None:
     """Refuses a settings class that no file can be read by, which is a fault of its author.
 
     Raises:
@@ -242,18 +268,22 @@ class _Reader:
 
     Attributes:
         faults: a line by the path of the key.
-        foreign: hyperparameters of other trainers, with the reason why they have no effect.
+        takes_foreign: whether hyperparameters of ML-Agents' trainers may stand in the file of this one.
+        foreign: those that do, with the reason why they have no effect.
     """
 
-    def __init__(self, name: str, class_type: type[CheckedSettings]) -> None:
+    def __init__(self, name: str, class_type: type) -> None:
         self.name = name
         self.class_type = class_type
+        self.takes_foreign = issubclass(class_type, CheckedSettings)
         self.faults: dict[str, str] = {}
         self.foreign: dict[str, str] = {}
 
     def conflicts(self, draft: host.TrainerSettings) -> Iterator[tuple[str, str]]:
         """What is wrong only beside other values, by path, unless one of these has a fault of its own."""
         hyperparameters: Any = draft.hyperparameters
+        if not isinstance(hyperparameters, CheckedSettings):
+            return
         own = [
             conflict._replace(
                 key=_join(HYPERPARAMETERS, conflict.key),
@@ -277,7 +307,7 @@ class _Reader:
                 read = self._value(place, value, fields[key])
                 if read is not _NOTHING and self._is_within(place, value, read, fields[key], ranges.get(key)):
                     values[key] = read
-            elif path == HYPERPARAMETERS and (trainers := host_trainers_with(key)):
+            elif path == HYPERPARAMETERS and self.takes_foreign and (trainers := host_trainers_with(key)):
                 self.foreign[place] = f"a key of {', '.join(trainers)}"
             else:
                 self._fault(place, value, self._unknown(path, key, list(fields)))
@@ -352,6 +382,8 @@ class _Reader:
         homes = [place for place, keys in self._places().items() if key in keys and place != path]
         if homes:
             return f"{key} is not a known key here; it belongs {_under(homes[0])}"
+        if key in FORMER_KEYS:
+            return f"{key} is a key of an earlier ML-Agents; in its place stands {FORMER_KEYS[key]}"
         if meant := did_you_mean(key, names):
             return f"{key} is not a known key{meant}"
         if path == HYPERPARAMETERS and (others := trainers_with(key)):

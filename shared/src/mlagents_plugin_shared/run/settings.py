@@ -73,27 +73,29 @@ class Range:
     Args:
         expected: what it must be, after "it must".
         holds: whether a value is; NaN is not.
+        **limits: the same for editors, in keywords of JSON Schema such as `minimum`.
     """
 
-    def __init__(self, expected: str, holds: Callable[[Any], bool]) -> None:
+    def __init__(self, expected: str, holds: Callable[[Any], bool], **limits: float) -> None:
         self.expected = f"it must {expected}"
         self.holds = holds
+        self.limits = limits
 
     def __call__(self, instance: Any, attribute: attr.Attribute, value: Any) -> None:
         if not self.holds(value):
             raise InvalidSettings(type(instance).__name__, [Conflict(attribute.name, self.expected, value=value)])
 
 
-positive = Range("be greater than 0", lambda value: value > 0)
+positive = Range("be greater than 0", lambda value: value > 0, exclusiveMinimum=0)
 """attrs validator: value > 0."""
 
-not_negative = Range("be 0 or greater", lambda value: value >= 0)
+not_negative = Range("be 0 or greater", lambda value: value >= 0, minimum=0)
 """attrs validator: value >= 0."""
 
 
 def between(low: float, high: float) -> Range:
     """attrs validator: low <= value <= high."""
-    return Range(f"lie between {low} and {high}", lambda value: low <= value <= high)
+    return Range(f"lie between {low} and {high}", lambda value: low <= value <= high, minimum=low, maximum=high)
 
 
 def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Conflict]:
@@ -124,7 +126,9 @@ HOST_RANGES: Dict[type, Dict[str, Range]] = {
     host.NetworkSettings: dict.fromkeys(("hidden_units", "num_layers"), positive),
     host.NetworkSettings.MemorySettings: {
         "sequence_length": positive,
-        "memory_size": Range("be greater than 0 and even", lambda value: value > 0 and value % 2 == 0),
+        "memory_size": Range(
+            "be greater than 0 and even", lambda value: value > 0 and value % 2 == 0, exclusiveMinimum=0, multipleOf=2
+        ),
     },
     host.RewardSignalSettings: {"gamma": between(0.0, 1.0), "learning_rate": positive, "encoding_size": positive},
     host.SelfPlaySettings: {
@@ -145,6 +149,19 @@ def host_ranges(class_type: type) -> Dict[str, Range]:
     for ancestor in reversed(class_type.__mro__):
         ranges.update(HOST_RANGES.get(ancestor, {}))
     return ranges
+
+
+def ranges_in(validator: Any) -> Iterator[Range]:
+    """The ranges in a validator, also where attrs has made one of several, or an optional one.
+
+    Args:
+        validator: of a field, None where it has none.
+    """
+    nested = getattr(validator, "_validators", None) or [getattr(validator, "validator", None)]
+    for each in filter(None, nested):
+        yield from ranges_in(each)
+    if isinstance(validator, Range):
+        yield validator
 
 
 def entries(class_type: type, table: str) -> List[Any]:

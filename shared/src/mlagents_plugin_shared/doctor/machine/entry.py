@@ -1,11 +1,27 @@
 """The command `mlagents-doctor`."""
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 
 from mlagents_plugin_shared.doctor.machine.checks import all_checks
 from mlagents_plugin_shared.doctor.machine.verdicts import PROBLEM, as_json, table
+
+CANNOT_READ = 3
+"""Exit code of the process that reads files where ML-Agents cannot be imported."""
+
+# The folder that it is started in is none of its packages, as with any script.
+_READER = f"""
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+try:
+    from mlagents_plugin_shared.doctor import file_command
+except BaseException:
+    sys.exit({CANNOT_READ})
+from mlagents_plugin_shared.doctor.machine import entry
+sys.exit(file_command.run(entry.parsed(sys.argv[1:])))
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,15 +33,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 where everything is fine or there are warnings only, 1 where there is a problem.
     """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    asked = parsed(arguments)
+    is_about_files = asked.config or asked.schema
+    if is_about_files and (code := _read(arguments)) is not None:
+        return code
+    if is_about_files:
+        print("ML-Agents cannot be imported here, so no file can be read. What is wrong:\n", file=sys.stderr)
+    checks = all_checks()
+    print(as_json(checks) if asked.json else table(checks))
+    return int(bool(is_about_files) or any(check.state == PROBLEM for check in checks))
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of the command line.
+
+    Args:
+        arguments: as they were typed.
+    """
     parser = argparse.ArgumentParser(
         prog="mlagents-doctor",
         description="Says whether ML-Agents works on this machine, and what to do where it does not.",
+        epilog="Ends with 0 where all is fine or there are warnings only, and with 1 where there is a problem.",
     )
-    parser.add_argument("--json", action="store_true", help="for programs: JSON in place of the table")
+    parser.add_argument("config", nargs="?", help="a YAML for mlagents-learn: what is wrong in it, each with its line")
+    parser.add_argument("--schema", action="store_true", help="the JSON Schema of such files, with all trainers here")
+    parser.add_argument("--json", action="store_true", help="for programs: JSON in place of lines")
     asked = parser.parse_args(arguments)
-    checks = all_checks()
-    print(as_json(checks) if asked.json else table(checks))
-    return int(any(check.state == PROBLEM for check in checks))
+    if asked.schema and asked.config:
+        parser.error("--schema is of all files: leave the file out")
+    return asked
+
+
+def _read(arguments: Sequence[str]) -> int | None:
+    """Has another process do it, which imports ML-Agents; its exit code, None where it cannot be imported."""
+    sys.stdout.flush()
+    code = subprocess.run([sys.executable, "-W", "ignore", "-c", _READER, *arguments], check=False).returncode
+    return code if code in (0, 1, 2) else None
 
 
 if __name__ == "__main__":

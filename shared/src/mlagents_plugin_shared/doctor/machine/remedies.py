@@ -46,16 +46,25 @@ def install(*requirements: str) -> list[str]:
 
 def install_host() -> list[str]:
     """ML-Agents 1.1.0 into this environment, or into a new one where this Python is none of its."""
+    return install_with_host(HOST, SETUPTOOLS)
+
+
+def install_with_host(*requirements: str) -> list[str]:
+    """What needs ML-Agents, into this environment, or into a new one where this Python is none of its.
+
+    Args:
+        requirements: names of distributions, with versions.
+    """
     version = sys.version_info[:3]
     if not version >= FIRST_PYTHON or version[:2] > LAST_PYTHON:
         return new_environment()
     if version <= PIPS_LAST_PYTHON:
-        return install(HOST, SETUPTOOLS)
+        return install(*requirements)
     lines, uv = _uv()
     target = f"{uv} pip install --python {quoted(sys.executable)}"
     if version[:2] == LAST_PYTHON:
         lines, target = [*lines, _with_this_python(OVERRIDES)], f"{target} --overrides overrides.txt"
-    return [*lines, f"{target} {quoted(HOST)} {quoted(SETUPTOOLS)}"]
+    return [*lines, f"{target} {' '.join(map(quoted, requirements))}"]
 
 
 def new_environment() -> list[str]:

@@ -23,14 +23,15 @@ from mlagents_envs.logging_util import get_logger
 from mlagents_plugin_shared.run.reading import (
     HYPERPARAMETERS,
     Reading,
-    Unreadable,
+    check_class,
     did_you_mean,
     holds,
     read_behavior,
     read_hyperparameter,
     read_value,
 )
-from mlagents_plugin_shared.run.settings import CheckedSettings, is_number, show
+from mlagents_plugin_shared.run.sections import parameter_faults, section_faults, unknown_key, value_faults
+from mlagents_plugin_shared.run.settings import CheckedSettings, show
 
 logger = get_logger(__name__)
 
@@ -105,13 +106,18 @@ def _types(class_type: Any) -> dict[str, Any]:
 class _File:
     """The behaviours of a file and its default settings, read as far as they are of this project's trainers.
 
+    Args:
+        options: the file.
+        every_trainer: reads those of other trainers too, which `mlagents-learn` leaves to ML-Agents.
+
     Attributes:
         faults: a line each.
         remarks: what the user is to be told, a line for each behaviour.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], every_trainer: bool = False) -> None:
         self.faults: list[str] = []
+        self._every_trainer = every_trainer
         self.remarks: list[str] = []
         self._defaults = options.get(DEFAULTS)
         if self._defaults is not None and not isinstance(self._defaults, Mapping):
@@ -130,7 +136,7 @@ class _File:
     def _read(self, name: str, written: Any) -> Reading | None:
         if fault := _trainer_fault(name, written):
             self.faults.append(fault)
-        if not _is_ours(written):
+        if not _is_ours(written) and not (self._every_trainer and _is_readable(written)):
             return None
         reading = _read(name, written)
         if name == DEFAULTS:
@@ -163,6 +169,29 @@ class _File:
             self.remarks.append(text)
 
 
+def _is_readable(written: Any) -> bool:
+    """Whether the settings class of another trainer is one that a file can be read by."""
+    class_type = _settings_class(written)
+    if not (isinstance(class_type, type) and attr.has(class_type)):
+        return False
+    try:
+        check_class(class_type)
+    except TrainerConfigError:
+        return False
+    return True
+
+
+def all_faults(options: Mapping[str, Any]) -> list[str]:
+    """Every fault of a file, a line each: also of behaviours of ML-Agents' own trainers, of which it would name one.
+
+    ML-Agents takes some of those, such as a negative `batch_size`: `RunOptions.from_dict` says whether it takes a file.
+
+    Args:
+        options: the file's mapping.
+    """
+    return [*_check_run(options), *_File(options, every_trainer=True).faults]
+
+
 def _of_all(readings: list[Reading], defaults: Any) -> Reading:
     """The remarks on keys of the default settings that hold for every behaviour: others may be meant for one alone."""
     first = readings[0]
@@ -189,7 +218,8 @@ def _trainer_fault(name: str, written: Any) -> str | None:
         return None
     if "trainer_type" not in written:
         if misspelt := next((key for key in written if did_you_mean(key, ["trainer_type"])), None):
-            return f"{name}: {misspelt}: {show(written[misspelt])} is not valid; {_unknown(misspelt, ['trainer_type'])}"
+            reason = unknown_key(misspelt, ["trainer_type"])
+            return f"{name}: {misspelt}: {show(written[misspelt])} is not valid; {reason}"
         if written.get(HYPERPARAMETERS):
             return (
                 f"{name}: trainer_type is missing; hyperparameters were specified but no trainer_type was given: one "
@@ -242,30 +272,11 @@ def _check_run(options: Mapping[str, Any], arguments: Collection[str] = ()) -> I
             if key not in arguments:
                 yield f"{key}: {show(value)} is not valid; {_unknown_section(key, value)}"
         elif key == "debug":
-            yield from _check_value(key, value, bool)
+            yield from value_faults(key, value, bool)
         elif key == "environment_parameters":
-            yield from _check_parameters(key, value, None if DEFAULTS in options else options.get("behaviors"))
+            yield from parameter_faults(key, value, None if DEFAULTS in options else options.get("behaviors"))
         elif key.endswith("_settings") and key != DEFAULTS:
-            yield from _check_section(key, value, fields[key].type)
-
-
-def _check_parameters(section: str, written: Any, behaviors: Any) -> Iterator[str]:
-    """Faults of environment parameters; `behaviors` are all that there can be, None where any can."""
-    for name, value in written.items() if isinstance(written, Mapping) else ():
-        path = f"{section}: {name}"
-        try:
-            settings = host.EnvironmentParameterSettings.structure({name: value}, dict)[name]
-        except TrainerConfigError as error:
-            yield f"{path}: {error}"
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            yield f"{path}: {show(value)} is not valid; {error}."
-        else:
-            for lesson in settings.curriculum if behaviors else ():
-                if (criteria := lesson.completion_criteria) and criteria.behavior not in behaviors:
-                    yield (
-                        f"{path}: curriculum: completion_criteria: behavior: {show(criteria.behavior)} is not valid; "
-                        f"it must be one of behaviors: {', '.join(map(str, behaviors))}."
-                    )
+            yield from section_faults(key, value, fields[key].type)
 
 
 def _unknown_section(key: str, value: Any) -> str:
@@ -277,38 +288,7 @@ def _unknown_section(key: str, value: Any) -> str:
     for section, field in attr.fields_dict(RunOptions).items():
         if field.type is not None and attr.has(field.type) and key in attr.fields_dict(field.type):
             return f"{key} is not a known key here; it belongs under {section}:."
-    return _unknown(key, attr.fields_dict(RunOptions))
-
-
-def _check_section(section: str, written: Any, class_type: Any) -> Iterator[str]:
-    if not isinstance(written, Mapping):
-        yield f"{section}: {show(written)} is not valid; keys are expected under it."
-        return
-    fields = attr.fields_dict(class_type)
-    for key, value in written.items():
-        path = f"{section}: {key}"
-        if key in fields:
-            yield from _check_value(path, value, fields[key].type)
-        else:
-            yield f"{path}: {show(value)} is not valid; {_unknown(key, fields)}"
-
-
-def _check_value(path: str, value: Any, kind: Any) -> Iterator[str]:
-    try:
-        read_value(_as_text(value) if str in (kind, *get_args(kind)) or isinstance(value, list) else value, kind)
-    except Unreadable as error:
-        yield f"{path}: {show(value)} is not valid; {error}."
-
-
-def _as_text(value: Any) -> Any:
-    """Numbers as text: ML-Agents takes a run_id of 7."""
-    if isinstance(value, list):
-        return [_as_text(item) for item in value]
-    return str(value) if is_number(value) else value
-
-
-def _unknown(key: Any, known: Any) -> str:
-    return f"{key} is not a known key" + (did_you_mean(key, known) or f"; the known ones are {', '.join(known)}.")
+    return unknown_key(key, attr.fields_dict(RunOptions))
 
 
 # In ML-Agents' place
@@ -445,7 +425,7 @@ def _load_config(file: TextIO) -> Any:
     root = yaml.compose(text, yaml.SafeLoader)
     try:
         is_ours = any(_is_ours({"trainer_type": trainer_type}) for trainer_type in _trainer_types(root))
-        doubled = list(_doubled(root, "")) if is_ours else []
+        doubled = list(doubled_keys(root, "")) if is_ours else []
     except RecursionError:
         raise TrainerConfigError(f"{name}: an alias (*) stands inside of what it is an alias of (&).") from None
     if doubled:
@@ -480,11 +460,16 @@ def _trainer_types(node: Any) -> Iterator[str]:
         yield from _trainer_types(value)
 
 
-def _doubled(node: Any, path: str) -> Iterator[str]:
-    """Keys that stand twice in one mapping, of which YAML would take the last without a word."""
+def doubled_keys(node: Any, path: str) -> Iterator[str]:
+    """Keys that stand twice in one mapping, of which YAML would take the last without a word; a line each.
+
+    Args:
+        node: of what `yaml.compose` makes of a file.
+        path: of the node's key, with a colon and a space behind it; empty for the whole file.
+    """
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _doubled(item, path)
+            yield from doubled_keys(item, path)
     if not isinstance(node, yaml.MappingNode):
         return
     lines: dict[Any, int] = {}
@@ -497,7 +482,7 @@ def _doubled(node: Any, path: str) -> Iterator[str]:
                 "count; leave one of them out."
             )
         lines[key.value] = line
-        yield from _doubled(value, place)
+        yield from doubled_keys(value, place)
 
 
 def _check_and_structure(key: str, value: Any, class_type: Any) -> Any:

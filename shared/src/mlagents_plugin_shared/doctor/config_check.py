@@ -1,0 +1,213 @@
+"""What is wrong with a configuration: every fault with its line, in the words with which `mlagents-learn` refuses it.
+
+`mlagents-learn` decides: what it takes is taken here. What the readers find beyond that, in the settings of ML-Agents'
+own trainers, is a warning.
+"""
+
+import contextlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from mlagents.trainers import learn
+from mlagents.trainers.exception import TrainerConfigWarning
+from mlagents.trainers.settings import TrainerSettings
+
+from mlagents_plugin_shared.doctor.machine import remedies
+from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, all_faults, doubled_keys
+
+_UNKNOWN_TRAINER = re.compile(r"Invalid trainer type ([\w-]+) was found")
+_UNLOADED = re.compile(r"Error initializing Trainer plugins for (\S+)\.")
+_LINE = re.compile(r"line (\d+)")
+
+
+class Remark(NamedTuple):
+    """Something about a file.
+
+    Attributes:
+        line: its line, None where it has none.
+        text: one line.
+    """
+
+    line: int | None
+    text: str
+
+
+class FileReport(NamedTuple):
+    """What there is to say about a file.
+
+    Attributes:
+        file: its path.
+        faults: why `mlagents-learn` refuses it; none if it does not.
+        warnings: what it takes, and what may not be meant.
+        commands: lines to type that repair the environment, where the file is right and that is not.
+    """
+
+    file: str
+    faults: list[Remark]
+    warnings: list[Remark]
+    commands: list[str]
+
+
+def check_file(path: Path) -> FileReport:
+    """Reads a file as `mlagents-learn` does, and then for all its faults.
+
+    Args:
+        path: of the YAML.
+    """
+    with _said() as said:
+        refusal = _refusal(path)
+    text = _text(path)
+    found = _faults(text)
+    tree = _tree(text)
+
+    def located(lines: list[str]) -> list[Remark]:
+        return [_located(line.removeprefix(f"{path}: "), tree) for line in lines]
+
+    if refusal is None:
+        beyond = [f"{line} ML-Agents takes it nevertheless." for line in found]
+        return FileReport(str(path), [], located([*said, *beyond, *_absent_files(text)]), [])
+    faults = found or refusal
+    return FileReport(str(path), located(faults), located(said), _commands(faults, said))
+
+
+def _refusal(path: Path) -> list[str] | None:
+    """The lines with which `mlagents-learn` refuses a file; None if it takes it."""
+    TrainerSettings.default_override = None
+    try:
+        learn.parse_command_line([str(path)])
+    except Exception as error:  # whatever ML-Agents raises where it has no words of its own
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return lines or [type(error).__name__]
+    finally:
+        TrainerSettings.default_override = None
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _faults(text: str) -> list[str]:
+    """All faults that the readers find in what is a YAML with keys."""
+    try:
+        loaded = yaml.safe_load(text)
+        if not isinstance(loaded, Mapping):
+            return []
+        return [*doubled_keys(yaml.compose(text, yaml.SafeLoader), ""), *all_faults(loaded)]
+    except (yaml.YAMLError, RecursionError):
+        return []
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[list[str]]:
+    """What ML-Agents and the readers say on their way, instead of on the screen."""
+    lines: list[str] = []
+    recorder = _Recorder(lines)
+    loggers = [
+        each
+        for name, each in logging.root.manager.loggerDict.items()
+        if isinstance(each, logging.Logger) and name.partition(".")[0].startswith("mlagents")
+    ]
+    before = {logger: logger.handlers for logger in loggers}
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", TrainerConfigWarning)
+        for logger in loggers:
+            logger.handlers = [recorder]
+        try:
+            yield lines
+        finally:
+            for logger, handlers in before.items():
+                logger.handlers = handlers
+            lines += [str(each.message) for each in warned if issubclass(each.category, TrainerConfigWarning)]
+
+
+class _Recorder(logging.Handler):
+    """Keeps warnings as lines; the reason of an exception stands behind its message."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reason = record.exc_info[1] if record.exc_info else None
+        behind = f" The reason: {type(reason).__name__}: {reason}" if reason is not None else ""
+        self.lines.append(" ".join(f"{record.getMessage()}{behind}".split()))
+
+
+def _commands(faults: list[str], said: list[str]) -> list[str]:
+    """How trainers that are not known here are installed; one that cannot be loaded is installed already."""
+    unloaded = {match[1] for line in said if (match := _UNLOADED.search(line))}
+    unknown = {
+        match[1]: None for line in faults if (match := _UNKNOWN_TRAINER.search(line)) and "did you mean" not in line
+    }
+    names = [f"mlagents-plugin-{name}" for name in unknown if name not in unloaded]
+    return remedies.install_with_host(*names) if names else []
+
+
+def _absent_files(text: str) -> list[str]:
+    """Demonstrations that are not where the file says, as seen from here."""
+    paths = dict(_values_of("demo_path", yaml.safe_load(text).get("behaviors"), ""))
+    return [
+        f"{where}: {path!r} is not there, seen from {Path.cwd()}; mlagents-learn will end with that."
+        for where, path in paths.items()
+        if isinstance(path, str) and not Path(path).exists()
+    ]
+
+
+def _values_of(name: str, node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        place = f"{path}: {key}" if path else str(key)
+        if key == name:
+            yield place, value
+        yield from _values_of(name, value, place)
+
+
+# Lines
+
+
+def _tree(text: str) -> Any:
+    try:
+        return yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return None
+
+
+def _located(text: str, tree: Any) -> Remark:
+    """A remark with the line of the key whose path it begins with; that of the deepest key that is there."""
+    if match := _LINE.match(text):
+        return Remark(int(match[1]), text.partition(": ")[2])
+    words = text.split(": ")
+    # A behaviour's name comes first, without its section; a key may be one of the default settings.
+    ways = [words, ["behaviors", *words], [DEFAULTS, *words[1:]]]
+    depth, line = max(
+        ((depth, line) for depth, line in (_follow(tree, way) for way in ways)), key=lambda found: found[0]
+    )
+    if line is None and (match := _LINE.search(text)):
+        line = int(match[1])
+    return Remark(line if depth else None, text)
+
+
+def _follow(node: Any, path: list[str]) -> tuple[int, int | None]:
+    """How many keys of a path are there, and the line of the last of them."""
+    depth, line = 0, None
+    for word in path:
+        if isinstance(node, yaml.SequenceNode) and (match := re.fullmatch(r"lesson (\d+)", word)):
+            node = node.value[int(match[1]) - 1]
+            line = node.start_mark.line + 1
+        elif isinstance(node, yaml.MappingNode) and word in (
+            keys := {key.value: (key, value) for key, value in node.value}
+        ):
+            line = keys[word][0].start_mark.line + 1
+            node = keys[word][1]
+        else:
+            break
+        depth += 1
+    return depth, line

@@ -1,0 +1,143 @@
+"""Each mistake in a file is refused by the schema and by the doctor, with a line that names the key."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from mistakes import MISTAKES, RIGHT, Mistake
+from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.trainers.learn import parse_command_line
+from mlagents.trainers.settings import TrainerSettings
+
+from mlagents_plugin_shared.doctor.config_check import FileReport, check_file
+from mlagents_plugin_shared.doctor.schema import schema
+
+IDS = [f"{number}-{mistake.path}" for number, mistake in enumerate(MISTAKES)]
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft7Validator:
+    """The schema of all trainers here."""
+    _, settings = register_trainer_plugins()
+    return jsonschema.Draft7Validator(schema(settings))
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Callable[[str], FileReport]:
+    """What the doctor says of a text."""
+
+    def check(text: str) -> FileReport:
+        file = tmp_path / "config.yaml"
+        file.write_text(text, encoding="utf-8")
+        return check_file(file)
+
+    return check
+
+
+def complaints(validator: jsonschema.Draft7Validator, text: str) -> list[str]:
+    """What the schema says of a text, as check-jsonschema prints it."""
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(yaml.safe_load(text))]
+
+
+def test_file_without_mistake_is_taken(validator: jsonschema.Draft7Validator, checked: Any) -> None:
+    """The control."""
+    assert complaints(validator, RIGHT) == []
+    assert checked(RIGHT).faults == []
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=IDS)
+def test_schema_refuses_mistake_by_its_key(validator: jsonschema.Draft7Validator, mistake: Mistake) -> None:
+    """An editor underlines it."""
+    said = complaints(validator, mistake.text())
+    assert any(mistake.key in line for line in said), said
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=IDS)
+def test_doctor_refuses_mistake_by_its_key_and_line_and_so_does_mlagents_learn(
+    checked: Any, mistake: Mistake, tmp_path: Path
+) -> None:
+    """One line about it, which names the line of the file; the run would have ended with it."""
+    text = mistake.text()
+    faults = checked(text).faults
+    naming = [fault for fault in faults if mistake.key in fault.text]
+    assert naming, faults
+    assert naming[0].line is not None
+    written = text.splitlines()[naming[0].line - 1]
+    above = [part for part in mistake.path.split("/") if not part.isdigit()]
+    is_item = written.lstrip().startswith("- ")
+    assert is_item or any(f"{key}:" in written for key in (mistake.key, *above)), written
+    with pytest.raises(Exception):  # noqa: B017, PT011  # ML-Agents raises whatever it comes to
+        parse_command_line([str(tmp_path / "config.yaml")])
+    TrainerSettings.default_override = None
+
+
+def test_all_mistakes_of_a_file_come_at_once(checked: Any) -> None:
+    """Of several sections and behaviours, those of ML-Agents' own trainers among them."""
+    whole = yaml.safe_load(RIGHT)
+    whole["behaviors"]["Car"]["hyperparameters"]["batch_size"] = 0
+    whole["behaviors"]["Guard"]["hyperparameters"] |= {"epsilonn": 1, "num_epoc": 3}
+    whole["environment_parameters"]["height"] = "tall"
+    whole["torch_settings"]["devise"] = "cpu"
+    faults = checked(yaml.safe_dump(whole)).faults
+    for key in ("batch_size", "did you mean epsilon?", "did you mean num_epoch?", "height", "did you mean device?"):
+        assert sum(key in fault.text for fault in faults) == 1, key
+
+
+def test_what_ml_agents_takes_of_its_own_trainers_is_a_warning(checked: Any) -> None:
+    """It takes a negative batch size, and breaks later."""
+    text = "behaviors: {Guard: {trainer_type: ppo, hyperparameters: {batch_size: -5}}}"
+    report = checked(text)
+    assert report.faults == []
+    assert "batch_size: -5 is not valid" in report.warnings[0].text
+
+
+def test_trainer_that_nobody_brings_comes_with_what_installs_it(checked: Any) -> None:
+    """By the name that this project gives its distributions."""
+    report = checked("behaviors: {Car: {trainer_type: dreamer}}")
+    assert "Invalid trainer type dreamer" in report.faults[0].text
+    assert "mlagents-plugin-dreamer" in report.commands[-1]
+    assert checked("behaviors: {Car: {trainer_type: dqnn}}").commands == []
+
+
+def test_key_that_stands_twice_and_yaml_that_is_none_have_their_line(checked: Any) -> None:
+    """YAML would take the last without a word."""
+    twice = "behaviors:\n  Car:\n    trainer_type: ppo\n    max_steps: 5\n    max_steps: 6\n"
+    assert "stands twice" in checked(twice).warnings[0].text
+    assert "stands twice" in checked(twice.replace("ppo", "dqn")).faults[0].text
+    (fault,) = checked("behaviors:\n  Car: {\n").faults
+    assert fault.line == 3
+
+
+def test_demonstrations_that_are_not_there_are_a_warning(checked: Any) -> None:
+    """They may be on the machine that trains."""
+    text = "behaviors:\n  Car:\n    trainer_type: ppo\n    behavioral_cloning:\n      demo_path: no.demo\n"
+    (warning,) = checked(text).warnings
+    assert warning.line == 5
+    assert "'no.demo' is not there" in warning.text
+
+
+def test_doctor_prints_what_is_not_said_otherwise(checked: Any, capsys: pytest.CaptureFixture) -> None:
+    """What ML-Agents logs while it reads comes as a warning and not on the screen, and its loggers are as before."""
+    before = logging.getLogger("mlagents.trainers.settings").handlers[:]
+    report = checked("behaviors: {Car: {trainer_type: ppo, framework: pytorch}}")
+    assert any("Framework option was deprecated" in warning.text for warning in report.warnings)
+    assert capsys.readouterr().out == ""
+    assert logging.getLogger("mlagents.trainers.settings").handlers == before
+
+
+def test_report_is_json_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The same in fields."""
+    from mlagents_plugin_shared.doctor.file_command import run
+    from mlagents_plugin_shared.doctor.machine.entry import parsed
+
+    file = tmp_path / "config.yaml"
+    file.write_text(MISTAKES[0].text(), encoding="utf-8")
+    assert run(parsed([str(file), "--json"])) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["accepted"] is False
+    assert said["faults"][0]["line"] > 0
