@@ -8,6 +8,7 @@ import attr
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
 from mlagents_plugin_shared.run.search import not_searched, searched, searched_among
+from mlagents_plugin_shared.run.conversion import Change, horizon
 from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
 
 
@@ -210,6 +211,29 @@ class A2CSettings(CheckedSettings, OnPolicyHyperparamSettings):
     log_std_init: float = attr.ib(default=-1.0, metadata=searched(-3.0, 0.0))
     """Log of the deviation that each feature adds to the noise of `use_sde` at first. Low is quiet at first; high is
     louder."""
+
+    @classmethod
+    def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
+        """Values to begin with in place of those of another trainer, as most files in `configs/a2c` have them.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer.
+        """
+        yield from super().conversion(origin)
+        memory = origin.network_settings.memory
+        least = 16 if memory is None else memory.sequence_length
+        yield Change(
+            "hyperparameters: buffer_size", max(256, least), "one gradient step a rollout: many short rollouts"
+        )
+        yield Change("hyperparameters: batch_size", None, "the gradient is that of the whole rollout anyway")
+        yield Change("hyperparameters: num_epoch", None, "A2C takes one gradient step a rollout")
+        yield Change(
+            "hyperparameters: learning_rate", ADAM_LEARNING_RATE, "one step where PPO takes many: a longer one"
+        )
+        yield Change("hyperparameters: learning_rate_schedule", "linear", "so that it settles in the end")
+        if not isinstance(origin.hyperparameters, OnPolicyHyperparamSettings):
+            yield Change("hyperparameters: beta", 0.005, "an entropy bonus keeps the policy from settling too soon")
+        yield from horizon(origin, least, max(least, 32), "rollouts are short, and a segment is no longer")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""

@@ -5,7 +5,9 @@ from enum import Enum
 from typing import Any, Dict, Iterator, Optional
 
 import attr
+from mlagents.trainers.settings import TrainerSettings
 
+from mlagents_plugin_shared.run.conversion import Change
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
@@ -98,6 +100,7 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     `save_replay_buffer` and `reward_signal_steps_per_update` mean what they mean in ML-Agents' SAC.
     """
 
+    actions = "discrete"
     demonstration_keys = (*ReplaySettings.demonstration_keys, "demo_margin", "demo_margin_weight")
     idle = (
         Idle(("double",), lambda own, _: own.munchausen, "munchausen takes the mean over actions"),
@@ -198,6 +201,18 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     demo_margin_weight: float = attr.ib(default=1.0, validator=not_negative)
     """Weight of the large-margin loss of demonstrations beside their TD loss; 0 leaves it out. Low trusts the
     rewards; high trusts the demonstrator more than the rewards."""
+
+    @classmethod
+    def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
+        """Values to begin with in place of those of another trainer, as most files in `configs/dqn` have them.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer.
+        """
+        yield from super().conversion(origin)
+        yield Change("hyperparameters: learning_rate", 1e-3, "DQN takes longer steps than a policy gradient")
+        yield Change("hyperparameters: learning_rate_schedule", "linear", "so that it settles in the end")
+        yield Change("hyperparameters: tau", 0.01, "the target network follows a little at each update")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""

@@ -9,6 +9,7 @@ from mlagents.trainers.settings import ScheduleType, TrainerSettings
 
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
+from mlagents_plugin_shared.run.conversion import Change, within
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
@@ -231,6 +232,25 @@ class FlashSACSettings(ReplaySettings):
     max_grad_norm: float = attr.ib(default=10.0, validator=not_negative)
     """Bound of the norm of each gradient; 0 does not clip. Low takes small steps; high takes larger ones on
     outliers."""
+
+    @classmethod
+    def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
+        """Values to begin with in place of those of another trainer.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer.
+        """
+        yield from super().conversion(origin)
+        settings: Any = origin.hyperparameters
+        # ML-Agents' SAC takes these of its own algorithm; those of this one come from another.
+        yield Change("hyperparameters: tau", None, "it goes with this algorithm's critics")
+        yield Change("hyperparameters: init_entcoef", None, "rewards are scaled here, and so is what entropy counts")
+        yield Change("hyperparameters: learning_rate_schedule", None, "linear to a half here, where SAC's is constant")
+        if origin.network_settings.memory is None:
+            yield Change("hyperparameters: batch_size", None, "it goes with this algorithm's critics")
+        if not getattr(settings, "buffer_init_steps", 0):
+            first = within(origin.max_steps / 100, 200, 5_000)
+            yield Change("hyperparameters: buffer_init_steps", first, "critics begin with what random actions show")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""

@@ -2,11 +2,12 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, ClassVar, Tuple
+from typing import Any, ClassVar, Iterator, Tuple
 
 import attr
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
+from mlagents_plugin_shared.run.conversion import Change, horizon, within
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import Far, Idle, between, not_negative
@@ -50,6 +51,7 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     in ML-Agents' PPO: a file of PPO is a start.
     """
 
+    actions: ClassVar[str] = "discrete"
     idle: ClassVar[Tuple[Idle, ...]] = (
         Idle(("traces",), lambda own, _: own.lambd == 0.0, "lambd is 0"),
         Idle(("chrono_init",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
@@ -95,3 +97,27 @@ class PQNSettings(ExplorationSettings, OnPolicyHyperparamSettings):
     chrono_init: bool = True
     """With memory: its cells begin with gates that hold for up to `sequence_length` steps, each for another time.
     false begins with ML-Agents' own, which forget within some ten steps and have to learn not to."""
+
+    @classmethod
+    def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
+        """Values to begin with in place of those of another trainer, as most files in `configs/pqn` have them.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer.
+        """
+        yield from super().conversion(origin)
+        memory = origin.network_settings.memory
+        least = 64 if memory is None else 4 * memory.sequence_length
+        # A rollout of PPO is one of PQN; a replay is none.
+        written = (
+            origin.hyperparameters.buffer_size
+            if isinstance(origin.hyperparameters, OnPolicyHyperparamSettings)
+            else 2048
+        )
+        size = min(within(written, 256, 4096), max(origin.max_steps // FEWEST_ROLLOUTS, 1))
+        yield Change("hyperparameters: buffer_size", size, "a rollout is learned from and dropped: 256 to 4096 steps")
+        batch = min(within(origin.hyperparameters.batch_size, least, max(least, 256)), size)
+        yield Change("hyperparameters: batch_size", batch, "steady gradients: 64 to 256 steps, or four sequences")
+        yield Change("hyperparameters: learning_rate", 5e-4, "Q-learning takes longer steps than a policy gradient")
+        yield Change("hyperparameters: num_epoch", 4, "as in the paper of PQN")
+        yield from horizon(origin, 16, 64, "λ-returns reach through a segment, and one that is long comes late")

@@ -59,7 +59,7 @@ def check_file(path: Path) -> FileReport:
     Args:
         path: of the YAML.
     """
-    with _said() as said:
+    with quiet() as said:
         refusal = _refusal(path)
     text = _text(path)
     found = _faults(text)
@@ -107,7 +107,7 @@ def _faults(text: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[list[str]]:
+def quiet() -> Iterator[list[str]]:
     """What ML-Agents and the readers say on their way, instead of on the screen."""
     lines: list[str] = []
     recorder = _Recorder(lines)

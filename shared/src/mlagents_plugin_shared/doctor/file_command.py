@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-from mlagents_plugin_shared.doctor.config_check import FileReport, Remark, check_file
+from mlagents_plugin_shared.doctor.config_check import FileReport, Remark, check_file, quiet
+from mlagents_plugin_shared.doctor.converted import NotConverted, converted
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -20,8 +22,43 @@ def run(asked: argparse.Namespace) -> int:
         print(_schema())
         return 0
     report = check_file(Path(asked.config))
+    if asked.convert_to and not report.faults:
+        return _convert(Path(asked.config), asked.convert_to, asked.output)
     print(_json(report) if asked.json else _lines(report))
     return int(bool(report.faults))
+
+
+def _convert(path: Path, trainer_type: str, output: str | None) -> int:
+    try:
+        with quiet():
+            text = converted(path, trainer_type)
+        if output is None:
+            print(text, end="")
+        else:
+            write_new(Path(output), text)
+    except NotConverted as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write_new(path: Path, text: str) -> None:
+    """Writes a file that is not there yet.
+
+    Args:
+        path: of the file.
+        text: what comes into it.
+
+    Raises:
+        NotConverted: it is there, or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise NotConverted(f"{path} is there already; name another --output, or delete it.") from None
+    except OSError as error:
+        raise NotConverted(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _schema() -> str:

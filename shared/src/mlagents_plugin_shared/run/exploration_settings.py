@@ -5,10 +5,11 @@ from enum import Enum
 from typing import ClassVar, Iterator, Optional, Tuple
 
 import attr
-from mlagents.trainers.settings import ScheduleType
+from mlagents.trainers.settings import ScheduleType, TrainerSettings
 
 from mlagents_plugin_shared.maths import schedules
 from mlagents_plugin_shared.run.search import searched
+from mlagents_plugin_shared.run.conversion import Change, within
 from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Idle, between, positive
 
 
@@ -21,6 +22,8 @@ class Exploration(Enum):
 
 MOST_EXPORTED = 0.05
 """Greatest epsilon that a model has unless the file says so."""
+
+_EXPLORED = (3_000, 200_000)  # least and most agent steps over which epsilon falls in a converted file
 
 _EPSILON = ("exploration_schedule", "exploration_initial_eps", "exploration_final_eps", "exploration_steps")
 
@@ -76,6 +79,19 @@ class ExplorationSettings(CheckedSettings):
 
     noisy: bool = False
     """Noise on the weights of the head, which it learns, explores in place of epsilon."""
+
+    @classmethod
+    def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
+        """A schedule of epsilon by the length of the run.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer.
+        """
+        yield from super().conversion(origin)
+        steps = within(origin.max_steps / 20, *_EXPLORED)
+        why = "a twentieth of the run explores; its length is that of another algorithm"
+        yield Change("hyperparameters: exploration_steps", min(steps, max(origin.max_steps // 2, 1)), why)
+        yield Change("hyperparameters: exploration_final_eps", 0.01, "few actions are left to chance in the end")
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""

@@ -7,6 +7,7 @@ import attr
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, TrainerSettings
 
 from mlagents_plugin_shared.run.search import searched, searched_among
+from mlagents_plugin_shared.run.conversion import MANY_UPDATES, Change, horizon, within
 from mlagents_plugin_shared.run.settings import (
     CheckedSettings,
     Conflict,
@@ -23,6 +24,10 @@ SMALLEST_REPLAY = 10_000
 
 LARGEST_BATCH = 1024
 """Transitions of an update beyond which it costs more than it gives, unless there are fewer updates in return."""
+
+
+_CONVERTED_REPLAY = 150_000  # transitions that fit into the memory of most machines, pictures apart
+_CONVERTED_STEPS = (2, 32)  # least and most agent steps to an update of a converted file
 
 
 def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
@@ -133,6 +138,28 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     demo_pretraining_steps: int = attr.ib(default=0, validator=not_negative)
     """Updates on demonstrations alone before the first step of a run. Low starts at once; high starts later and
     better; too many learn few demonstrations by heart."""
+
+    @classmethod
+    def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
+        """A replay by the length of the run, as many updates as it has time for, and whole sequences to learn from.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer.
+        """
+        yield from super().conversion(origin)
+        if not isinstance(origin.hyperparameters, OffPolicyHyperparamSettings):
+            size = within(origin.max_steps / 3, SMALLEST_REPLAY, _CONVERTED_REPLAY)
+            yield Change("hyperparameters: buffer_size", size, "a replay keeps what a rollout drops")
+            updates = within(origin.max_steps / MANY_UPDATES, *_CONVERTED_STEPS)
+            why = f"agent steps to each update: some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
+            yield Change("hyperparameters: steps_per_update", updates, why)
+        memory = origin.network_settings.memory
+        if memory is not None:
+            size = max(128, 4 * memory.sequence_length)
+            yield Change("hyperparameters: batch_size", size, "at least four sequences to an update")
+        yield from horizon(
+            origin, 16, 64, "steps wait until their segment is full, and a replay needs none that is long"
+        )
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside others."""

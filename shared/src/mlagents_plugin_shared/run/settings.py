@@ -12,6 +12,8 @@ import attr
 from mlagents.trainers import settings as host
 from mlagents.trainers.exception import TrainerConfigError
 
+from mlagents_plugin_shared.run.conversion import Change, wide_enough
+
 
 class Conflict(NamedTuple):
     """A value that is wrong only beside others.
@@ -186,6 +188,8 @@ class CheckedSettings:
 
     idle: ClassVar[Tuple[Idle, ...]] = ()
     far: ClassVar[Tuple[Far, ...]] = ()
+    actions: ClassVar[str] = ""
+    """Which actions the algorithm can play, such as `discrete`; empty where it plays all."""
 
     keep_best: bool = False
     """Keep the policy whose training episodes were the best so far, as `<Behavior>-best.onnx` and `.pt`."""
@@ -204,6 +208,20 @@ class CheckedSettings:
         conflicts = [found._replace(value=getattr(self, found.key)) for found in self.conflicts()]
         if conflicts:
             raise InvalidSettings(type(self).__name__, conflicts)
+
+    @classmethod
+    def conversion(cls, origin: host.TrainerSettings) -> Iterator[Change]:
+        """Values to begin with in place of those in a file that was written for another trainer.
+
+        `mlagents-doctor CONFIG.yaml --convert-to NAME` writes them, each with its reason. By itself it keeps the keys
+        that both trainers have, if both learn from rollouts or both from a replay, and leaves out what has no effect or
+        is far from what this one needs. A subclass adds to `super().conversion(origin)`; of two changes of one key the
+        last counts.
+
+        Args:
+            origin: all settings of the behaviour for the other trainer, its hyperparameters among them.
+        """
+        yield from wide_enough(origin)
 
     def conflicts(self) -> Iterator[Conflict]:
         """Hyperparameters that are out of range, or wrong beside other hyperparameters."""

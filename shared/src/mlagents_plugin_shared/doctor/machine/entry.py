@@ -57,11 +57,19 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="Ends with 0 where all is fine or there are warnings only, and with 1 where there is a problem.",
     )
     parser.add_argument("config", nargs="?", help="a YAML for mlagents-learn: what is wrong in it, each with its line")
+    parser.add_argument(
+        "--convert-to", metavar="TRAINER", help="the file that this trainer should start from, to print"
+    )
+    parser.add_argument("--output", metavar="FILE", help="with --convert-to: a new file in place of the screen")
     parser.add_argument("--schema", action="store_true", help="the JSON Schema of such files, with all trainers here")
     parser.add_argument("--json", action="store_true", help="for programs: JSON in place of lines")
     asked = parser.parse_args(arguments)
     if asked.schema and asked.config:
         parser.error("--schema is of all files: leave the file out")
+    if asked.convert_to and not asked.config:
+        parser.error("--convert-to needs a file to convert")
+    if asked.output and not asked.convert_to:
+        parser.error("--output is for --convert-to")
     return asked
 
 

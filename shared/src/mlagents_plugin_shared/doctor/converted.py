@@ -1,0 +1,245 @@
+"""A file for one trainer, from the file for another: the values to begin with, each change with its reason.
+
+What a trainer needs is said beside its settings, by `CheckedSettings.conversion`. Here is what holds for all: which
+keys stay, and that the result starts without a warning.
+"""
+
+import copy
+import textwrap
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import attr
+import yaml
+from mlagents.plugins import all_trainer_settings
+from mlagents.trainers import learn
+from mlagents.trainers.settings import (
+    OffPolicyHyperparamSettings,
+    OnPolicyHyperparamSettings,
+    TrainerSettings,
+    deep_update_dict,
+)
+
+from mlagents_plugin_shared.run.conversion import Change
+from mlagents_plugin_shared.run.host.written_settings import DEFAULTS
+from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, Reading, did_you_mean, holds, read_behavior
+from mlagents_plugin_shared.run.settings import CheckedSettings
+
+_WIDTH = 110
+
+
+class NotConverted(Exception):
+    """There is no such file; the text says why, in one line."""
+
+
+def converted(path: Path, trainer_type: str) -> str:
+    """The text of a file for another trainer.
+
+    Args:
+        path: of a file that `mlagents-learn` takes.
+        trainer_type: of the trainer.
+
+    Raises:
+        NotConverted: no installed plugin has the trainer, or the file cannot be what it needs.
+    """
+    options = learn.parse_command_line([str(path)])
+    TrainerSettings.default_override = None
+    if trainer_type not in all_trainer_settings:
+        known = f"; known are {', '.join(sorted(all_trainer_settings))}."
+        raise NotConverted(
+            f"no plugin here has trainer_type {trainer_type}{did_you_mean(trainer_type, all_trainer_settings) or known}"
+        )
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lines = _comment(_head(path, options, trainer_type), 0)
+    for section, written in whole.items():
+        if section == DEFAULTS and written:
+            lines += [f"{DEFAULTS}:", *_behavior(DEFAULTS, written, options.default_settings, trainer_type, indent=2)]
+        elif section == "behaviors":
+            lines.append("behaviors:")
+            for name, own in written.items():
+                merged = _merged(whole.get(DEFAULTS), own)
+                lines += [f"  {_scalar(name)}:", *_behavior(name, merged, options.behaviors[name], trainer_type)]
+        else:
+            lines += _rendered({section: written}, {}, 0)
+    return "\n".join(lines) + "\n"
+
+
+def _merged(defaults: Any, own: Any) -> dict[str, Any]:
+    """What counts for a behaviour, of the default settings too."""
+    merged: dict[str, Any] = copy.deepcopy(defaults or {})
+    deep_update_dict(merged, own or {})
+    return merged
+
+
+def _head(path: Path, options: Any, trainer_type: str) -> str:
+    """What there is to say about the whole file."""
+    former = sorted({settings.trainer_type for settings in options.behaviors.values()})
+    text = f"For trainer_type {trainer_type}, from {path.name}, which is for {', '.join(former)}. Values to begin with."
+    if kinds := getattr(all_trainer_settings[trainer_type], "actions", ""):
+        text += (
+            f" {trainer_type} plays {kinds} actions only. Which ones its agents have does not stand in a file: see their "
+            "Behavior Parameters."
+        )
+    if "poca" in former and trainer_type != "poca":
+        text += (
+            " poca's critic sees all agents of a group; here each learns from its own view, and from its own rewards "
+            "and the group's."
+        )
+    return text
+
+
+def _behavior(name: str, written: Any, origin: TrainerSettings, trainer_type: str, indent: int = 4) -> list[str]:
+    if origin.trainer_type == trainer_type:
+        return _rendered(written, {}, indent)
+    class_type = all_trainer_settings[trainer_type]
+    result, comments = _kept(written, origin, trainer_type, class_type)
+    for change in _changes(class_type, origin):
+        _apply(result, change, written, comments)
+    _without_warnings(name, result, class_type, written, comments)
+    if not result[HYPERPARAMETERS]:
+        del result[HYPERPARAMETERS]  # its comments stay
+    return _rendered(result, comments, indent)
+
+
+def _changes(class_type: type, origin: TrainerSettings) -> list[Change]:
+    """The last change of each key, in the order of the first."""
+    found = class_type.conversion(origin) if issubclass(class_type, CheckedSettings) else ()
+    return list({change.key: change for change in found}.values())
+
+
+def _kept(
+    written: Any, origin: TrainerSettings, trainer_type: str, class_type: type
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings with the hyperparameters that both trainers have, and comments on the others, by path."""
+    result = copy.deepcopy(dict(written))
+    result.pop("trainer_type", None)
+    result = {"trainer_type": trainer_type, **result}
+    comments = {"trainer_type": f"was {origin.trainer_type}"}
+    fields = attr.fields_dict(class_type)
+    is_kin = any(
+        issubclass(class_type, family) and isinstance(origin.hyperparameters, family)
+        for family in (OnPolicyHyperparamSettings, OffPolicyHyperparamSettings)
+    )
+    result[HYPERPARAMETERS] = {}
+    for key, value in (written.get(HYPERPARAMETERS) or {}).items():
+        if key not in fields:
+            comments[f"{HYPERPARAMETERS}: {key}"] = (
+                f"left out, was {_plain(value)}: a key of {origin.trainer_type} alone"
+            )
+        elif not is_kin or fields[key].type != _type_of(origin, key):
+            why = f"{origin.trainer_type} and {trainer_type} learn from other data; the default is a start"
+            comments[f"{HYPERPARAMETERS}: {key}"] = f"left out, was {_plain(value)}: {why}"
+        else:
+            result[HYPERPARAMETERS][key] = value
+    return result, comments
+
+
+def _type_of(origin: TrainerSettings, key: str) -> Any:
+    field = attr.fields_dict(type(origin.hyperparameters)).get(key)
+    return field.type if field else None
+
+
+def _apply(result: dict[str, Any], change: Change, written: Mapping[str, Any], comments: dict[str, str]) -> None:
+    """Makes a change, and says so where it is one."""
+    *parents, key = change.key.split(": ")
+    node = result
+    for parent in parents:
+        node = node.setdefault(parent, {})
+    before = _at(written, change.key)
+    if change.value is None:
+        if key in node or before is not _ABSENT:
+            node.pop(key, None)
+            comments[change.key] = f"left out, was {_plain(before)}: {change.why}"
+    elif before is _ABSENT or before != change.value:
+        node[key] = change.value
+        comments[change.key] = change.why if before is _ABSENT else f"was {_plain(before)}: {change.why}"
+    else:
+        node[key] = change.value
+        comments.pop(change.key, None)
+
+
+def _without_warnings(
+    name: str, result: dict[str, Any], class_type: type, written: Mapping[str, Any], comments: dict[str, str]
+) -> None:
+    """Leaves out what the trainer would warn of or refuse, until nothing is left.
+
+    Raises:
+        NotConverted: something is refused that cannot be left out.
+    """
+    if not issubclass(class_type, CheckedSettings):
+        return
+    while remarks := _remarks(read_behavior(name, result, class_type)):
+        path, why = next(((path, why) for path, why in remarks.items() if holds(result, path)), ("", ""))
+        if not path:
+            raise NotConverted(" ".join(remarks.values()))
+        _apply(result, Change(path, None, why), written, comments)
+
+
+def _remarks(reading: Reading) -> dict[str, str]:
+    return {**reading.faults, **reading.conflicts, **reading.idle, **reading.far}
+
+
+_ABSENT: Any = object()
+
+
+def _at(written: Any, path: str) -> Any:
+    for key in path.split(": "):
+        if not isinstance(written, Mapping) or key not in written:
+            return _ABSENT
+        written = written[key]
+    return written
+
+
+# Text
+
+
+def _rendered(mapping: Mapping[Any, Any], comments: Mapping[str, str], indent: int, path: str = "") -> list[str]:
+    """A mapping as lines of YAML, each comment above its key; keys that are left out come behind the others."""
+    margin = " " * indent
+    lines: list[str] = []
+    for key, value in mapping.items():
+        place = f"{path}{key}"
+        if place in comments:
+            lines += _comment(
+                f"{key} {comments[place]}" if _is_former(comments[place]) else f"{key}: {comments[place]}", indent
+            )
+        if isinstance(value, Mapping) and value:
+            lines += [f"{margin}{_scalar(key)}:", *_rendered(value, comments, indent + 2, f"{place}: ")]
+        elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+            dumped = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True)
+            lines += textwrap.indent(dumped, margin).rstrip().splitlines()
+        else:
+            lines.append(f"{margin}{_scalar(key)}: {_scalar(value)}")
+    return [*lines, *_left_out(mapping, comments, indent, path)]
+
+
+def _left_out(mapping: Mapping[Any, Any], comments: Mapping[str, str], indent: int, path: str) -> Iterator[str]:
+    for place, text in comments.items():
+        parent, _, key = place.rpartition(": ")
+        is_here = parent == path.removesuffix(": ") and key not in mapping
+        is_of_absent = bool(parent) and not path and parent not in mapping and parent == HYPERPARAMETERS
+        if is_here or is_of_absent:
+            yield from _comment(f"{key} {text}", indent)
+
+
+def _is_former(text: str) -> bool:
+    return text.startswith("was ")
+
+
+def _comment(text: str, indent: int) -> list[str]:
+    lead = " " * indent + "# "
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _scalar(value: Any) -> str:
+    value = value.value if isinstance(value, Enum) else value
+    dumped = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    return dumped.removesuffix("...").strip()
+
+
+def _plain(value: Any) -> str:
+    return "not set" if value is _ABSENT else _scalar(value)
