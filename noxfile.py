@@ -46,6 +46,9 @@ GITHUB_FILES = {  # check-jsonschema brings their schemas along
     "github-workflows": ".github/workflows/*.yml",
 }
 
+NO_LONG_ONES = "not learning and not faults and not doctor"
+"""The marks of what has a session of its own."""
+
 PYTHONS = ["3.10", "3.11"]
 LATER_PYTHONS = ["3.12", "3.13"]
 NEWEST = "newest"
@@ -121,7 +124,7 @@ def later(session: nox.Session, package: str) -> None:
 def together(session: nox.Session) -> None:
     """Run the tests of tests/ where all wheels share one environment."""
     install_all(session, *group(ROOT, "docs", "test"))
-    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", NO_LONG_ONES, *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -158,7 +161,7 @@ def torch(session: nox.Session, release: str) -> None:
     install(session, *PACKAGES, requirement, *group(ROOT, "docs", "test"), *own_groups, free=["torch"])
     for folder in trainers.values():
         run_pytest(session, [folder], folder / "tests", *session.posargs)
-    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "not learning and not faults", *session.posargs)
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", NO_LONG_ONES, *session.posargs)
 
 
 @nox.session(python=PYTHONS)
@@ -186,7 +189,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "erase", settings)
     for folder in PACKAGES.values():
         run_pytest(session, [folder], folder / "tests", *session.posargs, command=measure)
-    integration = ["-m", "not learning and not faults", *session.posargs]
+    integration = ["-m", NO_LONG_ONES, *session.posargs]
     run_pytest(session, PACKAGES.values(), ROOT / "tests", *integration, command=measure)
     session.run("coverage", "combine", "--quiet", settings)
     for package, name in names.items():
@@ -200,6 +203,15 @@ def learning(session: nox.Session) -> None:
     """Run the tests that train for minutes."""
     install_all(session, *group(ROOT, "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "learning", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def doctor(session: nox.Session) -> None:
+    """Break fresh environments as users do, and have the doctor's commands repair them: real installs, minutes."""
+    install_all(session, *group(ROOT, "test"))
+    links = {"UV_FIND_LINKS": ",".join([str(DIST), *find_links()])}
+    session.env.update(links)
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "doctor", "-n0", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

@@ -79,8 +79,8 @@ def _head(path: Path, options: Any, trainer_type: str) -> str:
     text = f"For trainer_type {trainer_type}, from {path.name}, which is for {', '.join(former)}. Values to begin with."
     if kinds := getattr(all_trainer_settings[trainer_type], "actions", ""):
         text += (
-            f" {trainer_type} plays {kinds} actions only. Which ones its agents have does not stand in a file: see their "
-            "Behavior Parameters."
+            f" {trainer_type} plays {kinds} actions only. Which ones its agents have does not stand in a file: see "
+            "their Behavior Parameters."
         )
     if "poca" in former and trainer_type != "poca":
         text += (
