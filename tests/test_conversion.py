@@ -46,8 +46,8 @@ behaviors:
   Runner:
     time_horizon: 1000
   Jumper:
-    trainer_type: poca
-    hyperparameters: {batch_size: 2048, buffer_size: 20480, lambd: 0.95}
+    hyperparameters: {batch_size: 2048, init_entcoef: 0.5}
+    network_settings: {normalize: true, hidden_units: 512}
     self_play: {save_steps: 50000, team_change: 200000}
 environment_parameters:
   wall:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 import attr
 from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType, TrainerSettings
 
-from mlagents_plugin_shared.run.search import not_searched, searched, searched_among
 from mlagents_plugin_shared.run.conversion import Change, horizon
+from mlagents_plugin_shared.run.search import not_searched, searched, searched_among
 from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
 
 

@@ -8,8 +8,8 @@ import attr
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
 
 from mlagents_plugin_shared.maths import schedules
-from mlagents_plugin_shared.run.search import searched
 from mlagents_plugin_shared.run.conversion import Change, within
+from mlagents_plugin_shared.run.search import searched
 from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Idle, between, positive
 
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Iterator, Optional, Tuple
 import attr
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, TrainerSettings
 
-from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.conversion import MANY_UPDATES, Change, horizon, within
+from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
     CheckedSettings,
     Conflict,
