@@ -25,6 +25,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent
 DIST = ROOT / "dist"
 PLAYERS = ROOT / "players"
+SITE = ROOT / "build" / "site"
 PACKAGES = {
     nox.project.load_toml(file)["project"]["name"]: file.parent
     for file in sorted([*ROOT.glob("shared/pyproject.toml"), *ROOT.glob("packages/*/pyproject.toml")])
@@ -296,6 +297,17 @@ def docs(session: nox.Session) -> None:
     install_all(session, *group(ROOT, "docs"))
     for generator in sorted(ROOT.glob("docs/generate_*.py")):
         session.run("python", "-W", "ignore", str(generator))
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def site(session: nox.Session) -> None:
+    """Build the documentation site into build/site, and open every page in a browser; -- --no-browser builds alone."""
+    install(session, *group(ROOT, "site"), ours=False)
+    options = ["--fail-on-warning", "--keep-going", "--fresh-env", "--quiet"]
+    session.run("sphinx-build", *options, "--conf-dir", str(ROOT / "docs"), str(ROOT), str(SITE))
+    session.log(f"the site: {(SITE / 'index.html').as_uri()}")
+    if "--no-browser" not in session.posargs:
+        session.run("pytest", "--rootdir", str(ROOT), str(ROOT / "docs" / "site" / "tests"), *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

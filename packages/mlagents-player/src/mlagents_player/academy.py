@@ -95,6 +95,16 @@ class Academy:
         self._begin_episodes(np.arange(self._scene.num_agents))
         self._took_part[:] = self._scene.active
 
+    def agent(self, row: int) -> tuple[str, int]:
+        """Behaviour and episode id of the agent in a row of the scene's arrays."""
+        return self._behaviors[self._scene.behavior_index[row]], int(self._ids[row])
+
+    def action(self, row: int) -> Actions:
+        """What the agent in a row does until it decides again, in the numbers that its behaviour has: one row."""
+        spec = self._scene.behaviors[self.agent(row)[0]].action_spec
+        kept = self._actions[np.array([row])]
+        return Actions(kept.continuous[:, : spec.continuous_size], kept.discrete[:, : spec.discrete_size])
+
     def step(self, decide: Decide) -> None:
         """One academy step: ask for decisions, act, let physics run, collect ended episodes.
 

@@ -27,6 +27,8 @@ FAINT: Color = (206, 212, 218)
 SHADOW: Color = (33, 37, 41, 40)
 
 SIZE = 480  # pixels of the longer side
+WIDE = 720  # pixels of two pictures side by side
+GAP = 8  # pixels between them
 MARGIN = 0.04  # of the longer side, around what is seen
 FINENESS = 3  # pixels are drawn this much finer and then averaged, so that edges are smooth
 
@@ -96,8 +98,24 @@ class Canvas:
         nose = [middle + half * (0.9 * ahead), middle + half * (0.1 * ahead + 0.6 * aside)]
         self.polygon([*nose, middle + half * (0.1 * ahead - 0.6 * aside)], (255, 255, 255, 230))
 
+    def frame(self, view: tuple[float, float, float, float], color: Color = INK) -> None:
+        """The outline of a part of the ground, given as a view."""
+        left, bottom, right, top = view
+        corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
+        self.line(corners, color, width=1.5 * FINENESS / self._scale)
+
     def _pixel(self, x: float, z: float) -> tuple[float, float]:
         return (x - self._left) * self._scale, (self._top - z) * self._scale
+
+
+def beside(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[height, width, 3] two pictures side by side, with paper between them and below the lower one."""
+    height = max(len(left), len(right))
+    whole = np.empty((height, left.shape[1] + GAP + right.shape[1], 3), np.uint8)
+    whole[:] = PAPER
+    whole[: len(left), : left.shape[1]] = left
+    whole[: len(right), -right.shape[1] :] = right
+    return whole
 
 
 def _shadow(height: float) -> NDArray[np.float64]:

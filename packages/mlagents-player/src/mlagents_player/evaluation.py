@@ -12,7 +12,7 @@ import numpy as np
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.policy import Policy
 from mlagents_player.recording import Recorder
-from mlagents_player.scenes.base import Scene
+from mlagents_player.scenes.base import Actions, Scene
 
 LONGEST = 5000
 """Decisions; the scenes that end by themselves do so in far fewer."""
@@ -40,6 +40,21 @@ class Episode:
 
 
 @dataclass
+class Moment:
+    """Where an agent is in its episode.
+
+    Attributes:
+        episode: The one that it is in; None between two of them.
+        behavior: Whose action it is.
+        action: What it does until it decides again, one row.
+    """
+
+    episode: Episode | None
+    behavior: str
+    action: Actions
+
+
+@dataclass
 class Evaluation:
     """Plays the trainer's part until a number of episodes has ended.
 
@@ -61,19 +76,27 @@ class Evaluation:
     finished: list[Episode] = field(default_factory=list)
     _running: dict[tuple[str, int], Episode] = field(default_factory=dict)
     _begun: int = 0
+    _academy: Academy | None = None
 
-    def run(self, scene: Scene, each_step: Callable[[], None]) -> None:
+    def run(self, scene: Scene, each_step: Callable[[], None], goes_on: Callable[[], bool] = lambda: False) -> None:
         """Play until the wanted episodes have ended or were cut off.
 
         Args:
             scene: To play.
             each_step: Called before the first step and after every one.
+            goes_on: Whether to play on even so; what is played then does not count.
         """
-        academy = Academy(scene)
+        self._academy = Academy(scene)
         each_step()
-        while len(self.finished) < self.wanted:
-            academy.step(self.decide)
+        while len(self.finished) < self.wanted or goes_on():
+            self._academy.step(self.decide)
             each_step()
+
+    def moment(self, row: int) -> Moment:
+        """Where the agent in a row of the scene's arrays is, while it runs."""
+        assert self._academy is not None
+        behavior, agent = self._academy.agent(row)
+        return Moment(self._running.get((behavior, agent)), behavior, self._academy.action(row))
 
     def decide(self, infos: dict[str, list[AgentInfos]]) -> Reply:
         """Count rewards and let the policies act."""
@@ -119,9 +142,10 @@ class Evaluation:
     def _end(self, behavior: str, batch: AgentInfos) -> None:
         for agent, reward, interrupted in zip(batch.ids.tolist(), rewards(batch), batch.interrupted, strict=True):
             episode = self._running.pop((behavior, agent), None)
-            if episode and episode.counts:
+            if episode:
                 episode.total += reward
                 episode.interrupted = bool(interrupted)
+            if episode and episode.counts:
                 self.finished.append(episode)
         self.policies[behavior].forget(batch.ids)
 

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mlagents_player.canvas import beside
 from mlagents_player.errors import PlayerError
 from mlagents_player.hints import install_command
 
 RATE = 25.0  # pictures that a film shows in a second at most
 KINDS = (".gif", ".mp4", ".png")
 COLORS = 64  # of a GIF
+SAMPLES = 8  # pictures from which they are taken
 
 Frame = NDArray[np.uint8]
 
@@ -49,9 +51,14 @@ class Film:
         """How long each picture is shown."""
         return self.every * self.pace
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more pictures are taken."""
+        return self._steps * self.pace > self.longest
+
     def step(self) -> None:
         """A step of the scene has passed."""
-        if self._steps % self.every == 0 and self._steps * self.pace <= self.longest:
+        if self._steps % self.every == 0 and not self.is_full:
             self.show(self.picture())
         self._steps += 1
 
@@ -61,6 +68,10 @@ class Reel:
     """Pictures that become a file."""
 
     frames: list[Frame] = field(default_factory=list)
+
+    def beside(self, other: Reel) -> Reel:
+        """Both at once, this one on the left, for as long as both go on."""
+        return Reel([beside(left, right) for left, right in zip(self.frames, other.frames, strict=False)])
 
     def save(self, file: Path, seconds: float) -> None:
         """Write a GIF or an MP4, by the file's ending, each picture shown for some seconds; or the last one as a PNG.
@@ -80,7 +91,11 @@ class Reel:
             raise PlayerError(f"Cannot write {file}: {error.strerror or error}.") from error
 
     def _save_gif(self, file: Path, seconds: float) -> None:
-        first, *others = [Image.fromarray(frame).quantize(COLORS, dither=Image.Dither.NONE) for frame in self.frames]
+        # One palette for all: with one each, what has not moved would have other colours, and be in the file again.
+        sample = np.concatenate(self.frames[:: 1 + len(self.frames) // SAMPLES])
+        palette = Image.fromarray(sample).quantize(COLORS, dither=Image.Dither.NONE)
+        pictures = [Image.fromarray(frame) for frame in self.frames]
+        first, *others = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
         first.save(file, save_all=True, append_images=others, duration=round(1000 * seconds), loop=0, optimize=True)
 
     def _save_mp4(self, file: Path, seconds: float) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from mlagents_player import evaluation, film, policy, pretrained, scenes
 from mlagents_player.arguments import count, demo_file
+from mlagents_player.caption import Caption, captioned
 from mlagents_player.errors import PlayerError
 from mlagents_player.evaluation import Evaluation
 from mlagents_player.parameters import EnvironmentParameters
@@ -38,6 +40,11 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
         "mlagents-player list shows them",
     )
     command.add_argument("--opponent", metavar="MODEL", help="what plays the other team (default: MODEL)")
+    command.add_argument(
+        "--beside",
+        metavar="MODEL",
+        help="film another model, or random, to the right of the first; both play for --seconds",
+    )
     command.add_argument("--episodes", type=count, default=10, metavar="N", help="how many (default: %(default)s)")
     command.add_argument(
         "--longest",
@@ -66,19 +73,18 @@ def run(options: argparse.Namespace) -> None:
     _choose(options)
     if options.output and options.output.suffix not in film.KINDS:
         raise PlayerError(f"{options.output} is no film; its name ends with {', '.join(film.KINDS)}.")
+    if options.beside and not options.output:
+        raise PlayerError(f"--beside {options.beside} is for a film; add --output FILE.gif.")
     scene_type = scenes.load(options.scene, drawn=bool(options.output or options.window))
-    policies = _policies(options, scene_type)
     recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
-    scene = _scene(scene_type, options.episodes, options.seed)
-    evaluated = Evaluation(policies, options.episodes, options.longest, recorder)
-    reel = film.Reel()
-    shown = _film(scene, options, reel)
-    evaluated.run(scene, shown.step if shown else lambda: None)
-    if options.output and shown:
-        reel.save(options.output, shown.seconds)
+    first = _play(options, scene_type, options.model, recorder)
+    other = _play(options, scene_type, options.beside) if options.beside else None
+    if options.output:
+        reel = first.reel.beside(other.reel) if other else first.reel
+        reel.save(options.output, first.seconds)
     if recorder:
         recorder.save()
-    _print(options, _outcome(evaluated.finished, scene_type))
+    _print(options, first.summary, other.summary if other else None)
 
 
 def _choose(options: argparse.Namespace) -> None:
@@ -92,15 +98,48 @@ def _choose(options: argparse.Namespace) -> None:
     options.model, options.scene = map(str, pretrained.find(options.pretrained))
 
 
-def _policies(options: argparse.Namespace, scene_type: type[Scene]) -> dict[str, policy.Policy]:
+@dataclass
+class _Played:
+    """What came of a model: its film, how long each picture is shown, and its numbers."""
+
+    reel: film.Reel
+    seconds: float
+    summary: dict[str, dict[str, Any]]
+
+
+def _play(
+    options: argparse.Namespace, scene_type: type[Scene], model: str, recorder: Recorder | None = None
+) -> _Played:
+    policies = _policies(options, scene_type, model)
+    scene = _scene(scene_type, options.episodes, options.seed)
+    evaluated = Evaluation(policies, options.episodes, options.longest, recorder)
+    reel = film.Reel()
+    caption = Caption(_title(model), scene, evaluated)
+    shown = _film(scene, options, reel, caption)
+
+    def step() -> None:
+        caption.step()
+        if shown:
+            shown.step()
+
+    evaluated.run(scene, step, lambda: bool(options.beside and shown and not shown.is_full))
+    return _Played(reel, shown.seconds if shown else 0.0, _outcome(evaluated.finished, scene_type))
+
+
+def _title(model: str) -> str:
+    """What a film calls a model: its file without the ending, its folder, or chance."""
+    return Path(model).resolve().name.removesuffix(".onnx")
+
+
+def _policies(options: argparse.Namespace, scene_type: type[Scene], model: str) -> dict[str, policy.Policy]:
     behaviors = scene_type.behaviors
     if options.opponent is None:
-        return _load(options.model, behaviors, options)
+        return _load(model, behaviors, options)
     others = {name: spec for name, spec in behaviors.items() if team(name) > 0}
     if not others:
         raise PlayerError(f"--opponent {options.opponent}: {options.scene} has no second team; leave it out.")
     own = {name: spec for name, spec in behaviors.items() if name not in others}
-    return _load(options.model, own, options) | _load(options.opponent, others, options)
+    return _load(model, own, options) | _load(options.opponent, others, options)
 
 
 def _load(model: str, behaviors: Mapping[str, BehaviorSpec], options: argparse.Namespace) -> dict[str, policy.Policy]:
@@ -118,11 +157,15 @@ def _scene(scene_type: type[Scene], episodes: int, seed: int) -> Scene:
     return scene_type(areas, np.random.default_rng(seed), EnvironmentParameters())
 
 
-def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel) -> film.Film | None:
-    """A film of the first area, if there is to be one."""
+def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel, caption: Caption) -> film.Film | None:
+    """A film of the first area with what there is to say of its first agent, if there is to be one."""
     if not (options.output or options.window):
         return None
-    made = film.Film(lambda: scene.picture(0), scene.pace, reel.frames.append, options.seconds)
+
+    def picture() -> film.Frame:
+        return captioned(scene.picture(0), caption.lines)
+
+    made = film.Film(picture, scene.pace, reel.frames.append, options.seconds)
     if options.window:
         window = film.Window(f"{options.scene}: {options.model}", made.seconds)
 
@@ -143,18 +186,28 @@ def _outcome(finished: list[evaluation.Episode], scene_type: type[Scene]) -> dic
     return found
 
 
-def _print(options: argparse.Namespace, behaviors: dict[str, dict[str, Any]]) -> None:
+def _print(
+    options: argparse.Namespace, behaviors: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]] | None
+) -> None:
     if options.json:
         names = {"scene": options.scene, "model": options.model, "opponent": options.opponent}
-        print(json.dumps({**names, "behaviors": behaviors}, indent=2))
+        beside = {"beside": {"model": options.beside, "behaviors": others}} if others else {}
+        print(json.dumps({**names, "behaviors": behaviors, **beside}, indent=2))
         return
-    for name, numbers in behaviors.items():
-        total, decisions = numbers["return"], numbers["decisions"]["mean"]
-        print(
-            f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
-            f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
-            + (f", {numbers['cut_off']} of them cut off after {options.longest}" if numbers["cut_off"] else "")
-            + "".join(f", {number} {kind}" for kind, number in numbers.get("games", {}).items())
-        )
+    for line in _lines(behaviors, options.longest):
+        print(line)
+    for line in _lines(others or {}, options.longest):
+        print(f"{options.beside}: {line}")
     if options.output:
         print(f"{options.output}")
+
+
+def _lines(behaviors: dict[str, dict[str, Any]], longest: int) -> Iterator[str]:
+    for name, numbers in behaviors.items():
+        total, decisions = numbers["return"], numbers["decisions"]["mean"]
+        yield (
+            f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
+            f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
+            + (f", {numbers['cut_off']} of them cut off after {longest}" if numbers["cut_off"] else "")
+            + "".join(f", {number} {kind}" for kind, number in numbers.get("games", {}).items())
+        )

@@ -22,7 +22,7 @@ from mlagents_envs.base_env import (
 )
 from numpy.typing import NDArray
 
-from mlagents_player.canvas import Canvas
+from mlagents_player.canvas import WIDE, Canvas, beside
 from mlagents_player.parameters import EnvironmentParameters
 
 Rows = NDArray[np.intp]
@@ -106,6 +106,9 @@ class Scene:
         reloads: The scene is loaded anew at an episode's end, as Basic does: the agent comes back with a new
             id one academy step later. Otherwise agents keep their ids for life.
         view: What a picture shows: least x and z, largest x and z, m.
+        close_up: Where agents are small in it, the side of a square around one of them, m: a second picture shows it
+            beside the first; 0 for none.
+        action_names: What a film calls the discrete actions, branch by branch; one that does nothing may be "".
         pace: Seconds that a film shows an academy step for.
         rewards: [num_agents] reward since each agent's last decision.
         group_rewards: [num_agents] the same of the group that the agent is in.
@@ -126,6 +129,8 @@ class Scene:
     max_step: ClassVar[int] = 0
     reloads: ClassVar[bool] = False
     view: ClassVar[tuple[float, float, float, float]] = (-10.0, -10.0, 10.0, 10.0)
+    close_up: ClassVar[float] = 0.0
+    action_names: ClassVar[tuple[tuple[str, ...], ...]] = ()
     pace: ClassVar[float] = 0.02
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
@@ -208,11 +213,27 @@ class Scene:
         """Draw one training area from above; only for films of a scene."""
         raise NotImplementedError
 
+    def focus(self, area: int) -> tuple[float, float]:
+        """The place (x, z) around which the second picture of an area is taken; only for a scene with a `close_up`."""
+        raise NotImplementedError
+
     def picture(self, area: int) -> NDArray[np.uint8]:
-        """[height, width, 3] what one training area looks like."""
-        canvas = Canvas(self.view)
-        self.draw(canvas, area)
-        return canvas.picture()
+        """[height, width, 3] what one training area looks like; with a `close_up`, two pictures side by side."""
+        if not self.close_up:
+            canvas = Canvas(self.view)
+            self.draw(canvas, area)
+            return canvas.picture()
+        left, bottom, right, top = self.view
+        x, z = self.focus(area)
+        near = (x - self.close_up / 2, z - self.close_up / 2, x + self.close_up / 2, z + self.close_up / 2)
+        longer = max(right - left, top - bottom)
+        overview = Canvas(self.view, round(WIDE * longer / (right - left + top - bottom)))
+        self.draw(overview, area)
+        overview.frame(near)
+        whole = overview.picture()
+        close = Canvas(near, len(whole))
+        self.draw(close, area)
+        return beside(whole, close.picture())
 
     def add_reward(self, agents: Rows, reward: float | NDArray[np.float32]) -> None:
         """Add to the reward of the current decision (Unity's `AddReward`)."""

@@ -24,6 +24,7 @@ class Basic(Scene):
     parameter_names = ()
     reloads = True
     view = (-0.5, -1.5, EXTENT - 0.5, 1.5)
+    action_names = (("stay", "left", "right"),)
     pace = 0.25
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:

@@ -51,6 +51,8 @@ class FoodCollector(Scene):
     decision_period = 5
     max_step = 5000
     view = (-51, -51, 51, 51)
+    close_up = 30.0
+    action_names = (("", "laser"),)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -121,6 +123,11 @@ class FoodCollector(Scene):
         length = (LASER_LENGTH * self.laser[shooters])[:, None]
         met = (ahead > 0) & (ahead < length) & (np.abs(aside) < LASER_RADIUS) & (mates != shooters[:, None])
         self.frozen[mates[met]] = FROZEN_TIME
+
+    def focus(self, area: int) -> tuple[float, float]:
+        """The first agent."""
+        x, z = self.position[area * COLLECTORS]
+        return float(x), float(z)
 
     def draw(self, canvas: Canvas, area: int) -> None:
         """The field with its food; who is frozen is grey."""

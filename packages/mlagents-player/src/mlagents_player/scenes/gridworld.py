@@ -43,6 +43,7 @@ class GridWorld(Scene):
     areas = 9
     max_step = 100
     view = (0, -1.6, 10, 10)
+    action_names = (("stay", "up", "down", "left", "right"),)
     pace = 0.25
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:

@@ -51,6 +51,8 @@ class Hallway(Scene):
     decision_period = 6
     max_step = 3000
     view = (-25, -10, 25, 10)
+    close_up = 12.0
+    action_names = (("", "ahead", "back", "turn right", "turn left"),)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -96,6 +98,11 @@ class Hallway(Scene):
         chosen = actions.discrete[:, 0]
         self.agent.yaw[agents] += TURN * TURNS[chosen]
         self.agent.velocity[agents] += RUN_SPEED * AHEAD[chosen, None] * forward(self.agent.yaw[agents])
+
+    def focus(self, area: int) -> tuple[float, float]:
+        """The agent, as the corridor lies."""
+        x, z = self.agent.position[area]
+        return float(z), -float(x)
 
     def draw(self, canvas: Canvas, area: int) -> None:
         """The corridor, lying on its side: the agent starts on the left, the goals are on the right."""

@@ -55,6 +55,8 @@ class PushBlock(Scene):
     decision_period = 5
     max_step = 5000
     view = (-13, -13, 13, 13)
+    close_up = 10.0
+    action_names = (("", "ahead", "back", "turn right", "turn left", "left", "right"),)
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -123,6 +125,11 @@ class PushBlock(Scene):
         arrived = np.flatnonzero(scored)
         self.add_reward(arrived, 5.0)
         self.end_episode(arrived)
+
+    def focus(self, area: int) -> tuple[float, float]:
+        """The agent."""
+        x, z = self.agent.position[area]
+        return float(x), float(z)
 
     def draw(self, canvas: Canvas, area: int) -> None:
         """The floor with its goal, the block and the agent."""

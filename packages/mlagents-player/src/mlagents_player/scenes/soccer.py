@@ -65,6 +65,8 @@ class SoccerTwos(Scene):
     decision_period = 5
     max_step = 5000
     view = (-16.5, -8, 16.5, 8)
+    close_up = 8.0
+    action_names = (("", "ahead", "back"), ("", "right", "left"), ("", "turn left", "turn right"))
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -146,6 +148,11 @@ class SoccerTwos(Scene):
                 time = self.step_count[agents[0]] / self.max_step
                 self.group_rewards[agents] += np.where(side == SIDE, -1.0, 1 - time)
                 self.end_episode(agents)
+
+    def focus(self, area: int) -> tuple[float, float]:
+        """The first blue player."""
+        x, z = self.position[area, 0]
+        return float(x), float(z)
 
     def draw(self, canvas: Canvas, area: int) -> None:
         """The field with its goals, players in their teams' colours and the ball."""

@@ -41,6 +41,8 @@ class Sorter(Scene):
     decision_period = 5
     max_step = 5000
     view = (-21, -21, 21, 21)
+    close_up = 16.0
+    action_names = (("", "ahead", "back"), ("", "right", "left"), ("", "turn left", "turn right"))
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)
@@ -99,6 +101,11 @@ class Sorter(Scene):
         self.add_reward(rows, np.where(right_one, 1.0, -1.0))
         self.visited[rows] += right_one
         self.end_episode(rows[~right_one | (self.visited[rows] == self.count[rows])])
+
+    def focus(self, area: int) -> tuple[float, float]:
+        """The agent."""
+        x, z = self.agent.position[area]
+        return float(x), float(z)
 
     def draw(self, canvas: Canvas, area: int) -> None:
         """The arena with its tiles; those that were visited are green."""

@@ -81,6 +81,7 @@ class WallJump(Scene):
     decision_period = 5
     max_step = 2000
     view = (-10.5, -14.5, 19.5, 6.5)
+    action_names = (("", "ahead", "back"), ("", "turn left", "turn right"), ("", "left", "right"), ("", "jump"))
 
     def __init__(self, num_areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> None:
         super().__init__(num_areas, rng, parameters)

@@ -1,0 +1,53 @@
+"""The site, as `nox -s site` builds it: the repository's own Markdown, read where it lies.
+
+The source folder is the repository, so that a link which works in a checkout works on the site. Nothing is fetched
+while it is built or read: no remote fonts, scripts or inventories. Equations are text and need no typesetting.
+"""
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[1]
+
+project = "Trainer plugins for Unity ML-Agents"
+copyright = "the authors, Apache-2.0"
+extensions = ["myst_parser", "sphinx_copybutton"]
+root_doc = "docs/index"
+include_patterns = ["docs/**.md", "shared/README.md", "packages/*/README.md", "CONTRIBUTING.md"]
+# Not to be searched for pages: it would take longer than to build the site.
+exclude_patterns = [".[!.]*", "build", "dist", "players", "results", "templates", "tests", "**/src", "**/tests"]
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+
+html_theme = "furo"
+html_title = "ML-Agents trainer plugins"
+html_copy_source = False
+html_show_sphinx = False
+html_static_path = ["site/static"]
+html_css_files = ["site.css"]
+html_additional_pages = {"index": "front.html"}
+templates_path = ["site/templates"]
+pygments_style = "friendly"
+pygments_dark_style = "native"
+
+LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def setup(app: Sphinx) -> None:
+    """Register what reads a page before Sphinx does."""
+    app.connect("source-read", link_folders)
+
+
+def link_folders(app: Sphinx, name: str, source: list[str]) -> None:
+    """Let a link to a folder lead to its README, as it does where the repository is browsed."""
+    folder = (ROOT / name).parent
+
+    def readme(link: re.Match[str]) -> str:
+        if not (folder / link["path"] / "README.md").is_file():
+            return link[0]
+        return f"[{link['words']}]({link['path'].rstrip('/')}/README.md{link['anchor'] or ''})"
+
+    source[0] = LINK.sub(readme, source[0])
