@@ -47,9 +47,6 @@ GITHUB_FILES = {  # check-jsonschema brings their schemas along
     "github-workflows": ".github/workflows/*.yml",
 }
 
-NO_LONG_ONES = "not learning and not faults and not doctor"
-"""The marks of what has a session of its own."""
-
 PYTHONS = ["3.10", "3.11"]
 LATER_PYTHONS = ["3.12", "3.13"]
 NEWEST = "newest"
@@ -59,6 +56,7 @@ TORCHES = [
     "2.13.0",
     NEWEST,
 ]  # the oldest that ML-Agents allows, the last with the former exporter, the newest tried, and that of the day
+ORDINARY = "not clone and not doctor and not faults and not learning"  # tests that no session of their own runs
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OWN_PYTHON_FITS = OWN_PYTHON in PYTHONS
 ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
@@ -125,7 +123,7 @@ def later(session: nox.Session, package: str) -> None:
 def together(session: nox.Session) -> None:
     """Run the tests of tests/ where all wheels share one environment."""
     install_all(session, *group(ROOT, "docs", "test"))
-    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", NO_LONG_ONES, *session.posargs)
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", ORDINARY, *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -162,7 +160,7 @@ def torch(session: nox.Session, release: str) -> None:
     install(session, *PACKAGES, requirement, *group(ROOT, "docs", "test"), *own_groups, free=["torch"])
     for folder in trainers.values():
         run_pytest(session, [folder], folder / "tests", *session.posargs)
-    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", NO_LONG_ONES, *session.posargs)
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", ORDINARY, *session.posargs)
 
 
 @nox.session(python=PYTHONS)
@@ -190,7 +188,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "erase", settings)
     for folder in PACKAGES.values():
         run_pytest(session, [folder], folder / "tests", *session.posargs, command=measure)
-    integration = ["-m", NO_LONG_ONES, *session.posargs]
+    integration = ["-m", ORDINARY, *session.posargs]
     run_pytest(session, PACKAGES.values(), ROOT / "tests", *integration, command=measure)
     session.run("coverage", "combine", "--quiet", settings)
     for package, name in names.items():
@@ -220,6 +218,13 @@ def faults(session: nox.Session) -> None:
     """Run the tests of faults in whole runs, with a hundred kills of each trainer; -- --kills N for fewer."""
     install_all(session, *group(ROOT, "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "faults", "-n0", "-s", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def clone(session: nox.Session) -> None:
+    """Follow the README as a stranger does, from `git clone` to a film; what is not committed is not in it."""
+    install_all(session, *group(ROOT, "test"))
+    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "clone", "-n0", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -293,7 +298,7 @@ def tune(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def docs(session: nox.Session) -> None:
-    """Write docs/api.md and the tables in the READMEs and docs/architecture.md from the sources."""
+    """Write docs/api.md and the tables in the READMEs, docs/architecture.md and docs/scenes from the sources."""
     install_all(session, *group(ROOT, "docs"))
     for generator in sorted(ROOT.glob("docs/generate_*.py")):
         session.run("python", "-W", "ignore", str(generator))

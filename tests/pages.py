@@ -14,6 +14,7 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
+LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 BLOCK = re.compile(r"(?:^`(?P<file>[\w./-]+)`\n\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 400
 
@@ -64,3 +65,29 @@ def run(folder: Path, line: str) -> subprocess.CompletedProcess:
         text=True,
         timeout=SECONDS,
     )
+
+
+def links(text: str) -> list[str]:
+    """Targets of the links and pictures of a page that lead to files of the repository."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = [link["target"] for link in LINK.finditer(re.sub(r"`[^`\n]*`", "", prose))]
+    return [target for target in found if not re.match(r"https?:|mailto:", target)]
+
+
+def missing_targets(file: Path) -> list[str]:
+    """Links of a page that lead to no file, or to no heading of the page that they lead to."""
+    missing = []
+    for target in links(file.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        there = (file.parent / path) if path else file
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in headings(there)):
+            missing.append(target)
+    return missing
+
+
+def headings(file: Path) -> set[str]:
+    """What links call the headings of a page: as GitHub and the site do; and the names that a page sets itself."""
+    text = file.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+    return slugs | set(re.findall(r"^\((\S+)\)=$", text, re.MULTILINE))

@@ -76,10 +76,10 @@ def broken_requirements():
                 yield canonicalize_name(dist.metadata["Name"]), requirement
 
 
-def test_readme_command_lists_the_entry_points(root, plugins):
-    """The command that the README gives for `Invalid trainer type` prints every trainer."""
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    code = re.search(r'python -c "(import pkg_resources;.*)"', readme)
+def test_command_of_the_page_lists_the_entry_points(root, plugins):
+    """The command that the page gives for `Invalid trainer type` prints every trainer."""
+    page = (root / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    code = re.search(r'python -c "(import pkg_resources;.*)"', page)
     assert code
     listing = subprocess.run([sys.executable, "-c", code[1]], capture_output=True, text=True, check=True)
     for plugin in plugins:

@@ -114,8 +114,9 @@ def commands(readme):
 
 @pytest.fixture(scope="module")
 def override(root):
-    """The line of the repository's README that writes the override for Python 3.11."""
-    (line,) = [line for line in commands((root / "README.md").read_text(encoding="utf-8")) if "overrides.txt'" in line]
+    """The line of the page for beginners that writes the override for Python 3.11."""
+    page = (root / "docs" / "start.md").read_text(encoding="utf-8")
+    (line,) = [line for line in commands(page) if "overrides.txt'" in line]
     return line
 
 
@@ -154,9 +155,9 @@ def test_readme_installs_nothing_that_replaces_what_mlagents_needs(package):
             assert line.endswith(' "numpy<1.24" "protobuf<3.21"')
 
 
-def test_readme_of_the_repository_installs_as_the_packages_do(root, override, packages):
+def test_page_for_beginners_installs_as_the_packages_do(root, packages):
     """Its table has the same three commands."""
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = (root / "docs" / "start.md").read_text(encoding="utf-8")
     name = next(package.name for package in packages if package.trainers and f"install {package.name}" in readme)
     for command in ("python -m pip install", "uv pip install", "uv pip install --overrides overrides.txt"):
         assert f"| `{command} {name}` |" in readme

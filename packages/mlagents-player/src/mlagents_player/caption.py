@@ -36,20 +36,21 @@ class Caption:
     lines: tuple[str, str] = ("", "")
     _episode: Episode | None = None
     _begun: int = 0
-    _last: str = ""
+    _before: Episode | None = None
 
     def step(self) -> None:
         """A step of the scene has passed."""
         moment = self.evaluated.moment(self.row)
         if moment.episode is not self._episode:
-            if self._episode:
-                self._last = f" (last {self._episode.total:.2f})"
+            self._before = self._episode or self._before
             self._episode = moment.episode
             self._begun += moment.episode is not None
         decisions, total = (moment.episode.decisions, moment.episode.total) if moment.episode else (0, 0.0)
+        # Read anew each time: the last reward of an episode arrives with the next message.
+        last = f" (last {self._before.total:.2f})" if self._before else ""
         self.lines = (
             f"{self.title}: episode {self._begun + (moment.episode is None)}, step {decisions}",
-            f"return {total:.2f}{self._last}, action {words(moment.action, self.scene.action_names)}",
+            f"return {total:.2f}{last}, action {words(moment.action, self.scene.action_names)}",
         )
 
 
