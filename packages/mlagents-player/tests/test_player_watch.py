@@ -12,6 +12,8 @@ from PIL import Image
 
 from mlagents_player import Actions, ActionSpec, BehaviorSpec, cli, evaluation, hints, policy, scenes
 from mlagents_player.academy import AgentInfos
+from mlagents_player.canvas import GAP, PAPER, beside
+from mlagents_player.caption import Caption, captioned, words
 from mlagents_player.evaluation import Evaluation, summary
 from mlagents_player.film import Film
 from mlagents_player.parameters import EnvironmentParameters
@@ -180,6 +182,7 @@ def test_chance_plays_each_team_differently(opponent: list[str], monkeypatch: py
         (["none.onnx", "Basic"], "There is no model none.onnx for behaviour Basic"),
         (["random", "Bsic"], "Did you mean Basic?"),
         (["random", "gym:Blackjack-v2"], "cannot be made"),
+        (["random", "Basic", "--beside", "random"], "--beside random is for a film; add --output FILE.gif."),
         (["random", "Basic", "--opponent", "random"], "--opponent random: Basic has no second team; leave it out."),
         (["random", "SoccerTwos", "--opponent", "none.onnx"], "no model none.onnx for behaviour SoccerTwos?team=1"),
     ],
@@ -220,6 +223,105 @@ def test_watch_without_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setitem(sys.modules, "tkinter", None)
     assert cli.main(["watch", "random", "Basic", "--window"]) == 1
     assert "No window can be opened" in capsys.readouterr().err
+
+
+def test_caption_follows_an_agent_from_episode_to_episode() -> None:
+    """Seven moves right end an episode of Basic with 0.93; then the next one begins at 0."""
+    scene = Basic(1, np.random.default_rng(0), EnvironmentParameters())
+    evaluated = Evaluation({"Basic": Fixed(discrete(2))}, wanted=2)
+    caption = Caption("dqn", scene, evaluated)
+    said: list[tuple[str, str]] = []
+    evaluated.run(scene, lambda: (caption.step(), said.append(caption.lines)))
+    assert said[0] == ("dqn: episode 1, step 0", "return 0.00, action stay")
+    assert said[3] == ("dqn: episode 1, step 3", "return -0.02, action right")
+    assert ("dqn: episode 2, step 1", "return 0.00 (last 0.93), action right") in said
+
+
+@pytest.mark.parametrize(
+    ("action", "names", "expected"),
+    [
+        (Actions(np.array([[0.5, -1.0]], np.float32), np.zeros((1, 0), np.int32)), (), "+0.50 -1.00"),
+        (Actions(np.zeros((1, 0), np.float32), np.array([[2, 0]], np.int32)), (), "2 0"),
+        (Actions(np.zeros((1, 0), np.float32), np.array([[1, 0]], np.int32)), (("", "ahead"), ("", "jump")), "ahead"),
+        (Actions(np.zeros((1, 0), np.float32), np.array([[0, 0]], np.int32)), (("", "ahead"), ("", "jump")), "nothing"),
+        (Actions(np.array([[0.25]], np.float32), np.array([[1]], np.int32)), (("", "laser"),), "+0.25 laser"),
+    ],
+)
+def test_action_is_said_in_words(action: Actions, names: tuple[tuple[str, ...], ...], expected: str) -> None:
+    """Numbers for what is continuous; names where the scene has some, and none for what does nothing."""
+    assert words(action, names) == expected
+
+
+@pytest.mark.parametrize("name", scenes.names())
+def test_names_of_actions_are_as_many_as_there_are_actions(name: str) -> None:
+    """Branch by branch; a scene without discrete actions has none."""
+    scene = scenes.load(name)
+    for spec in scene.behaviors.values():
+        assert tuple(map(len, scene.action_names)) == spec.action_spec.discrete_branches
+
+
+@pytest.mark.parametrize("width", [96, 480, 720])
+def test_caption_fits_below_a_picture(width: int) -> None:
+    """The picture stays as it is; what is below has ink, even sides, and an edge that is free."""
+    picture = np.full((100, width, 3), 7, np.uint8)
+    whole = captioned(picture, ("random: episode 12, step 345", "return -12.34"))
+    strip = whole[100:]
+    assert (whole[:100] == picture).all()
+    assert len(whole) % 2 == 0
+    assert (strip < 100).all(axis=2).any()
+    assert (strip[:, -4:] == PAPER).all() or width == 96
+
+
+def test_close_up_follows_its_agent() -> None:
+    """Where agents are small there are two pictures: as high as one another, the second around the agent."""
+    scene = scenes.load("FoodCollector")(1, np.random.default_rng(0), EnvironmentParameters())
+    scene.reset(np.arange(scene.num_agents))
+    first = scene.picture(0)
+    height = len(first)
+    assert first.shape[1] > 1.9 * height
+    assert scene.focus(0) == tuple(scene.position[0])
+    scene.position[0] = (-40.0, -40.0)  # a corner: less than half of what is around it is inside of the field
+    moved = scene.picture(0)
+    assert moved.shape == first.shape
+    near = moved[:, -height:]
+    middle = near[height // 2 - 3 : height // 2 + 3, height // 2 - 3 : height // 2 + 3]
+    assert (middle[..., 2] > middle[..., 0] + 50).any()  # the agent is blue
+
+
+def test_pictures_side_by_side_have_paper_between_them() -> None:
+    """And below the lower one."""
+    whole = beside(np.zeros((4, 6, 3), np.uint8), np.zeros((2, 8, 3), np.uint8))
+    assert whole.shape == (4, 6 + GAP + 8, 3)
+    assert (whole[:, 6 : 6 + GAP] == PAPER).all()
+    assert (whole[2:, -8:] == PAPER).all()
+
+
+def test_watch_films_two_models_beside_one_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both play for as long as the film goes on; what counts is the same as without a film."""
+    film = ["--seconds", "2", "--output", str(tmp_path / "two.gif")]
+    line = ["watch", "random", "3DBall", "--episodes", "1", "--json"]
+    assert cli.main([*line, "--beside", "random", *film]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert cli.main(line) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert numbers["behaviors"] == numbers["beside"]["behaviors"] == alone["behaviors"]
+    with Image.open(tmp_path / "two.gif") as made:
+        assert made.width == 2 * 480 + GAP
+        shown = 0
+        for number in range(made.n_frames):
+            made.seek(number)
+            shown += made.info["duration"]
+    assert shown == 2040
+
+
+def test_watch_prints_whose_numbers_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the second model begin with its name."""
+    film = ["--seconds", "1", "--output", str(tmp_path / "two.gif")]
+    assert cli.main(["watch", "random", "Basic", "--episodes", "1", "--beside", "random", *film]) == 0
+    first, second, file = capsys.readouterr().out.splitlines()
+    assert first.startswith("Basic: return ")
+    assert second == f"random: {first}"
+    assert file == str(tmp_path / "two.gif")
 
 
 def test_film_takes_25_pictures_a_second_at_most() -> None:
