@@ -1,0 +1,131 @@
+"""The end of a run: a table of what each behaviour has reached, its models, and the commands that go on from there."""
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlagents_onnx_check.hints import callable_as
+from mlagents_plugin_progress.glyphs import count, duration, encodable, encoding_of, number, speed
+from mlagents_plugin_progress.tally import Tally
+
+_BEGINS_ANEW = {"--resume": False, "--force": False, "--initialize-from": True}
+
+
+def table(tallies: Sequence[Tally]) -> Table:
+    """What each behaviour has reached.
+
+    Args:
+        tallies: of the behaviours.
+    """
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("Behavior", overflow="fold")
+    for name in ("Steps", "Steps/s", "Last", "Best", "At step"):
+        drawn.add_column(name, justify="right")
+    for tally in tallies:
+        last = tally.scores[-1] if tally.scores else None
+        unit = "Elo " if tally.self_play else ""
+        drawn.add_row(
+            tally.behavior,
+            f"{tally.step:,}" if tally.step is not None else "-",
+            speed(tally.mean_steps_per_second),
+            unit + number(last.value) if last else "-",
+            unit + number(tally.best.value) if tally.best else "-",
+            count(tally.best.step) if tally.best else "-",
+        )
+    return drawn
+
+
+def models(tallies: Sequence[Tally], folder: Path) -> dict[str, Path]:
+    """The exported model of each behaviour that has one.
+
+    Args:
+        tallies: of the behaviours.
+        folder: `results/<run>`.
+    """
+    files = {tally.behavior: folder / f"{tally.behavior}.onnx" for tally in tallies}
+    return {behavior: file for behavior, file in files.items() if file.is_file()}
+
+
+def next_commands(folder: Path, environment: str | None, arguments: Sequence[str], *, is_done: bool) -> dict[str, str]:
+    """What to do after a run, and the command that does it, as it is typed here.
+
+    Args:
+        folder: `results/<run>`.
+        environment: what `--env` named.
+        arguments: of the process: the program, and what it was given.
+        is_done: whether all behaviours have reached their `max_steps`.
+    """
+    commands = {}
+    if scene := _scene_of_player(environment):
+        commands["See it play"] = command_line([_script("mlagents-player"), "watch", str(folder), scene])
+    commands["Draw its curves"] = command_line([_script("mlagents-plot"), str(folder)])
+    if Path(arguments[0]).stem == "mlagents-learn":
+        words = [*without(_BEGINS_ANEW, arguments[1:]), "--resume"]
+        how = "Go on, once max_steps is larger" if is_done else "Go on"
+        commands[how] = command_line([_script("mlagents-learn"), *words])
+    return commands
+
+
+def without(options: dict[str, bool], arguments: Sequence[str]) -> list[str]:
+    """The arguments without these options; the dictionary says which of them take a value."""
+    kept: list[str] = []
+    skips = False
+    for argument in arguments:
+        name, is_one_word, _ = argument.partition("=")
+        if not skips and name not in options:
+            kept.append(argument)
+        skips = not skips and not is_one_word and options.get(name, False)
+    return kept
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The words as they are typed in this operating system's shell; the first is already a command."""
+    program, *others = words
+    quoted = subprocess.list2cmdline(others) if os.name == "nt" else shlex.join(others)
+    return f"{program} {quoted}".rstrip()
+
+
+def say(console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[str, str]) -> None:
+    """Prints the table, and what follows it as lines that are not folded, so that they can be copied.
+
+    Args:
+        console: of the standard output.
+        tallies: of the behaviours.
+        seconds: that the run took.
+        lines: what stands below, each under its name.
+    """
+    console.print(Text(f"The run took {duration(seconds)}."), table(tallies), sep="\n")
+    for name, line in lines.items():
+        text = Text.assemble((f"{name}: ", "dim"), line)
+        console.print(Text(encodable(text.plain, encoding_of(console.file)), spans=text.spans), soft_wrap=True)
+
+
+def _script(name: str) -> str:
+    return callable_as(name, Path(sysconfig.get_path("scripts")) / name)
+
+
+def _scene_of_player(environment: str | None) -> str | None:
+    """The scene of `mlagents-player` that was played; None where it was Unity's or somebody else's."""
+    if environment is None or find_spec("mlagents_player") is None:
+        return None
+    from mlagents_envs.env_utils import validate_environment_path  # the file that ML-Agents has started
+
+    from mlagents_player.launcher import scene_of  # another distribution, which need not be installed
+
+    launcher = validate_environment_path(environment)
+    return scene_of(Path(launcher)) if launcher else None
+
+
+def arguments_of_process() -> list[str]:
+    """Program and arguments of this process."""
+    return list(sys.argv) or [""]

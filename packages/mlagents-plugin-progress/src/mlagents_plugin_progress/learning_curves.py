@@ -1,0 +1,160 @@
+"""Pictures of learning curves: a panel for each behaviour, a line for each run, a band for several seeds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from mlagents_plugin_progress.bands import bootstrap_interval, interquartile_mean, on_one_axis, smoothed
+from mlagents_plugin_progress.event_files import Point
+from mlagents_plugin_progress.glyphs import count, shortened
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
+"""Of Okabe and Ito, whom colour-blind people can tell apart, without the yellow, which is lost on white."""
+
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+"""Their number and that of the colours have no common factor: 35 lines before one comes again."""
+
+_PANEL = (6.4, 3.6)  # inches
+_LONGEST_LABEL = 72
+
+
+class Line(NamedTuple):
+    """One line of a panel.
+
+    Attributes:
+        label: of the legend, without the number of seeds.
+        curves: of its seeds, one or several.
+    """
+
+    label: str
+    curves: list[list[Point]]
+
+
+class Look(NamedTuple):
+    """How curves are drawn.
+
+    Attributes:
+        by_time: whether they go by training time in place of agent steps.
+        smoothing: weight of the past in a moving average; 0 draws what was logged.
+        quantity: what they show.
+    """
+
+    by_time: bool
+    smoothing: float
+    quantity: str
+
+
+def draw(panels: Mapping[str, Sequence[Line]], look: Look, file: Path) -> None:
+    """Draws a picture.
+
+    Args:
+        panels: the lines of each behaviour; one label is the same line on every panel.
+        look: how.
+        file: where it is written; .png, .svg or .pdf.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    labels = list(dict.fromkeys(line.label for lines in panels.values() for line in lines))
+    columns = 1 if len(panels) == 1 else 2
+    rows = -(-len(panels) // columns)
+    legend = _legend_columns(labels)
+    below = 0.2 * -(-len(labels) // legend) + 0.4
+    # A text of the picture stays text in an SVG, and the same runs give the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlagents-plot", "font.size": 10}):
+        figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows + below), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for panel, (behavior, lines) in zip(axes, panels.items(), strict=False):
+            _panel(panel, lines, labels, look)
+            panel.set_title(behavior)
+        for unused in axes[len(panels) :]:
+            unused.set_visible(False)
+        _add_legend(figure, axes[: len(panels)], legend, _caption(panels))
+        figure.savefig(file, dpi=150, metadata=_metadata(file))
+
+
+def _panel(axes: Axes, lines: Sequence[Line], labels: Sequence[str], look: Look) -> None:
+    unit, name = _unit(lines) if look.by_time else (1.0, "agent steps")
+    for line in lines:
+        place = labels.index(line.label)
+        how = {"color": COLOURS[place % len(COLOURS)], "linestyle": STYLES[place % len(STYLES)]}
+        _add_line(axes, line, look, unit, how)
+    if not look.by_time:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value) if value >= 0 else ""))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    label = look.quantity
+    if look.smoothing:
+        label += f"\n(moving average, weight of the past {look.smoothing:g})"
+    axes.set(xlabel=name, ylabel=label)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _add_line(axes: Axes, line: Line, look: Look, unit: float, how: dict) -> None:
+    curves = [_arrays(curve, look, unit) for curve in line.curves]
+    label = f"{line.label} ({len(curves)} seeds)" if len(curves) > 1 else line.label
+    places, values = on_one_axis(curves) if len(curves) > 1 else (np.empty(0), np.empty((0, 1)))
+    if len(places):
+        low, high = bootstrap_interval(values)
+        axes.fill_between(places, low, high, color=how["color"], alpha=0.18, linewidth=0)
+        curves = [(places, interquartile_mean(values))]
+    for x, y in curves:  # seeds with no step in common stay lines of their own
+        axes.plot(x, y, label=label, linewidth=1.6, marker="o" if len(x) == 1 else "", **how)
+        label = "_again"  # which no legend shows
+
+
+def _arrays(curve: Sequence[Point], look: Look, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    x = np.array([point.seconds / unit if look.by_time else point.step for point in curve], dtype=float)
+    y = np.array([point.value for point in curve])
+    return x, smoothed(y, look.smoothing) if look.smoothing else y
+
+
+def _unit(lines: Sequence[Line]) -> tuple[float, str]:
+    longest = max((curve[-1].seconds for line in lines for curve in line.curves), default=0.0)
+    for unit, name in ((3600.0, "hours"), (60.0, "minutes")):
+        if longest >= 2 * unit:
+            return unit, f"training time ({name})"
+    return 1.0, "training time (seconds)"
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    longest = max(min(len(label), _LONGEST_LABEL) for label in labels) + len(" (10 seeds)")
+    return max(1, min(3, 80 // longest, len(labels)))
+
+
+def _add_legend(figure: Figure, axes: Sequence[Axes], columns: int, caption: str) -> None:
+    shown: dict[str, Any] = {}
+    for handle, label in _handles(axes):
+        shown.setdefault(label, handle)
+    texts = [shortened(label, _LONGEST_LABEL) for label in shown]
+    how = {"fontsize": 9, "title": caption, "title_fontsize": 8, "frameon": False, "handlelength": 3}
+    figure.legend(list(shown.values()), texts, loc="outside lower center", ncols=columns, **how)
+
+
+def _handles(axes: Sequence[Axes]) -> Iterator[tuple]:
+    for panel in axes:
+        yield from zip(*panel.get_legend_handles_labels(), strict=True)
+
+
+def _caption(panels: Mapping[str, Sequence[Line]]) -> str:
+    if all(len(line.curves) == 1 for lines in panels.values() for line in lines):
+        return ""
+    return "Of several seeds: interquartile mean, its 95 % bootstrap interval, where all of them have data"
+
+
+def _metadata(file: Path) -> dict:
+    """Nothing of the time and of the version, so that the same runs give the same file."""
+    return {
+        ".png": {"Software": None},
+        ".svg": {"Date": None, "Creator": None},
+        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }[file.suffix.lower()]

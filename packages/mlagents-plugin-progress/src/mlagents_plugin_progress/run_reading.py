@@ -1,0 +1,143 @@
+"""A run's folder, as `mlagents-learn` writes it: its behaviours, their settings and their curves."""
+
+import glob
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlagents_plugin_progress.event_files import Point, event_files, read_curve, tags_of
+
+
+class RunError(Exception):
+    """A run that cannot be read; its text is the command's one line."""
+
+
+class NothingThereError(RunError):
+    """A run that has written nothing of what is asked for, which need not be the fault of whoever asks."""
+
+
+Curves = dict[str, list[Point]]
+"""The curve of each behaviour."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run.
+
+    Attributes:
+        name: its folder, as it was given.
+        folder: where it lies.
+        behaviors: folder of each behaviour that has event files.
+        settings: what `configuration.yaml` says, flat, by dotted keys; None where there is none, as in a run that has
+            not ended.
+    """
+
+    name: str
+    folder: Path
+    behaviors: dict[str, Path]
+    settings: dict[str, Any] | None
+
+
+def read_runs(names: Sequence[str], tag: str | None, pass_over: Callable[[str], None]) -> list[tuple[Run, Curves]]:
+    """The runs of a command line, and the curve of each of their behaviours.
+
+    Args:
+        names: folders, or patterns of them, which the shells of Windows leave to the program.
+        tag: of the statistic; without it the mean return.
+        pass_over: is told of a run that has written nothing yet, as long as others have.
+
+    Raises:
+        RunError: a folder is missing or is no run, or none of them has the statistic.
+    """
+    found: list[tuple[Run, Curves]] = []
+    without: list[NothingThereError] = []
+    for folder in dict.fromkeys(Path(folder) for name in names for folder in _expanded(name)):
+        try:
+            run = _read(folder)
+            found.append((run, _curves(run, tag)))
+        except NothingThereError as error:
+            without.append(error)
+    if not found:
+        raise without[0]
+    for reason in without:
+        pass_over(str(reason))
+    return found
+
+
+def _curves(run: Run, tag: str | None) -> Curves:
+    try:
+        read = {behavior: read_curve(folder, tag) for behavior, folder in run.behaviors.items()}
+        found = {behavior: curve for behavior, curve in read.items() if curve}
+        if not found:
+            raise NothingThereError(_no_curve(run, tag))
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
+    return found
+
+
+def _expanded(name: str) -> list[str]:
+    """The folders of a pattern, or the one that is called so."""
+    # Not Path.glob, which takes no absolute pattern.
+    found = sorted(each for each in glob.glob(name) if Path(each).is_dir())  # noqa: PTH207
+    if Path(name).exists() or not glob.has_magic(name):
+        return [name]
+    if not found:
+        raise RunError(f"no folder is called {name}")
+    return found
+
+
+def _read(folder: Path) -> Run:
+    if not folder.exists():
+        raise RunError(f"{folder} does not exist; a run is a folder that mlagents-learn has written, results/<run-id>")
+    if not folder.is_dir():
+        raise RunError(f"{folder} is a file; give the folder of the run, results/<run-id>")
+    if event_files(folder):  # a behaviour's own folder
+        return Run(str(folder), folder, {folder.resolve().name: folder}, _settings(folder.parent))
+    behaviors = {child.name: child for child in sorted(folder.iterdir()) if child.is_dir() and event_files(child)}
+    if not behaviors:
+        raise _no_run(folder)
+    return Run(str(folder), folder, behaviors, _settings(folder))
+
+
+def _no_run(folder: Path) -> RunError:
+    runs = sorted(run.name for run in folder.iterdir() if run.is_dir() and any(map(event_files, _folders(run))))
+    if runs:
+        return RunError(f"{folder} holds {len(runs)} runs; name them: {folder / '*'}, or {folder / runs[0]}")
+    return NothingThereError(f"{folder} has no event files; a run writes them to <run-id>/<behavior>")
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    return (child for child in folder.iterdir() if child.is_dir())
+
+
+def _no_curve(run: Run, tag: str | None) -> str:
+    if tag is None:
+        return f"{run.folder} has no reward: no episode ended before a summary; --tag draws another statistic"
+    there = sorted({each for folder in run.behaviors.values() for each in tags_of(folder)})
+    return f"{run.folder} has no statistic {tag!r}; it has: {', '.join(there) or 'none'}"
+
+
+def _settings(folder: Path) -> dict[str, Any] | None:
+    try:
+        read = yaml.safe_load((folder / "configuration.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return flat(read) if isinstance(read, Mapping) and read else None
+
+
+def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted keys.
+
+    Args:
+        settings: the mapping.
+        prefix: that all keys get.
+    """
+    if not isinstance(settings, Mapping) or not settings:
+        return {prefix: settings}
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
