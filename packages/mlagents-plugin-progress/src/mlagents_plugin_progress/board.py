@@ -50,7 +50,7 @@ class Board:
         return [head, *(_line([column.cell(tally) for column in columns], columns) for tally in tallies)]
 
     def _columns(self, tallies: Sequence[Tally], width: int) -> list[Column]:
-        name = max((cell_len(tally.behavior) for tally in tallies), default=0)
+        name = max((cell_len(self._name(tally).plain) for tally in tallies), default=0)
         columns = {
             "name": Column("Behavior", min(max(name, LEAST_NAME), LARGEST), self._name, to_the_right=False),
             "bar": Column("Progress", LEAST_BAR, lambda tally: Text(), to_the_right=False),

@@ -1,0 +1,169 @@
+"""The command mlagents-compare, and in what runs differ."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlagents_plugin_progress.compare import main
+from mlagents_plugin_progress.differences import differing, grouped, short_keys
+from mlagents_plugin_progress.run_reading import Run, flat, read_runs
+from written_runs import write_run
+
+UP = [0.1, 0.95, 0.6, 0.9]
+
+
+def runs(*folders: Path) -> list[Run]:
+    return [run for run, _ in read_runs(list(map(str, folders)), None, print)]
+
+
+def rows(table: str) -> list[list[str]]:
+    return [line.split() for line in table.splitlines()]
+
+
+def test_table_says_what_a_run_has_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four summaries of 100 steps and 10 s: 400 steps in 40 s, best at the second, at 0.9 there too."""
+    run = write_run(tmp_path / "dqn", UP)
+    assert main([str(run), "--threshold", "0.9"]) == 0
+    head, _, row = rows(capsys.readouterr().out)[:3]
+    assert head[-6:] == ["Steps", "to", "0.9", "Steps", "Steps/s", "Time"]
+    assert row == ["1", str(run), "Basic", "0.900", "0.950", "200", "200", "400", "10", "0:40"]
+
+
+def test_threshold_that_was_not_reached_is_never(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And not at the end."""
+    main([str(write_run(tmp_path / "dqn", UP)), "--threshold", "1"])
+    assert "never" in capsys.readouterr().out
+
+
+def test_rows_in_a_pipe_are_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However long a name is."""
+    run = write_run(tmp_path / ("long-" * 30), UP)
+    main([str(run)])
+    assert str(run) in capsys.readouterr().out
+
+
+def test_settings_that_differ_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the seed, without the port and the name of the run."""
+    one = write_run(tmp_path / "one", UP, seed=1)
+    other = write_run(tmp_path / "two", UP, seed=2, settings={"hyperparameters": {"learning_rate": 0.1}})
+    main([str(one), str(other)])
+    listed = rows(capsys.readouterr().out.partition("What differs")[2])
+    assert [row for row in listed if len(row) == 3][1:] == [["seed", "1", "2"], ["learning_rate", "0.001", "0.1"]]
+
+
+def test_json_has_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a program."""
+    folders = [write_run(tmp_path / name, UP, settings={"max_steps": steps}) for name, steps in (("a", 1), ("b", 2))]
+    main([*map(str, folders), "--json", "--threshold", "0.9"])
+    first, second = json.loads(capsys.readouterr().out)
+    assert first == {
+        "run": str(folders[0]),
+        "behavior": "Basic",
+        "last": pytest.approx(0.9),
+        "best": pytest.approx(0.95),
+        "best_step": 200,
+        "threshold": 0.9,
+        "steps_to_threshold": 200,
+        "steps": 400,
+        "steps_per_second": 10.0,
+        "seconds": 40.0,
+        "seed": 1,
+        "differs": {"behavior.max_steps": 1},
+    }
+    assert second["differs"] == {"behavior.max_steps": 2}
+
+
+def test_markdown_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its line of dashes, and a bar in a name escaped."""
+    main([str(write_run(tmp_path / "a", UP)), "--markdown"])
+    head, dashes, row, _ = capsys.readouterr().out.splitlines()
+    assert head.startswith("| # | Run | Behavior |")
+    assert set(dashes) <= set("|:- ")
+    assert row.count("|") == head.count("|")
+
+
+def test_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And code 1."""
+    assert main([str(tmp_path / "none")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"mlagents-compare: {tmp_path / 'none'} does not exist")
+
+
+def test_run_that_has_not_ended_has_unknown_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A question mark, and not a difference."""
+    write_run(tmp_path / "a", UP, seed=1)
+    write_run(tmp_path / "b", UP, seed=2)
+    write_run(tmp_path / "c", UP, has_ended=False)
+    main([str(tmp_path / name) for name in "abc"])
+    assert ["seed", "1", "2", "?"] in rows(capsys.readouterr().out)
+
+
+def test_runs_are_grouped_by_all_but_their_seed(tmp_path: Path) -> None:
+    """Those of unknown settings are by themselves; a group is called what its runs begin with."""
+    for seed in (1, 2, 3):
+        write_run(tmp_path / f"basic-seed{seed}", UP, seed=seed)
+    write_run(tmp_path / "fast", UP, settings={"hyperparameters": {"learning_rate": 0.1}})
+    write_run(tmp_path / "young", UP, has_ended=False)
+    write_run(tmp_path / "younger", UP, has_ended=False)
+    found = grouped(runs(*sorted(tmp_path.iterdir())))
+    assert [(group.label, len(group.runs)) for group in found] == [
+        ("basic", 3), ("fast", 1), ("young", 1), ("younger", 1)
+    ]  # fmt: skip
+
+
+def test_groups_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Runs of different results folders may be called alike."""
+    folders = [
+        write_run(tmp_path / folder / "basic", UP, settings={"max_steps": steps})
+        for folder, steps in (("one", 1), ("two", 2))
+    ]
+    assert [group.label for group in grouped(runs(*folders))] == list(map(str, folders))
+
+
+def test_keys_of_other_trainers_do_not_differ(tmp_path: Path) -> None:
+    """PPO has no tau; that its network has no memory is a difference."""
+    sac = {"trainer_type": "sac", "hyperparameters": {"learning_rate": 0.1, "tau": 0.005}}
+    ppo = {"trainer_type": "ppo", "hyperparameters": {"learning_rate": 0.2}}
+    memory = {"network_settings": {"memory": {"memory_size": 64}}}
+    folders = [
+        write_run(tmp_path / "sac", UP, settings={**sac, **memory}),
+        write_run(tmp_path / "ppo", UP, settings=ppo),
+    ]
+    assert differing(runs(*folders)) == {
+        "behavior.hyperparameters.learning_rate": [0.1, 0.2],
+        "behavior.network_settings.memory.memory_size": [64, None],
+        "behavior.trainer_type": ["sac", "ppo"],
+    }
+
+
+def test_behaviors_that_one_run_has_alone_are_not_compared(tmp_path: Path) -> None:
+    """There is nothing to compare them with."""
+    folders = [write_run(tmp_path / "one", UP, ["A", "B"]), write_run(tmp_path / "two", UP, ["B", "C"])]
+    assert differing(runs(*folders)) == {}
+
+
+def test_folder_of_one_behavior_can_be_given(tmp_path: Path) -> None:
+    """Its settings are those of its run."""
+    write_run(tmp_path / "run", UP, ["A", "B"])
+    (run,) = runs(tmp_path / "run" / "A")
+    assert list(run.behaviors) == ["A"]
+    assert run.settings is not None
+
+
+def test_short_keys_are_as_long_as_they_must_be() -> None:
+    """Two that end alike are told apart by the word before."""
+    keys = [
+        "behavior.network_settings.hidden_units",
+        "behavior.gail.network_settings.hidden_units",
+        "behavior.max_steps",
+    ]
+    assert list(short_keys(keys).values()) == [
+        "behavior.network_settings.hidden_units", "gail.network_settings.hidden_units", "max_steps"
+    ]  # fmt: skip
+
+
+def test_flat_settings_have_dotted_keys() -> None:
+    """An empty mapping is a value."""
+    assert flat({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
