@@ -242,9 +242,11 @@ def learn(session: nox.Session) -> None:
         arguments += ["--env", str(PLAYERS / scene.replace(":", "-"))]
     if not is_given("--base-port", arguments):
         arguments += ["--base-port", str(free_port())]
+    # The session ends with its own commands, which work outside of its environment.
+    env = {"MLAGENTS_PROGRESS_COMMANDS": "off"}
     try:
         # After Ctrl+C the trainer exports its models; nox would kill it after 0.3 seconds.
-        session.run("mlagents-learn", *arguments, interrupt_timeout=60)
+        session.run("mlagents-learn", *arguments, env=env, interrupt_timeout=60)
     except KeyboardInterrupt:
         say_what_comes_next(session, run, scene, config)
         raise

@@ -1,5 +1,6 @@
 """The command mlagents-plot: what it draws, and what it says where it cannot."""
 
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -109,7 +110,7 @@ def test_lines_are_told_apart_by_more_than_colour() -> None:
     """No two of 35 are alike, and neighbours differ in both."""
     looks = [(COLOURS[place % len(COLOURS)], str(STYLES[place % len(STYLES)])) for place in range(35)]
     assert len(set(looks)) == 35
-    assert all(one[0] != other[0] and one[1] != other[1] for one, other in zip(looks, looks[1:], strict=False))
+    assert all(one[0] != other[0] and one[1] != other[1] for one, other in pairwise(looks))
 
 
 def test_what_is_no_run_is_named_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
