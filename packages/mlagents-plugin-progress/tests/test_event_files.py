@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
@@ -19,7 +20,7 @@ def test_scalars_are_those_that_tensorboard_reads(tmp_path: Path) -> None:
     for step in range(20):
         writer.add_scalar("Environment/Cumulative Reward", step / 7, 100 * step)
         writer.add_scalar("Environment/Cumulative Reward 2", -1.0, 100 * step)
-        writer.add_histogram("Environment/Cumulative Reward_hist", [step, step + 1.0], 100 * step)
+        writer.add_histogram("Environment/Cumulative Reward_hist", np.array([step, step + 1.0]), 100 * step)
         writer.add_scalar("Losses/Value Loss", -step, 100 * step)
     writer.close()
     theirs = EventAccumulator(str(tmp_path)).Reload().Scalars(REWARD)

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections.abc import Callable
 
 import pyte
 import pytest
@@ -19,6 +20,7 @@ class Terminal(io.StringIO):
     """A stream that says that it is a terminal."""
 
     encoding = "utf-8"
+    become_stdout: Callable[[], None]
 
     def isatty(self) -> bool:
         return True
@@ -32,13 +34,15 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     made = Terminal()
-    monkeypatch.setattr(sys, "stdout", made)
+    # In the test itself, since pytest puts a stream of its own there between fixtures and test.
+    made.become_stdout = lambda: monkeypatch.setattr(sys, "stdout", made)
     monkeypatch.setattr(live, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(live, "LARGEST_SHARE", 1e9)
     return made
 
 
 def lines(terminal: Terminal, *texts: str) -> LiveLines:
+    terminal.become_stdout()
     console = Console(file=terminal, force_terminal=True, width=40, height=24, legacy_windows=False)
     made = LiveLines(console, lambda width: [Text(text) for text in texts])
     made.start()
@@ -76,6 +80,7 @@ def test_cursor_is_shown_while_lines_are_drawn(terminal: Terminal) -> None:
 def test_number_of_lines_may_change(terminal: Terminal) -> None:
     """As where a behaviour comes up later."""
     texts = ["one"]
+    terminal.become_stdout()
     console = Console(file=terminal, force_terminal=True, width=40, height=24, legacy_windows=False)
     drawn = LiveLines(console, lambda width: [Text(text) for text in texts])
     drawn.start()

@@ -62,7 +62,8 @@ def test_seeds_are_one_line_and_their_number_is_said(tmp_path: Path) -> None:
     assert "fast" in words(picture)
     assert "95 % bootstrap interval" in words(picture)
     main([*map(str, runs), "--no-groups", "--output", str(picture)])
-    assert "seeds" not in words(picture)
+    assert "(3 seeds)" not in words(picture)
+    assert "dqn-2" in words(picture)
 
 
 def test_axes_say_what_they_show(tmp_path: Path) -> None:

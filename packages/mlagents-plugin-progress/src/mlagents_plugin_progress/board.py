@@ -65,7 +65,7 @@ class Board:
         }
         for left_out in ("bar", "percent", "left", "saved") if not self._trains else ("steps",):
             del columns[left_out]
-        for least in ("curve", "saved", "best", "bar", "speed", "left"):
+        for least in ("curve", "saved", "best", "bar", "speed", "left", "steps", "percent"):
             if _width(columns) > width:
                 self._shorten_name(columns, _width(columns) - width)
             if _width(columns) > width:
