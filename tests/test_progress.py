@@ -53,7 +53,6 @@ def test_commands_of_the_end_work(tmp_path: Path, players: Path) -> None:
     """The one that resumes does so where the run stood, and its curve is drawn as one."""
     file = written(tmp_path, PPO)
     said = trained(tmp_path, file, "--env", players / "Basic", "--run-id", "x")
-    written(tmp_path, {**PPO, **LENGTH})
     file.write_text(file.read_text().replace("max_steps: 400", "max_steps: 800"))
     resume = said.strip().splitlines()[-1].partition(": ")[2]
     run = subprocess.run(
