@@ -172,9 +172,15 @@ def _without_warnings(
         return
     while remarks := _remarks(read_behavior(name, result, class_type)):
         path, why = next(((path, why) for path, why in remarks.items() if holds(result, path)), ("", ""))
-        if not path:
+        if path:
+            _apply(result, Change(path, None, why), written, comments)
+        elif result[HYPERPARAMETERS]:
+            # What is wrong beside it is a default: so none of these is kept.
+            for key in list(result[HYPERPARAMETERS]):
+                why = " ".join(remarks.values())
+                _apply(result, Change(f"{HYPERPARAMETERS}: {key}", None, why), written, comments)
+        else:
             raise NotConverted(" ".join(remarks.values()))
-        _apply(result, Change(path, None, why), written, comments)
 
 
 def _remarks(reading: Reading) -> dict[str, str]:

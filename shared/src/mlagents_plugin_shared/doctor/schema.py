@@ -20,8 +20,10 @@ from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, host_trainers_wi
 from mlagents_plugin_shared.run.settings import CheckedSettings, host_ranges, ranges_in
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
+"""The draft, by the name that it has."""
 
 Schema = dict[str, Any]
+"""A schema, or a part of one."""
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _ALONE = "ppo"  # the trainer of a behaviour that names none

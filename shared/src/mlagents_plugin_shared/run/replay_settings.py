@@ -147,9 +147,11 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             origin: all settings of the behaviour for the other trainer.
         """
         yield from super().conversion(origin)
-        if not isinstance(origin.hyperparameters, OffPolicyHyperparamSettings):
+        has_replay = isinstance(origin.hyperparameters, OffPolicyHyperparamSettings)
+        if not has_replay or origin.hyperparameters.buffer_size < SMALLEST_REPLAY:
             size = within(origin.max_steps / 3, SMALLEST_REPLAY, _CONVERTED_REPLAY)
             yield Change("hyperparameters: buffer_size", size, "a replay keeps what a rollout drops")
+        if not has_replay:
             updates = within(origin.max_steps / MANY_UPDATES, *_CONVERTED_STEPS)
             why = f"agent steps to each update: some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
             yield Change("hyperparameters: steps_per_update", updates, why)

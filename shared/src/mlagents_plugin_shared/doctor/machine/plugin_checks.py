@@ -12,6 +12,7 @@ from mlagents_plugin_shared.doctor.machine.evidence import TRAINERS, WRITERS, Ma
 from mlagents_plugin_shared.doctor.machine.verdicts import OK, PROBLEM, WARNING, Check
 
 HOST_TRAINERS = ("ppo", "sac", "poca")
+"""Trainers that ML-Agents has itself."""
 
 
 def plugin_checks(machine: Machine) -> Iterator[Check]:

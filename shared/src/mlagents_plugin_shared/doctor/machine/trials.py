@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SECONDS = 300
+_SECONDS = 300
 
 # The folder that a child is started in is none of its packages: a torch.py there would stand for torch.
 _CHILD = (
@@ -42,10 +42,10 @@ def _run(steps: Sequence[str]) -> tuple[str | None, dict[str, dict[str, Any]], s
         record = Path(folder) / "record"
         command = [sys.executable, "-W", "ignore", "-c", _CHILD, str(record), *steps]
         try:
-            child = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+            child = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
             end = _end(child)
         except subprocess.TimeoutExpired:
-            end = f"it did not end within {SECONDS} seconds"
+            end = f"it did not end within {_SECONDS} seconds"
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
     noted = [json.loads(line) for line in lines]
     begun = next((step for step, found in reversed(noted) if found is None), None)

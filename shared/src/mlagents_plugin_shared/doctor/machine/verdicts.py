@@ -3,7 +3,14 @@
 import json
 from typing import NamedTuple
 
-OK, WARNING, PROBLEM = "ok", "warning", "problem"
+OK = "ok"
+"""Nothing is to be done."""
+
+WARNING = "warning"
+"""ML-Agents works with it."""
+
+PROBLEM = "problem"
+"""ML-Agents or a plugin does not work."""
 
 
 class Check(NamedTuple):
