@@ -33,21 +33,33 @@ templates_path = ["site/templates"]
 pygments_style = "friendly"
 pygments_dark_style = "native"
 
+REST = "the pages that no list above has"  # a line in the last list of the front page
 LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
 def setup(app: Sphinx) -> None:
     """Register what reads a page before Sphinx does."""
     app.connect("source-read", link_folders)
+    app.connect("source-read", list_the_rest)
 
 
 def link_folders(app: Sphinx, name: str, source: list[str]) -> None:
-    """Let a link to a folder lead to its README, as it does where the repository is browsed."""
+    """Let a link to a folder lead to its README, as it does where the repository is browsed, or else be its words."""
     folder = (ROOT / name).parent
 
     def readme(link: re.Match[str]) -> str:
-        if not (folder / link["path"] / "README.md").is_file():
+        if not (folder / link["path"]).is_dir():
             return link[0]
+        if not (folder / link["path"] / "README.md").is_file():
+            return link["words"]
         return f"[{link['words']}]({link['path'].rstrip('/')}/README.md{link['anchor'] or ''})"
 
     source[0] = LINK.sub(readme, source[0])
+
+
+def list_the_rest(app: Sphinx, name: str, source: list[str]) -> None:
+    """Let no page be left out of the front page's lists, however new it is."""
+    if name == root_doc:
+        listed = set(source[0].splitlines())
+        pages = sorted(file.stem for file in (ROOT / "docs").glob("*.md") if file.stem != "index")
+        source[0] = source[0].replace(REST, "\n".join(page for page in pages if page not in listed))
