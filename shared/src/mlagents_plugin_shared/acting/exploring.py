@@ -106,6 +106,16 @@ class ExploringPolicy(TorchPolicy):
         self.generator = torch.Generator(device="cpu").manual_seed(self.seed)
         self.agents = AgentTable()
 
+    def explore_as(self, rank: int, count: int) -> None:
+        """Explores as one of several actors that play at a time, so that they do not all do alike.
+
+        Here by the stream of chance alone; to be overridden where there is more to choose.
+
+        Args:
+            rank: of the actor, from 0 on.
+            count: number of actors.
+        """
+
     def check_masks(self, decision_requests: DecisionSteps, global_agent_ids: list[str]) -> None:
         """Refuses decisions that leave an agent nothing to do.
 

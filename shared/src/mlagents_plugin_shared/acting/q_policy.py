@@ -11,7 +11,7 @@ from mlagents_envs.timers import timed
 
 from mlagents_plugin_shared.acting.exploring import AgentTable, ExploringPolicy
 from mlagents_plugin_shared.acting.repetition import Repetition
-from mlagents_plugin_shared.learning.networks import resample_noise
+from mlagents_plugin_shared.learning.networks import has_noise, resample_noise
 from mlagents_plugin_shared.maths.branches import are_legal, greedy_actions
 from mlagents_plugin_shared.maths.exploration import epsilon_greedy, epsilon_ladder, explorers, random_actions
 from mlagents_plugin_shared.maths.schedules import Schedule, constant
@@ -106,6 +106,21 @@ class QPolicy(ExploringPolicy):
         if self.use_recurrent:
             run_out["memory_out"] = ModelUtils.to_numpy(memories).squeeze(0)
         return run_out
+
+    def explore_as(self, rank: int, count: int) -> None:
+        """One rung of the ladder for each of several actors; one alone, and noise on weights, explore as they are set.
+
+        ε_i = 0.4^(1 + 7 i / (N - 1))
+
+        Source: Horgan et al. (2018), section 4.1, https://arxiv.org/abs/1803.00933.
+
+        Args:
+            rank: i.
+            count: N.
+        """
+        if count > 1 and self.actor.training and not has_noise(self.actor):
+            self.uses_ladder = False
+            self.epsilon = constant(epsilon_ladder(count)[rank].item())
 
     def _explore(self, greedy: torch.Tensor, masks: torch.Tensor, global_agent_ids: list[str]) -> torch.Tensor:
         """[B, D] greedy actions, some of them replaced by random legal ones."""

@@ -239,9 +239,16 @@ class ReplayBuffer(Mapping):
         """[capacity, ...] arrays of everything that is stored of transitions, by name; not to be written to."""
         return self._ring.row_arrays()
 
-    def end_episodes(self) -> None:
-        """Forgets whose segments could go on: the next one of every agent begins a new episode."""
-        self._ring.unfinished.clear()
+    def end_episodes(self, agent_id: str | None = None) -> None:
+        """Forgets whose segments could go on: the next one of the agent begins a new episode.
+
+        Args:
+            agent_id: of this agent; default all.
+        """
+        if agent_id is None:
+            self._ring.unfinished.clear()
+        else:
+            self._ring.unfinished.pop(agent_id, None)
 
     def save_to_file(self, file_object: BinaryIO) -> None:
         """Writes everything as HDF5: a buffer that loads it goes on exactly as this one would.

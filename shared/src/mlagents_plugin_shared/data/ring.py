@@ -362,11 +362,11 @@ class ObservationStore:
             BufferMemoryError: it would have to, and does not fit into the free memory.
         """
         if observations.dtype == np.uint8 and self.ring.ndim == 4:
-            return observations if self.holds_pixels else _from_pixels(observations)
+            return observations if self.holds_pixels else from_pixels(observations)
         if not self.holds_pixels:
             return observations
         pixels = np.empty(observations.shape, np.uint8)
-        if all(map(_to_pixels, observations, pixels)):
+        if all(map(to_pixels, observations, pixels)):
             return pixels
         self.widen()
         return observations
@@ -381,14 +381,14 @@ class ObservationStore:
             f"Pictures of shape {self.ring.shape[1:]} do not come from 8 bits: the replay stores them as float32 and "
             f"takes up to {format_bytes(len(self.ring) * size)} for them."
         )
-        self.ring, self.aside = _from_pixels(self.ring), _from_pixels(self.aside)
+        self.ring, self.aside = from_pixels(self.ring), from_pixels(self.aside)
 
     def take(self, index: np.ndarray, ends: np.ndarray | None = None) -> np.ndarray:
         """[B, ...] float32 copies of the observations at `index`, [B]; `ends` says which of them lie aside."""
         observations = self.ring.take(index, axis=0, mode="clip")
         if ends is not None and ends.size:
             observations[ends] = self.aside[index[ends] - len(self.ring)]
-        return _from_pixels(observations) if self.holds_pixels else observations
+        return from_pixels(observations) if self.holds_pixels else observations
 
     def set_aside(self, slot: int, encoded: np.ndarray) -> None:
         """Keeps an observation after which no transition follows; the array doubles where the slot is new."""
@@ -397,13 +397,23 @@ class ObservationStore:
         self.aside[slot] = encoded
 
 
-def _to_pixels(picture: np.ndarray, pixels: np.ndarray) -> bool:
-    """Writes a picture's pixels; False if it did not come from 8 bits. One at a time: it stays in the cache."""
+def to_pixels(picture: np.ndarray, pixels: np.ndarray) -> bool:
+    """Writes a picture's pixels; False if it did not come from 8 bits. One at a time: it stays in the cache.
+
+    Args:
+        picture: [C, H, W] float32 in [0, 1].
+        pixels: [C, H, W] uint8 to write into.
+    """
     with np.errstate(invalid="ignore"):  # NaN fails the comparison
         pixels[:] = picture * np.float32(255) + np.float32(0.5)
-        error = _from_pixels(pixels) - picture
+        error = from_pixels(pixels) - picture
         return bool(max(error.max(), -error.min()) < _TOLERANCE)
 
 
-def _from_pixels(pixels: np.ndarray) -> np.ndarray:
+def from_pixels(pixels: np.ndarray) -> np.ndarray:
+    """The float32 numbers in [0, 1] that ML-Agents decodes from 8 bits.
+
+    Args:
+        pixels: uint8 of any shape.
+    """
     return np.divide(pixels, 255, dtype=np.float32)

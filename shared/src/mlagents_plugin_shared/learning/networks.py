@@ -68,6 +68,15 @@ class NoisyLinear(nn.Module):
         return nn.functional.linear(inputs, weight, self.bias + self.bias_sigma * self.noise_out)
 
 
+def has_noise(network: nn.Module) -> bool:
+    """Whether a network has a `NoisyLinear`, and needs no epsilon.
+
+    Args:
+        network: the network.
+    """
+    return any(isinstance(module, NoisyLinear) for module in network.modules())
+
+
 def resample_noise(network: nn.Module, generator: torch.Generator | None = None) -> None:
     """Draws new noise for every `NoisyLinear` of a network; does nothing to a network without one.
 

@@ -80,6 +80,15 @@ class Episodes:
         """
         self._group_rewards.pop(agent_id, None)
 
+    def drop(self, agent_id: str) -> None:
+        """Drops an agent that will not act again.
+
+        Args:
+            agent_id: the agent.
+        """
+        self.forget(agent_id)
+        self._open_ends.pop(agent_id, None)
+
     def clear(self) -> None:
         """Drops all running episodes, because the environment is reset."""
         self._group_rewards.clear()

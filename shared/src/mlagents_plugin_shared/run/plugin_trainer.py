@@ -179,7 +179,30 @@ class PluginTrainer(RLTrainer):
 
     def _process_trajectory(self, trajectory: Trajectory) -> None:
         super()._process_trajectory(trajectory)
-        segment = trajectory_to_segment(trajectory, self.policy.behavior_spec.action_spec)
+        self.take_in(trajectory_to_segment(trajectory, self.policy.behavior_spec.action_spec))
+
+    def receive(self) -> None:
+        """Takes in what has come from elsewhere than the environments of this process, at the start of each round.
+
+        There is nothing unless a trainer has another source. One that has calls `count_steps` and `take_in`.
+        """
+
+    def count_steps(self, steps: int) -> None:
+        """Counts agent steps that did not come in a trajectory of ML-Agents; reports and checkpoints fall due by them.
+
+        Args:
+            steps: how many are taken in next.
+        """
+        self._maybe_write_summary(self.get_step + steps)
+        self._maybe_save_model(self.get_step + steps)
+        self._increment_step(steps, next(iter(self.policies)))
+
+    def take_in(self, segment: Segment) -> None:
+        """Takes in steps that are counted already: checks, statistics, normalisation and `store`.
+
+        Args:
+            segment: the next steps of an agent.
+        """
         self._intake.check(segment, self.policy.behavior_spec.observation_specs)
         if self.episodes.was_cut(segment):
             self.forget_episode(segment.agent_id)
@@ -191,7 +214,7 @@ class PluginTrainer(RLTrainer):
         self._count_rewards(segment, rewards)
         if self.should_still_train:
             self.store(segment, rewards)
-        if trajectory.done_reached:
+        if segment.terminated or segment.interrupted:
             self._update_end_episode_stats(segment.agent_id, self.optimizer)
 
     @abstractmethod
@@ -243,6 +266,15 @@ class PluginTrainer(RLTrainer):
             rewards.pop(agent_id, None)
         self.episodes.forget(agent_id)
 
+    def drop_agent(self, agent_id: str) -> None:
+        """Drops all that is known of an agent that will not act again: its running episode has no end.
+
+        Args:
+            agent_id: the agent.
+        """
+        self.forget_episode(agent_id)
+        self.episodes.drop(agent_id)
+
     def end_episode(self) -> None:
         """Ends all episodes, because the environment is reset."""
         super().end_episode()
@@ -269,6 +301,7 @@ class PluginTrainer(RLTrainer):
     def advance(self) -> None:
         """One round: takes in what has arrived, updates when it is time, and saves when it is time."""
         with self.rounds.one(learns=lambda: self.should_still_train):
+            self.receive()
             super().advance()
             if self.is_training:
                 self._end_round()

@@ -19,6 +19,7 @@ from mlagents_plugin_shared.run.settings import (
     entries,
     host_ranges,
     is_number,
+    refusal,
 )
 
 HYPERPARAMETERS = "hyperparameters"
@@ -138,14 +139,16 @@ def check_class(class_type: type) -> None:
         if not _is_readable(field.type):
             raise TrainerConfigError(
                 f"{name}: {field.name}: {field.type!r} is no type for a setting; "
-                "take bool, int, float, str, an Enum, or Optional or List of one of them."
+                "take bool, int, float, str, an Enum, an attrs class of these, or Optional, List or Dict of one of them."
             )
 
 
 def _is_readable(kind: Any) -> bool:
     """Whether `read_value` knows a type."""
-    if get_origin(kind) in (Union, UnionType, list):
+    if get_origin(kind) in (Union, UnionType, list, dict):
         return all(choice is NoneType or _is_readable(choice) for choice in get_args(kind))
+    if attr.has(kind):
+        return all(_is_readable(field.type) for field in attr.fields(kind))
     return isinstance(kind, type) and (kind in _WORDS or issubclass(kind, Enum))
 
 
@@ -188,6 +191,11 @@ def read_value(value: Any, kind: Any) -> Any:
         if not isinstance(value, list):
             raise Unreadable("it must be a list")
         return [read_value(item, get_args(kind)[0]) for item in value]
+    if get_origin(kind) is dict:
+        if not isinstance(value, Mapping):
+            raise Unreadable("keys are expected under it, or leave it out")
+        of_key, of_value = get_args(kind)
+        return {read_value(key, of_key): read_value(item, of_value) for key, item in value.items()}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _read_word(value, kind)
     if kind in (int, float):
@@ -245,6 +253,14 @@ def _far(behavior: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 def _join(path: str, key: Any) -> str:
     return f"{path}: {key}" if path else str(key)
+
+
+def _nested(class_type: type) -> Iterator[tuple[str, type]]:
+    """The keys of a settings class that hold keys of their own, each with the class of these."""
+    for field in attr.fields(class_type):
+        for kind in (field.type, *get_args(field.type)):
+            if attr.has(kind):
+                yield field.name, kind
 
 
 def _under(place: str) -> str:
@@ -379,6 +395,8 @@ class _Reader:
 
     def _unknown(self, path: str, key: Any, names: list[str]) -> str:
         """What to say about a key that a section does not have."""
+        if path == HYPERPARAMETERS and (reason := refusal(self.class_type, key)):
+            return reason
         homes = [place for place, keys in self._places().items() if key in keys and place != path]
         if homes:
             return f"{key} is not a known key here; it belongs {_under(homes[0])}"
@@ -398,6 +416,7 @@ class _Reader:
         sections: dict[str, Any] = {
             "": host.TrainerSettings,
             HYPERPARAMETERS: self.class_type,
+            **{_join(HYPERPARAMETERS, key): kind for key, kind in _nested(self.class_type)},
             "network_settings": host.NetworkSettings,
             "network_settings: memory": host.NetworkSettings.MemorySettings,
             "reward_signals: extrinsic": host.RewardSignalSettings,

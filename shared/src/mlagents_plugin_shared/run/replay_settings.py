@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Iterator, Optional, Tuple
 import attr
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, TrainerSettings
 
+from mlagents_plugin_shared.run.actor_settings import ActorSettings
 from mlagents_plugin_shared.run.conversion import MANY_UPDATES, Change, horizon, within
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
@@ -139,6 +140,10 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     """Updates on demonstrations alone before the first step of a run. Low starts at once; high starts later and
     better; too many learn few demonstrations by heart."""
 
+    actors: Optional[ActorSettings] = None
+    """Environments on other processes or machines that play for this run, beside its own; `mlagents-plugin-ray` starts
+    them."""
+
     @classmethod
     def conversion(cls, origin: TrainerSettings) -> Iterator[Change]:
         """A replay by the length of the run, as many updates as it has time for, and whole sequences to learn from.
@@ -180,6 +185,9 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             behavior: all settings of the behaviour, these hyperparameters among them.
         """
         yield from super().behavior_conflicts(behavior)
+        if self.actors is not None and self.actors.count and behavior.self_play is not None:
+            reason = "beside self_play actors would not know their opponents; leave one of them out"
+            yield Conflict("hyperparameters: actors: count", reason, ("self_play",), self.actors.count)
         keys = ("batch_size", "buffer_init_steps", "steps_per_update")
         first = max(self.batch_size, self.buffer_init_steps) + self.steps_per_update
         if first > behavior.max_steps and not self.demo_pretraining_steps:

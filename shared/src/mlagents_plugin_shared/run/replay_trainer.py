@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attr
 import numpy as np
 from mlagents.torch_utils import torch
+from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.policy import Policy
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
 from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
@@ -27,6 +30,8 @@ from mlagents_plugin_shared.data.demonstrations import DemonstrationError, load_
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
 from mlagents_plugin_shared.learning.transitions import add_sequence_rewards, add_window_rewards
 from mlagents_plugin_shared.maths import schedules
+from mlagents_plugin_shared.run.actor_intake import ActorIntake
+from mlagents_plugin_shared.run.experience_source import ActingBehavior, Delivery, Weights, create_source
 from mlagents_plugin_shared.run.files import replacing
 from mlagents_plugin_shared.run.parts import Part, Stateful
 from mlagents_plugin_shared.run.plugin_trainer import PluginTrainer
@@ -37,6 +42,9 @@ logger = get_logger(__name__)
 
 REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
 """In the behaviour's folder, as ML-Agents' SAC calls it."""
+
+# The learner goes on with what actors bring for so many seconds, before its own environments take another step.
+_LONGEST_INTAKE = 1.0
 
 # A replay that was given so many times its size, and held no complete transition when it mattered, never will.
 _OVERWRITTEN = 20
@@ -56,6 +64,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         hyperparameters: of the algorithm.
         replay: what batches are drawn from: `update_buffer`, or a mixture with `demonstrations`.
         demonstrations: their own replay, which is filled once and never overwritten; None without `demo_path`.
+        actors: those that play elsewhere; None without `actors`.
     """
 
     hyperparameters: ReplaySettings
@@ -68,6 +77,10 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         self._rates = Rates()
         self._updates_due = 0.0
         self._reward_updates_due = 0.0
+        actors = self.hyperparameters.actors
+        self.actors: ActorIntake | None = None
+        if self.is_training and actors is not None and actors.count:
+            self.actors = ActorIntake(actors, create_source(actors, self.brain_name))
 
     def create_replay(self, capacity: int) -> ReplayBuffer:
         """Creates a replay of so many transitions, prioritised if the settings say so.
@@ -87,6 +100,84 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         replay = self.create_replay(capacity)
         replay.generator = np.random.default_rng(self.stream_seed(part))
         return replay
+
+    def add_policy(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:
+        """Takes the policy to train; once all is accepted, actors start to play by it."""
+        is_first = not self.policies
+        super().add_policy(parsed_behavior_id, policy)
+        if is_first and self.actors is not None:
+            settings = attr.evolve(
+                self.trainer_settings, hyperparameters=attr.evolve(self.hyperparameters, actors=None)
+            )
+            behavior = ActingBehavior(parsed_behavior_id.behavior_id, policy.behavior_spec, settings, self.seed)
+            self.actors.start(behavior, self._weights(), self.get_step)
+
+    def _weights(self) -> Weights:
+        """Those of the policy, on the CPU."""
+        weights = self.policy.get_weights()
+        return {name: value.cpu() if torch.is_tensor(value) else value for name, value in weights.items()}
+
+    def advance(self) -> None:
+        """A round; and more of them as long as actors bring what to learn from, before environments here go on."""
+        super().advance()
+        if self.actors is None:
+            return
+        self._publish()
+        until = time.perf_counter() + _LONGEST_INTAKE
+        while self.actors.brought and time.perf_counter() < until:
+            super().advance()
+            self._publish()
+
+    def _publish(self) -> None:
+        assert self.actors is not None
+        self.actors.publish_if_due(self.get_step, self._weights)
+
+    def receive(self) -> None:
+        """Takes in what actors bring, as trajectories of this process; open episodes of those that are gone are lost.
+
+        What is left over when the run has all of its steps is dropped, and the actors end.
+        """
+        if self.actors is None:
+            return
+        deliveries, gone = self.actors.receive(self.get_step)
+        for delivery in deliveries:
+            self._take_in_delivery(delivery)
+        for agent_id in gone:
+            self.drop_agent(agent_id)
+        if self.get_step >= self.get_max_steps:
+            self.actors.close()
+
+    def _take_in_delivery(self, delivery: Delivery) -> None:
+        for tag, value, aggregation in delivery.statistics:
+            self._stats_reporter.add_stat(tag, value, aggregation)
+        errors = delivery.errors or [None] * len(delivery.segments)
+        for segment, errors_of_segment in zip(delivery.segments, errors, strict=True):
+            if self.get_step < self.get_max_steps:
+                self._take_in_counted(segment, errors_of_segment)
+
+    def _take_in_counted(self, segment: Segment, errors: np.ndarray | None) -> None:
+        """Counts a segment and takes it in.
+
+        Args:
+            segment: T steps of an agent.
+            errors: [T] its first priorities; None for the largest so far.
+        """
+        before = self.update_buffer.serial
+        self.count_steps(len(segment))
+        self.take_in(segment)
+        after = self.update_buffer.serial
+        if errors is not None and after > before:
+            self.update_buffer.update_priorities(np.arange(before, after), errors[len(segment) - (after - before) :])
+
+    def drop_agent(self, agent_id: str) -> None:
+        super().drop_agent(agent_id)
+        self.update_buffer.end_episodes(agent_id)
+
+    def save_model(self) -> None:
+        """Ends the actors, and saves the final checkpoint and model."""
+        if self.actors is not None:
+            self.actors.close()
+        super().save_model()
 
     def prepare(self) -> None:
         """Makes the replay, on a resume as it was saved, and reads demonstrations.
@@ -226,8 +317,9 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         """Adds what is known once a summary: how full the replay is, and how fast the run."""
         buffer = self.update_buffer
         self._stats_reporter.add_stat("Replay/Fill", buffer.num_experiences / buffer.capacity)
-        for name, rate in self._rates.measure(self.get_step).items():
-            self._stats_reporter.add_stat(name, rate)
+        actors = self.actors.statistics() if self.actors is not None else {}
+        for name, value in {**self._rates.measure(self.get_step), **actors}.items():
+            self._stats_reporter.add_stat(name, value)
         super()._write_summary(step)
 
     def sample(self) -> Batch:

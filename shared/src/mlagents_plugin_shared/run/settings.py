@@ -145,6 +145,27 @@ HOST_RANGES: Dict[type, Dict[str, Range]] = {
 """Ranges of what ML-Agents' own settings hold, which it takes without a look."""
 
 
+REFUSED: Dict[type, Dict[str, str]] = {
+    host.OnPolicyHyperparamSettings: {
+        "actors": (
+            "actors act by a policy that is some updates old, and an on-policy algorithm learns from what its present "
+            "one did; take a trainer_type that learns from a replay, or leave it out"
+        ),
+    },
+}
+"""Keys of other algorithms that a kind of settings cannot have, with the reason, unless a class declares them."""
+
+
+def refusal(class_type: type, key: Any) -> str:
+    """Why settings of a kind cannot have a key; empty where nothing is known of it.
+
+    Args:
+        class_type: of the hyperparameters.
+        key: the key.
+    """
+    return next((keys[key] for kind, keys in REFUSED.items() if issubclass(class_type, kind) and key in keys), "")
+
+
 def host_ranges(class_type: type) -> Dict[str, Range]:
     """The ranges of everything that a settings class inherits from ML-Agents, by key."""
     ranges: Dict[str, Range] = {}

@@ -15,6 +15,7 @@ from typing import Any
 from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
 from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
 from mlagents_plugin_shared.testing.in_process import train
+from mlagents_plugin_shared.testing.in_process_source import InProcessSource
 from mlagents_plugin_shared.testing.recordings import record
 from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed, rewrite_as_0_1
 from mlagents_plugin_shared.testing.tasks import (
@@ -93,6 +94,7 @@ __all__ = [
     "Duel",
     "ExportedModel",
     "Goal",
+    "InProcessSource",
     "MaskedGrid",
     "Match",
     "MemoryChain",
