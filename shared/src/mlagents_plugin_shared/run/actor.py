@@ -15,6 +15,7 @@ from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
 from mlagents.trainers.agent_processor import AgentManager, AgentManagerQueue
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
+from mlagents.trainers.env_manager import EnvironmentStep
 from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
@@ -57,6 +58,19 @@ class _Statistics(StatsReporter):
         """The learner reports its own environment's."""
 
 
+class _OneEnvironment(SimpleEnvManager):
+    """ML-Agents' manager of one environment, which would set actions where no agent waits for any."""
+
+    def _step(self) -> list[EnvironmentStep]:
+        taken = self.previous_all_action_info = self._take_step(self.previous_step)
+        for behavior_id, action_info in taken.items():
+            if len(action_info.agent_ids) > 0:
+                self.env.set_actions(behavior_id, action_info.env_action)
+        self.env.step()
+        self.previous_step = EnvironmentStep(self._generate_all_results(), 0, taken, {})
+        return [self.previous_step]
+
+
 class Actor:
     """Plays one environment by a copy of the policy.
 
@@ -87,7 +101,7 @@ class Actor:
         self._behavior = behavior
         self._identifiers = BehaviorIdentifiers.from_name_behavior_id(behavior.behavior_id)
         self.policy = acting_policy(behavior, place, self.name)
-        self._environments = SimpleEnvManager(env, parameters)
+        self._environments = _OneEnvironment(env, parameters)
         self._stats = stats
         self._statistics = _Statistics(self._identifiers.brain_name)
         self._env_steps = 0
