@@ -76,7 +76,7 @@ class EnvironmentPlan(NamedTuple):
             )
         settings, engine = options.env_settings, options.engine_settings
         return cls(
-            program=os.path.abspath(found),
+            program=str(Path(found).absolute()),
             arguments=list(settings.env_args or []),
             engine=engine,
             no_graphics=engine.no_graphics or getattr(engine, "no_graphics_monitor", False),
@@ -85,7 +85,7 @@ class EnvironmentPlan(NamedTuple):
             base_port=settings.base_port,
             first_worker=settings.num_envs,
             timeout=settings.timeout_wait,
-            logs=os.path.abspath(options.checkpoint_settings.run_logs_dir),
+            logs=str(Path(options.checkpoint_settings.run_logs_dir).absolute()),
         )
 
     def open(self, rank: int, count: int) -> OpenEnvironment:

@@ -117,7 +117,7 @@ class Worker:
         torch.set_num_threads(1)
         set_torch_config(TorchSettings(device="cpu"))
         torch.seed()  # noise on weights comes from the global stream, which begins alike in every process
-        env, parameters, stats = self._plan.open(self._place.rank, self._place.count)
+        env, parameters, stats = self._plan.open(self._place.rank, self._place.total)
         try:
             return Actor(self._behavior, env, parameters, self._place, stats)
         except BaseException:

@@ -13,6 +13,7 @@ import numpy as np
 from mlagents.plugins import all_trainer_types
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
+from mlagents.trainers.action_info import ActionInfo
 from mlagents.trainers.agent_processor import AgentManager, AgentManagerQueue
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.env_manager import EnvironmentStep
@@ -35,11 +36,11 @@ class Place(NamedTuple):
 
     Attributes:
         rank: from 0 on.
-        count: number of actors.
+        total: number of actors.
     """
 
     rank: int
-    count: int
+    total: int
 
 
 class _Statistics(StatsReporter):
@@ -61,8 +62,10 @@ class _Statistics(StatsReporter):
 class _OneEnvironment(SimpleEnvManager):
     """ML-Agents' manager of one environment, which would set actions where no agent waits for any."""
 
+    previous_step: EnvironmentStep
+
     def _step(self) -> list[EnvironmentStep]:
-        taken = self.previous_all_action_info = self._take_step(self.previous_step)
+        taken: dict[str, ActionInfo] = self._take_step(self.previous_step)
         for behavior_id, action_info in taken.items():
             if len(action_info.agent_ids) > 0:
                 self.env.set_actions(behavior_id, action_info.env_action)
@@ -213,5 +216,5 @@ def acting_policy(behavior: ActingBehavior, place: Place, name: str) -> TorchPol
         trainer = trainer_class(identifiers.brain_name, 1, behavior.settings, True, False, seed, folder)
         policy: TorchPolicy = trainer.create_policy(identifiers, behavior.spec)
     if isinstance(policy, ExploringPolicy):
-        policy.explore_as(place.rank, place.count)
+        policy.explore_as(place.rank, place.total)
     return policy

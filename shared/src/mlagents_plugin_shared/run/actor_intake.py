@@ -72,9 +72,7 @@ class ActorIntake:
 
     def _with_own_ids(self, delivery: Delivery) -> Delivery:
         """The delivery with the actor's name before the ids, of which those with open episodes are noted."""
-        segments = [
-            replace(segment, agent_id=f"{delivery.actor}:{segment.agent_id}") for segment in delivery.segments
-        ]
+        segments = [replace(segment, agent_id=f"{delivery.actor}:{segment.agent_id}") for segment in delivery.segments]
         of_actor = self._open.setdefault(delivery.actor, set())
         for segment in segments:
             (of_actor.discard if segment.terminated or segment.interrupted else of_actor.add)(segment.agent_id)

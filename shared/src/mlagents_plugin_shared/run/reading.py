@@ -139,7 +139,7 @@ def check_class(class_type: type) -> None:
         if not _is_readable(field.type):
             raise TrainerConfigError(
                 f"{name}: {field.name}: {field.type!r} is no type for a setting; "
-                "take bool, int, float, str, an Enum, an attrs class of these, or Optional, List or Dict of one of them."
+                "take bool, int, float, str, an Enum, or Optional, List or Dict of one of them, or an attrs class."
             )
 
 

@@ -150,8 +150,8 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
     def _take_in_delivery(self, delivery: Delivery) -> None:
         for tag, value, aggregation in delivery.statistics:
             self._stats_reporter.add_stat(tag, value, aggregation)
-        errors = delivery.errors or [None] * len(delivery.segments)
-        for segment, errors_of_segment in zip(delivery.segments, errors, strict=True):
+        unknown: list[np.ndarray | None] = [None] * len(delivery.segments)
+        for segment, errors_of_segment in zip(delivery.segments, delivery.errors or unknown, strict=True):
             if self.get_step < self.get_max_steps:
                 self._take_in_counted(segment, errors_of_segment)
 

@@ -28,6 +28,7 @@ class InProcessSource(ExperienceSource):
         envs: the environment of each actor that was started.
         behavior: whom they play; None before the start.
         versions: of the weights that were published, in order.
+        first_weights: those of the start.
         closed: whether it was closed.
 
     Args:
@@ -40,6 +41,7 @@ class InProcessSource(ExperienceSource):
         self.behavior: ActingBehavior | None = None
         self.versions: list[int] = []
         self.closed = False
+        self.first_weights: dict[str, Any] = {}
         self._settings = settings
         self._create_env = create_env
         self._actors: list[Actor] = []
@@ -50,6 +52,7 @@ class InProcessSource(ExperienceSource):
 
     def start(self, behavior: ActingBehavior, weights: Weights) -> None:
         self.behavior = behavior
+        self.first_weights = dict(weights)
         self._weights = (weights, 0)
         self._actors = [self._started(rank) for rank in range(self._settings.count)]
 
