@@ -49,12 +49,25 @@ def trainers() -> list[Trainer]:
 
 
 def rows(settings: type) -> list[str]:
-    """A row of the table for each key: first those of ML-Agents, then the class's own, then those of its bases."""
+    """A row of the table for each key: first those of ML-Agents, then the class's own, then those of its bases.
+
+    The keys under a key follow it.
+    """
+    return list(_rows(settings, ""))
+
+
+def _rows(settings: type, path: str) -> Iterator[str]:
     fields, defaults = attr.fields_dict(settings), settings()
-    return [
-        f"| `{key}` | {_values(settings, fields[key])} | {_default(getattr(defaults, key))} | {text} |"
-        for key, text in descriptions(settings).items()
-    ]
+    for key, text in descriptions(settings).items():
+        yield f"| `{path}{key}` | {_values(settings, fields[key])} | {_default(getattr(defaults, key))} | {text} |"
+        if nested := section_of(fields[key]):
+            yield from _rows(nested, f"{path}{key}: ")
+
+
+def section_of(field: attr.Attribute) -> type | None:
+    """The class of the keys under a field; None where it holds a value."""
+    kinds = [field.type, *typing.get_args(field.type)]
+    return next((kind for kind in kinds if isinstance(kind, type) and attr.has(kind)), None)
 
 
 def descriptions(settings: type) -> dict[str, str]:
@@ -126,6 +139,11 @@ def _values(settings: type, field: attr.Attribute) -> str:
         (chosen,) = (each for each in union if each is not type(None))
     if isinstance(chosen, type) and issubclass(chosen, Enum):
         return ", ".join(f"`{member.value}`" for member in chosen)
+    if section_of(field):
+        return "keys"
+    if typing.get_origin(chosen) is dict:
+        of_key, of_value = (TYPES[each] for each in typing.get_args(chosen))
+        return ", ".join([f"{of_value} by {of_key}", *dict.fromkeys(_ranges(field.validator))])
     inherited = host_ranges(settings).get(field.name)
     ranges = [
         re.sub("^it must (be |lie )?", "", each.expected)

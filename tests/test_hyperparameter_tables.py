@@ -20,6 +20,13 @@ class Colour(Enum):
 
 
 @attr.s(auto_attribs=True)
+class Under:
+    """Keys under a key."""
+
+    depth: int = 0
+
+
+@attr.s(auto_attribs=True)
 class Settings(CheckedSettings, host.OnPolicyHyperparamSettings):
     """Fields of every kind."""
 
@@ -29,6 +36,7 @@ class Settings(CheckedSettings, host.OnPolicyHyperparamSettings):
     colours: Colour | None = None
     path: str | None = None
     free: dict[str, int] = attr.ib(factory=dict)
+    under: Under | None = None
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,17 @@ def test_table_has_a_row_for_every_key(generator):
     """None is missing, none stands twice."""
     for trainer in generator["trainers"]():
         keys = [row.split("`")[1] for row in generator["rows"](trainer.settings)]
-        assert sorted(keys) == sorted(attr.fields_dict(trainer.settings))
+        assert sorted(keys) == sorted(keys_of(generator, trainer.settings))
+
+
+def keys_of(generator, settings: type, path: str = "") -> list[str]:
+    """The keys of a class, and those under them by their paths."""
+    keys: list[str] = []
+    for key, field in attr.fields_dict(settings).items():
+        keys.append(f"{path}{key}")
+        if nested := generator["section_of"](field):
+            keys += keys_of(generator, nested, f"{path}{key}: ")
+    return keys
 
 
 def test_table_describes_every_key_of_ml_agents(generator):
@@ -77,7 +95,8 @@ def test_table_describes_every_key_of_ml_agents(generator):
         ("colour", "`red`, `none`"),
         ("colours", "`red`, `none`"),
         ("path", "text"),
-        ("free", "dict[str, int]"),
+        ("free", "int by text"),
+        ("under", "keys"),
     ],
 )
 def test_table_takes_type_and_range_from_the_field(generator, key: str, expected: str):

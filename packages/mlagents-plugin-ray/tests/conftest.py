@@ -1,0 +1,24 @@
+"""What the tests of this package share."""
+
+from pathlib import Path
+
+import pytest
+from ray_testing import build
+
+
+@pytest.fixture(scope="session")
+def basic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The launcher of Basic."""
+    return build("Basic", tmp_path_factory.mktemp("players"))
+
+
+@pytest.fixture(scope="session")
+def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The launcher of 3DBall."""
+    return build("3DBall", tmp_path_factory.mktemp("players"))
+
+
+@pytest.fixture
+def port(worker_id: str) -> int:
+    """First of a hundred ports that no other process of pytest takes."""
+    return 7005 + 100 * (0 if worker_id == "master" else int(worker_id.removeprefix("gw")))
