@@ -1,9 +1,14 @@
 """What the tests of this package share."""
 
+import os
+import secrets
 from pathlib import Path
 
 import pytest
 from ray_testing import build
+
+# Ray reads them when it is imported, and no later.
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
 @pytest.fixture(scope="session")

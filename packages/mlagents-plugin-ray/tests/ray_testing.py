@@ -55,7 +55,8 @@ class Run:
         words = [sys.executable, "-c", LEARN, str(file), "--run-id", "run", "--results-dir", str(folder / "results")]
         words += ["--env", str(player), "--base-port", str(port), "--no-graphics", *arguments]
         with self.log.open("a") as log:
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+            environment |= {"OMP_NUM_THREADS": "1", **env}
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder, start_new_session=True
             )
