@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 import pytest
+
 from ray_testing import build
 
 # Ray reads them when it is imported, and no later.

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.settings import RunOptions
-from ray_testing import settings, wait_until
 
 from mlagents_player.scene_environment import SceneEnvironment
 from mlagents_plugin_ray import environments
 from mlagents_plugin_ray.source import RaySource
 from mlagents_plugin_shared.run.actor import Place, acting_policy
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Arrivals
+from ray_testing import settings, wait_until
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 

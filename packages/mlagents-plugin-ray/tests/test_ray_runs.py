@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from ray_testing import running, scalars, settings, wait_until
 
 pytest.importorskip("ray")
@@ -23,7 +24,7 @@ def test_dqn_trains_with_an_actor_and_leaves_nothing_behind(basic: Path, port: i
     assert found["Distributed/Restarts"][-1] == 0
     assert max(found["Distributed/Steps per Second"]) > 0
     assert max(found["Distributed/Bytes per Second"]) > 0
-    assert 0 < max(found["Distributed/Lag Steps"])
+    assert max(found["Distributed/Lag Steps"]) > 0
 
 
 def alive(process: psutil.Process) -> bool:

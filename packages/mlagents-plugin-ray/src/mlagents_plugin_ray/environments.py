@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import EngineSettings, RunOptions
@@ -68,7 +68,8 @@ class EnvironmentPlan(NamedTuple):
         Raises:
             TrainerConfigError: the run has no executable that could be started again.
         """
-        found = validate_environment_path(options.env_settings.env_path) if _has_program(options) else None
+        path = options.env_settings.env_path if options else None
+        found = validate_environment_path(path) if path else None
         if options is None or found is None:
             raise TrainerConfigError(
                 f"{behavior}: hyperparameters: actors: actors start the program of --env, and this run has none: add "
@@ -124,10 +125,6 @@ class EnvironmentPlan(NamedTuple):
         first = self.first_worker + rank
         numbers = range(first, first + _PORTS_TRIED * count, count)
         return next((number for number in numbers if _is_free(self.base_port + number)), first)
-
-
-def _has_program(options: Any) -> bool:
-    return options is not None and options.env_settings.env_path is not None
 
 
 def _is_free(port: int) -> bool:

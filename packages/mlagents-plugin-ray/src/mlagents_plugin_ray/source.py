@@ -5,7 +5,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import attr
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
@@ -44,7 +44,8 @@ _GOODBYE = 5.0
 _DEATHS = 3
 
 
-class Fetch(NamedTuple):
+@attr.s(auto_attribs=True, frozen=True)
+class Fetch:
     """Gives weights to an actor that does not have them yet.
 
     Attributes:
@@ -53,10 +54,11 @@ class Fetch(NamedTuple):
 
     reference: list
 
-    def __call__(self) -> Any:
+    def __call__(self) -> Mapping[str, Any]:
         import ray
 
-        return ray.get(self.reference[0])
+        weights: Mapping[str, Any] = ray.get(self.reference[0])
+        return weights
 
 
 @attr.s(auto_attribs=True, eq=False)
@@ -154,8 +156,9 @@ class RaySource(ExperienceSource):
         if player.handle is None:
             player.handle = self._made(player.place)
         fetch, version = self._weights
+        lesson, parameters = self._lessons.current()
         while len(player.calls) < _CALLS:
-            orders = Orders(self._settings.steps_at_a_time, version, fetch, *self._lessons.current())
+            orders = Orders(self._settings.steps_at_a_time, version, fetch, lesson, parameters)
             player.calls.append(player.handle.collect.remote(orders))
 
     def _made(self, place: Place) -> Any:
