@@ -15,7 +15,7 @@ from mlagents.trainers.settings import RunOptions
 from mlagents_player.scene_environment import SceneEnvironment
 from mlagents_plugin_ray import environments
 from mlagents_plugin_ray.source import RaySource
-from mlagents_plugin_shared.run.actor import Place, acting_policy
+from mlagents_plugin_shared.run.actor import Place, acting_trainer
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Arrivals
 from ray_testing import settings, wait_until
 
@@ -52,7 +52,7 @@ def source(nodes: Any, basic: Path, port: int, monkeypatch: pytest.MonkeyPatch) 
     joined, own.hyperparameters.actors = own.hyperparameters.actors, None
     behavior = ActingBehavior("Basic?team=0", spec_of("Basic"), own, 0)
     started = RaySource(joined)
-    started.start(behavior, acting_policy(behavior, Place(0, 1), "learner").get_weights())
+    started.start(behavior, acting_trainer(behavior, Place(0, 1), "learner").policy.get_weights())
     yield started
     started.close()
 

@@ -89,6 +89,18 @@ class DQNOptimizer(PluginOptimizer):
         return statistics
 
     @torch.no_grad()
+    def td_errors(self, batch: AgentBuffer, num_sequences: int) -> torch.Tensor:
+        """[B] mean distances of predictions from their targets, the priorities of prioritised replay."""
+        transitions = Transitions.from_batch(batch, num_sequences, self.policy, self.streams)
+        predictions, _ = self.online.head.predict(transitions.encode(self.online))
+        prediction_tm1 = chosen_values(predictions, transitions.discrete_action, self.branches)
+        return self._td_error(prediction_tm1, self.target_return(transitions))
+
+    def _td_error(self, prediction_tm1: torch.Tensor, target_t: torch.Tensor) -> torch.Tensor:
+        """[B] mean over streams and branches of |δ|, from [B, S, D, N] predictions and targets."""
+        return self.online.head.td_error(prediction_tm1, target_t).abs().mean(dim=(1, 2))
+
+    @torch.no_grad()
     def target_return(self, transitions: Transitions) -> torch.Tensor:
         """[B, S, D, N] the return that predictions are trained towards, one for all branches."""
         target = self._munchausen_target if self.hyperparameters.munchausen else self._q_learning_target
@@ -162,7 +174,7 @@ class DQNOptimizer(PluginOptimizer):
     ) -> Statistics:
         """What others are told of an update: the replay its errors, and TensorBoard these statistics."""
         q_tm1 = self.online.head.predicted_mean(prediction_tm1)  # [B, S, D]
-        error = self.online.head.td_error(prediction_tm1, target_t).abs().mean(dim=(1, 2))
+        error = self._td_error(prediction_tm1, target_t)
         transitions.record_errors(error)
         step = self.policy.get_current_step()
         return {

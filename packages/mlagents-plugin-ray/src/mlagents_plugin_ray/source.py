@@ -180,7 +180,7 @@ class RaySource(ExperienceSource):
         packet: Packet = pickle.loads(sent)
         self._received += len(sent)
         self._delivered(player, packet)
-        return Delivery(packet.actor, packet.version, packet.segments.unpack(), statistics=packet.statistics)
+        return Delivery(packet.actor, packet.version, packet.segments.unpack(), packet.errors, packet.statistics)
 
     def _delivered(self, player: _Player, packet: Packet) -> None:
         for failure in packet.failures:

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from mlagents.torch_utils import set_torch_config, torch
 from mlagents.trainers.settings import TorchSettings
 
@@ -42,6 +43,7 @@ class Packet(NamedTuple):
         actor: its name.
         version: of the oldest weights in it.
         segments: what was played.
+        errors: first priorities of each segment; None where there are none.
         statistics: of episodes and environment.
         failures: why environments of this process failed since the last packet, one line each.
     """
@@ -49,6 +51,7 @@ class Packet(NamedTuple):
     actor: str
     version: int
     segments: PackedSegments
+    errors: list[np.ndarray] | None
     statistics: list[Statistic]
     failures: list[str]
 
@@ -96,7 +99,8 @@ class Worker:
         actor = self._ready(orders)
         played = actor.collect(orders.steps)
         failures, self._failures = self._failures, []
-        packet = Packet(played.actor, played.version, pack(played.segments), played.statistics, failures)
+        packed = pack(played.segments)
+        packet = Packet(played.actor, played.version, packed, played.errors, played.statistics, failures)
         return pickle.dumps(packet, protocol=5)
 
     def _ready(self, orders: Orders) -> Actor:

@@ -160,11 +160,23 @@ class ReplayBuffer(Mapping):
             ValueError: n < 1, or there is nothing to sample.
         """
         rows = self._draw(batch_size)
+        return self._describe(self._n_step(rows, n), rows)
+
+    def all_n_step(self, n: int) -> Batch:
+        """As `sample_n_step`, but a window of every transition that could be drawn, once and oldest first.
+
+        Args:
+            n: the most transitions of a window, >= 1.
+        """
+        rows = self._ring.live_rows()
+        return self._n_step(rows[self._ring.sampleable[rows]], n)
+
+    def _n_step(self, rows: np.ndarray, n: int) -> Batch:
         window, horizon = self._windows(rows, n)
         batch = self._batch(rows, window[:, -1])
         batch[ReplayKey.WINDOW] = window
         batch[ReplayKey.HORIZON] = horizon
-        return self._describe(batch, rows)
+        return batch
 
     def sample_mini_batch(self, batch_size: int, sequence_length: int = 1, burn_in: int = 0) -> Batch:
         """Transitions, or sequences of transitions, with AgentBuffer's keys, NEXT_ACTION_MASK and SERIAL.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from mlagents.torch_utils import default_device, torch
+from mlagents.trainers.buffer import AgentBuffer
 from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
@@ -285,6 +286,18 @@ class PluginOptimizer(TorchOptimizer):
         if self.bc_module is not None:
             modules["Optimizer:behavioral_cloning"] = self.bc_module.optimizer
         return {**modules, **{name: target for name, (_, target) in self._targets.items()}}
+
+    def td_errors(self, batch: AgentBuffer, num_sequences: int) -> torch.Tensor | None:
+        """[B] what `update` would give as new priorities, without learning: the first ones of steps that actors send.
+
+        To be overridden where the policy's weights are enough to tell; default None, with which new transitions get the
+        largest priority so far.
+
+        Args:
+            batch: as for `update`.
+            num_sequences: as for `update`.
+        """
+        return None
 
     def on_loaded(self, whole: Collection[str]) -> None:
         """Called when a checkpoint was taken up, of this run or another, this trainer or another.

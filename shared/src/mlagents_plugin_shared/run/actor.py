@@ -6,7 +6,7 @@ Every `ExperienceSource` can be made of these: what differs is only where they r
 import bisect
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,14 +19,19 @@ from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.env_manager import EnvironmentStep
 from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.policy.torch_policy import TorchPolicy
+from mlagents.trainers.settings import RewardSignalType
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
 from mlagents.trainers.stats import StatsReporter
+from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.base_env import BaseEnv
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod, StatsSideChannel
 
 from mlagents_plugin_shared.acting.exploring import ExploringPolicy
+from mlagents_plugin_shared.data import ReplayBuffer, ReplayKey
 from mlagents_plugin_shared.data.trajectories import Segment, trajectory_to_segment
+from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
+from mlagents_plugin_shared.learning.transitions import add_window_rewards
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Delivery, Statistic, Weights
 from mlagents_plugin_shared.run.random_state import derived_seed
 
@@ -103,7 +108,9 @@ class Actor:
         self.name = f"{place.rank}-{uuid.uuid4().hex[:12]}"
         self._behavior = behavior
         self._identifiers = BehaviorIdentifiers.from_name_behavior_id(behavior.behavior_id)
-        self.policy = acting_policy(behavior, place, self.name)
+        trainer = acting_trainer(behavior, place, self.name)
+        self.policy: TorchPolicy = trainer.policy
+        self._priorities = FirstPriorities(trainer) if FirstPriorities.are_of_use(trainer) else None
         self._environments = _OneEnvironment(env, parameters)
         self._stats = stats
         self._statistics = _Statistics(self._identifiers.brain_name)
@@ -119,6 +126,8 @@ class Actor:
             version: their number.
         """
         self.policy.load_weights(weights)
+        if self._priorities is not None:
+            self._priorities.on_loaded()
         self._loaded_at.append(self._env_steps)
         self._versions.append(version)
 
@@ -147,7 +156,8 @@ class Actor:
             self._env_steps += 1
             decisions += sum(len(taken.agent_ids) for taken in infos[0].brain_name_to_action_info.values())
         segments = self._take_segments()
-        return Delivery(self.name, self._oldest_version(segments), segments, statistics=self._take_statistics())
+        errors = self._priorities.of(segments) if self._priorities is not None else None
+        return Delivery(self.name, self._oldest_version(segments), segments, errors, self._take_statistics())
 
     def close(self) -> None:
         """Closes the environment."""
@@ -197,8 +207,66 @@ class Actor:
         return kept
 
 
-def acting_policy(behavior: ActingBehavior, place: Place, name: str) -> TorchPolicy:
-    """The policy of an actor, as the plugin's trainer makes it: with a stream of chance of its own.
+class FirstPriorities:
+    """How far the predictions of an actor's network are off, for prioritised replay.
+
+    What a network of the actor's cannot tell, such as of the last step of an open segment, is NaN: it gets the largest
+    priority so far. Targets are of the same weights, as those of the learner's target network do not travel.
+
+    Source: Horgan et al. (2018), algorithm 1, https://arxiv.org/abs/1803.00933.
+
+    Args:
+        trainer: with a policy; it makes the optimizer that tells.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._optimizer: PluginOptimizer = trainer.create_optimizer()
+        self._n_step: int = trainer.hyperparameters.n_step
+
+    @staticmethod
+    def are_of_use(trainer: Any) -> bool:
+        """Whether the replay is prioritised, there is no memory, and no reward signal learns.
+
+        Args:
+            trainer: with a policy.
+        """
+        settings = trainer.trainer_settings
+        return (
+            getattr(settings.hyperparameters, "prioritized_replay", False)
+            and not trainer.policy.use_recurrent
+            and set(settings.reward_signals) == {RewardSignalType.EXTRINSIC}
+        )
+
+    def on_loaded(self) -> None:
+        """Target networks follow the weights that the policy has taken up."""
+        self._optimizer.on_loaded(())
+
+    def of(self, segments: Sequence[Segment]) -> list[np.ndarray] | None:
+        """[T] errors of each segment; None where the algorithm cannot tell.
+
+        Args:
+            segments: T steps each.
+        """
+        errors = [self._of(segment) for segment in segments]
+        return None if any(each is None for each in errors) else errors  # type: ignore[return-value]
+
+    def _of(self, segment: Segment) -> np.ndarray | None:
+        replay = ReplayBuffer(len(segment))
+        replay.add(segment)
+        known = np.full(len(segment), np.nan, np.float32)
+        if replay.num_experiences == 0:
+            return known
+        batch = replay.all_n_step(self._n_step)
+        add_window_rewards(batch, replay.gather(batch[ReplayKey.WINDOW].ravel()), self._optimizer.reward_signals)
+        errors = self._optimizer.td_errors(batch, batch.num_experiences)
+        if errors is None:
+            return None
+        known[batch[ReplayKey.SERIAL]] = ModelUtils.to_numpy(errors)
+        return known
+
+
+def acting_trainer(behavior: ActingBehavior, place: Place, name: str) -> Any:
+    """The plugin's trainer with the policy of an actor, which has a stream of chance of its own; it will not train.
 
     Args:
         behavior: whom it plays.
@@ -214,7 +282,7 @@ def acting_policy(behavior: ActingBehavior, place: Place, name: str) -> TorchPol
     trainer_class = all_trainer_types[behavior.settings.trainer_type]
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         trainer = trainer_class(identifiers.brain_name, 1, behavior.settings, True, False, seed, folder)
-        policy: TorchPolicy = trainer.create_policy(identifiers, behavior.spec)
-    if isinstance(policy, ExploringPolicy):
-        policy.explore_as(place.rank, place.total)
-    return policy
+        trainer.policy = trainer.create_policy(identifiers, behavior.spec)
+    if isinstance(trainer.policy, ExploringPolicy):
+        trainer.policy.explore_as(place.rank, place.total)
+    return trainer
