@@ -64,11 +64,7 @@ def test_noise_on_weights_explores_in_place_of_a_rung():
 @pytest.mark.parametrize("extension", [{}, {"n_step": 1}, {"distribution": "quantile"}, {"munchausen": True}])
 def test_first_priorities_are_the_errors_of_an_update(extension: dict):
     """Before it has learned, with a target network that is equal to the online one."""
-    played = (
-        actor(prioritized_replay=True, loss="huber", **extension)
-        if "distribution" not in extension
-        else actor(prioritized_replay=True, **extension)
-    )
+    played = actor(prioritized_replay=True, **extension)
     delivery = played.collect(400)
     optimizer = played._priorities._optimizer
     assert len(delivery.errors) == len(delivery.segments) > 4

@@ -32,12 +32,15 @@ def connect(settings: ActorSettings, behavior: str) -> None:
     require_token(settings.address == LOCAL, where)
     import ray
 
+    if ray.is_initialized():  # by another behaviour of this run
+        return
     try:
         if settings.address == LOCAL:
             ray.init(
                 address=LOCAL,
                 num_cpus=settings.count,
                 resources={name: amount * settings.count for name, amount in settings.resources.items()} or None,
+                include_dashboard=False,
                 _node_ip_address="127.0.0.1",
                 **_QUIET,
             )
@@ -47,7 +50,7 @@ def connect(settings: ActorSettings, behavior: str) -> None:
         raise TrainerConfigError(f"{where}: Ray cannot be reached: {_first_line(error)}") from error
 
 
-_QUIET: Mapping[str, Any] = {"include_dashboard": None, "log_to_driver": False, "logging_level": "ERROR"}
+_QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
 def require_token(is_own: bool, where: str) -> None:
