@@ -157,7 +157,8 @@ class RaySource(ExperienceSource):
             player.handle = self._made(player.place)
         fetch, version = self._weights
         lesson, parameters = self._lessons.current()
-        while len(player.calls) < _CALLS:
+        most = _CALLS if player.name is not None else 1  # what is asked of one that starts, is old when it plays
+        while len(player.calls) < most:
             orders = Orders(self._settings.steps_at_a_time, version, fetch, lesson, parameters)
             player.calls.append(player.handle.collect.remote(orders))
 
