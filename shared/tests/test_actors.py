@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import RunOptions, TrainerSettings
 from mlagents.trainers.stats import StatsReporter
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
@@ -17,7 +17,7 @@ from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod
 from fakes import counting_segment
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
 from mlagents_plugin_shared.run import experience_source
-from mlagents_plugin_shared.run.actor import Actor, Place
+from mlagents_plugin_shared.run.actor import Actor, NotPlayable, Place
 from mlagents_plugin_shared.run.actor_intake import ActorIntake
 from mlagents_plugin_shared.run.actor_settings import ActorSettings
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Arrivals, Delivery, create_source
@@ -99,9 +99,15 @@ def read(own: dict) -> TrainerSettings:
 
 def test_actors_are_read_and_written():
     """What a run writes of its settings can be read again."""
-    written = {"count": 3, "address": "10.0.0.1:6379", "weights_every": 10, "resources": {"unity": 1}}
+    written = {
+        "count": 3,
+        "address": "10.0.0.1:6379",
+        "weights_every": 10,
+        "learner_acts": False,
+        "resources": {"unity": 1},
+    }
     settings = read(config("replay", actors=written))
-    assert settings.hyperparameters.actors == ActorSettings(3, "10.0.0.1:6379", 10, {"unity": 1.0})
+    assert settings.hyperparameters.actors == ActorSettings(3, "10.0.0.1:6379", 10, False, {"unity": 1.0})
     again = settings.as_dict()["hyperparameters"]
     assert again["actors"] == written
     assert read(config("replay")).as_dict()["hyperparameters"]["actors"] is None
@@ -461,5 +467,5 @@ def test_actor_refuses_an_environment_with_other_behaviors():
     env._results = {name.replace(BEHAVIOR, "Stranger"): steps for name, steps in env._results.items()}
     env._names = list(env._results)
     actor.reset()
-    with pytest.raises(UnityTrainerException, match="agents of the behavior Stranger too"):
+    with pytest.raises(NotPlayable, match="agents of the behavior Stranger too"):
         actor.collect(4)

@@ -6,6 +6,9 @@ a machine. So nothing is started or joined here without a token.
 
 import os
 import secrets
+import socket
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,22 +21,64 @@ MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PAT
 """Ray's own environment variables."""
 
 
-def connect(settings: ActorSettings, behavior: str) -> None:
+class Head:
+    """Whether the head of Ray can still be reached, seen from a thread of its own.
+
+    Ray itself says nothing of it to a program: its calls wait, and after a time it ends the whole process.
+
+    Attributes:
+        address: HOST:PORT.
+        is_lost: whether it is given up.
+
+    Args:
+        address: HOST:PORT of its store.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.is_lost = False
+        self._left = threading.Event()
+        threading.Thread(target=self._watch, name="head of Ray", daemon=True).start()
+
+    def leave(self) -> None:
+        """Ends the watch."""
+        self._left.set()
+
+    def _watch(self) -> None:
+        host, _, port = self.address.rpartition(":")
+        heard, refusals = time.monotonic(), 0
+        while not (self.is_lost or self._left.wait(_PERIOD)):
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), _PERIOD).close()
+                heard, refusals = time.monotonic(), 0
+            except ConnectionRefusedError:  # its machine is there, and nobody listens
+                refusals += 1
+            except OSError:  # a cut link, or a machine that is gone
+                pass
+            self.is_lost = refusals >= _REFUSALS or time.monotonic() - heard > _SILENCE
+
+
+def connect(settings: ActorSettings, behavior: str) -> Head:
     """Starts Ray on this machine for this run alone, or joins a cluster, by a token.
 
     Args:
         settings: what stands under `actors:`.
         behavior: name of the behaviour, for the error.
 
+    Returns:
+        Its head, which is watched from now on.
+
     Raises:
-        TrainerConfigError: there is no token, no cluster, or it does not take the token.
+        TrainerConfigError: there is no token, no cluster, or it does not take the token; or this run has joined one.
     """
     where = f"{behavior}: hyperparameters: actors: address: {settings.address}"
     require_token(settings.address == LOCAL, where)
     import ray
 
-    if ray.is_initialized():  # by another behaviour of this run
-        return
+    if ray.is_initialized():
+        raise TrainerConfigError(
+            f"{where}: another behavior of this run has actors, and they play for one behavior only: leave actors out."
+        )
     try:
         if settings.address == LOCAL:
             ray.init(
@@ -48,7 +93,17 @@ def connect(settings: ActorSettings, behavior: str) -> None:
             ray.init(address=settings.address, **_QUIET)
     except Exception as error:
         raise TrainerConfigError(f"{where}: Ray cannot be reached: {_first_line(error)}") from error
+    return Head(ray.get_runtime_context().gcs_address)
 
+
+# Seconds between two looks at the head, and for each.
+_PERIOD = 1.0
+
+# Seconds without an answer after which the head is given up; a link that is cut for so long is not mended in time.
+_SILENCE = 30.0
+
+# Refused connections in a row after which it is given up: its process has ended, and what it knew with it.
+_REFUSALS = 3
 
 _QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 

@@ -66,7 +66,7 @@ class EnvironmentPlan(NamedTuple):
             behavior: name of the behaviour, for the error.
 
         Raises:
-            TrainerConfigError: the run has no executable that could be started again.
+            TrainerConfigError: the run has no executable that could be started again, or several behaviours.
         """
         path = options.env_settings.env_path if options else None
         found = validate_environment_path(path) if path else None
@@ -74,6 +74,12 @@ class EnvironmentPlan(NamedTuple):
             raise TrainerConfigError(
                 f"{behavior}: hyperparameters: actors: actors start the program of --env, and this run has none: add "
                 "--env PROGRAM, or leave actors out. An Editor plays for one run only."
+            )
+        if len(options.behaviors) > 1:
+            names = ", ".join(sorted(options.behaviors))
+            raise TrainerConfigError(
+                f"{behavior}: hyperparameters: actors: the run has the behaviors {names}, "
+                "and actors play for one behavior only: leave those out that the environment does not have, or actors."
             )
         settings, engine = options.env_settings, options.engine_settings
         return cls(

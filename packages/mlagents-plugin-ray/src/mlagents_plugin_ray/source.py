@@ -10,6 +10,7 @@ from typing import Any
 import attr
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.environment_parameter_manager import EnvironmentParameterManager
+from mlagents.trainers.exception import TrainerError
 from mlagents.trainers.settings import RunOptions
 from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
 from mlagents_envs.logging_util import get_logger
@@ -17,7 +18,7 @@ from mlagents_envs.logging_util import get_logger
 from mlagents_plugin_ray import cluster, environments
 from mlagents_plugin_ray.environments import EnvironmentPlan
 from mlagents_plugin_ray.worker import Orders, Packet, Worker
-from mlagents_plugin_shared.run.actor import Place
+from mlagents_plugin_shared.run.actor import NotPlayable, Place
 from mlagents_plugin_shared.run.actor_settings import ActorSettings
 from mlagents_plugin_shared.run.experience_source import (
     ActingBehavior,
@@ -94,6 +95,7 @@ class RaySource(ExperienceSource):
         self._behavior: ActingBehavior
         self._name = ""
         self._plan: EnvironmentPlan
+        self._head: cluster.Head
         self._players: list[_Player] = []
         self._lost: list[str] = []
         self._weights: tuple[Fetch, int]
@@ -107,7 +109,7 @@ class RaySource(ExperienceSource):
         self._name = BehaviorIdentifiers.from_name_behavior_id(behavior.behavior_id).brain_name
         self._plan = EnvironmentPlan.of(environments.noted_options, self._name)
         self._lessons = _Lessons(environments.noted_options)
-        cluster.connect(self._settings, self._name)
+        self._head = cluster.connect(self._settings, self._name)
         atexit.register(self.close)
         self.publish(weights, 0)
         self._players = [_Player(Place(rank, self._settings.count)) for rank in range(self._settings.count)]
@@ -121,6 +123,11 @@ class RaySource(ExperienceSource):
         self._weights = (Fetch([ray.put(dict(weights))]), version)
 
     def poll(self) -> Arrivals:
+        if self._head.is_lost:
+            raise TrainerError(
+                f"{self._name}: hyperparameters: actors: the head of Ray at {self._head.address} is lost, and all "
+                "actors with it. Start it again, and go on from the checkpoint with --resume."
+            )
         deliveries = []
         for player in self._players:
             while player.calls and _is_done(player.calls[0]):
@@ -137,6 +144,9 @@ class RaySource(ExperienceSource):
         atexit.unregister(self.close)
         players, self._players = self._players, []
         if not players:
+            return
+        self._head.leave()
+        if self._head.is_lost:  # Ray would wait for it; nodes end by themselves what they run
             return
         import ray
 
@@ -175,6 +185,8 @@ class RaySource(ExperienceSource):
 
         try:
             sent: bytes = ray.get(call)
+        except NotPlayable as error:
+            raise NotPlayable(str(getattr(error, "cause", error))) from None
         except RayError as error:
             self._failed(player, error)
             return None

@@ -14,7 +14,7 @@ from mlagents.trainers.settings import TorchSettings
 
 from mlagents_plugin_ray.environments import EnvironmentPlan
 from mlagents_plugin_shared.data.packing import PackedSegments, pack
-from mlagents_plugin_shared.run.actor import Actor, Place
+from mlagents_plugin_shared.run.actor import Actor, NotPlayable, Place
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Statistic
 
 
@@ -78,10 +78,13 @@ class Worker:
             orders: what to play, and by which weights.
 
         Raises:
+            NotPlayable: no actor could play it.
             Exception: it could not be started, or failed again.
         """
         try:
             return self._collect(orders)
+        except NotPlayable:
+            raise
         except Exception as error:  # whatever it was: what comes next is a new environment
             self._failures.append(_one_line(error))
             self._drop()

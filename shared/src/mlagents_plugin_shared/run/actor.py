@@ -17,7 +17,7 @@ from mlagents.trainers.action_info import ActionInfo
 from mlagents.trainers.agent_processor import AgentManager, AgentManagerQueue
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.env_manager import EnvironmentStep
-from mlagents.trainers.exception import UnityTrainerException
+from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import RewardSignalType
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
@@ -34,6 +34,10 @@ from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
 from mlagents_plugin_shared.learning.transitions import add_window_rewards
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Delivery, Statistic, Weights
 from mlagents_plugin_shared.run.random_state import derived_seed
+
+
+class NotPlayable(TrainerConfigError):
+    """No actor could play what the run asks for, on whatever machine and however often it is started."""
 
 
 class Place(NamedTuple):
@@ -146,7 +150,7 @@ class Actor:
             steps: decisions; no more steps of the environment either, if its agents decide seldom.
 
         Raises:
-            UnityTrainerException: the environment has agents of other behaviours, for which there is no policy.
+            NotPlayable: the environment has agents of other behaviours, for which there is no policy.
         """
         decisions, last = 0, self._env_steps + steps
         while decisions < steps and self._env_steps < last:
@@ -170,7 +174,7 @@ class Actor:
                 continue
             name = BehaviorIdentifiers.from_name_behavior_id(behavior_id).brain_name
             if name != self._identifiers.brain_name:
-                raise UnityTrainerException(
+                raise NotPlayable(
                     f"{self._identifiers.brain_name}: hyperparameters: actors: the environment has agents of the "
                     f"behavior {name} too, and actors play for one behavior only; leave actors out."
                 )

@@ -38,6 +38,11 @@ class ActorIntake:
         self._open: dict[str, set[str]] = {}
         self._measured = _Measures()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the learner goes on with what they bring, before environments of its own take another step."""
+        return self.brought or (self.behavior_id is not None and not self._settings.learner_acts)
+
     def start(self, behavior: ActingBehavior, weights: Weights, step: int) -> None:
         """Starts the actors.
 

@@ -42,6 +42,10 @@ class ActorSettings:
     """Agent steps of the run, those of all actors together, between two copies of the policy. Low acts by a fresher
     one; high sends less."""
 
+    learner_acts: bool = True
+    """Whether the environments of this process play on while actors do. Without, all of its time is for learning, and
+    they take about one step a second, by which a curriculum goes on."""
+
     resources: Dict[str, float] = attr.ib(factory=dict, validator=are_amounts)
     """What one actor takes of its machine beside a core, as `{unity: 1}`, where a machine names what it has."""
 

@@ -118,7 +118,12 @@ class ExperienceSource(ABC):
 
     @abstractmethod
     def poll(self) -> Arrivals:
-        """What has come since the last call; empty at once where nothing has."""
+        """What has come since the last call; empty at once where nothing has.
+
+        Raises:
+            TrainerConfigError: what the run asks for, no actor could ever play.
+            TrainerError: nothing will come any more. The run ends with its checkpoint.
+        """
 
     @abstractmethod
     def publish(self, weights: Weights, version: int) -> None:
@@ -135,7 +140,7 @@ class ExperienceSource(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Ends all actors and their environments; may be called again."""
+        """Ends all actors and their environments; may be called again, and whatever `poll` raised."""
 
 
 def create_source(settings: ActorSettings, behavior: str) -> ExperienceSource:

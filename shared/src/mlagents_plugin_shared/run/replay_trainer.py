@@ -46,6 +46,9 @@ REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
 # The learner goes on with what actors bring for so many seconds, before its own environments take another step.
 _LONGEST_INTAKE = 1.0
 
+# Seconds that it rests where it waits for actors, and they have brought nothing.
+_REST = 0.001
+
 # A replay that was given so many times its size, and held no complete transition when it mattered, never will.
 _OVERWRITTEN = 20
 
@@ -124,7 +127,9 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             return
         self._publish()
         until = time.perf_counter() + _LONGEST_INTAKE
-        while self.actors.brought and time.perf_counter() < until:
+        while self.actors.goes_on and time.perf_counter() < until:
+            if not self.actors.brought:
+                time.sleep(_REST)
             super().advance()
             self._publish()
 
@@ -174,10 +179,12 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         self.update_buffer.end_episodes(agent_id)
 
     def save_model(self) -> None:
-        """Ends the actors, and saves the final checkpoint and model."""
-        if self.actors is not None:
-            self.actors.close()
-        super().save_model()
+        """Saves the final checkpoint and model, and ends the actors, whatever became of either."""
+        try:
+            super().save_model()
+        finally:
+            if self.actors is not None:
+                self.actors.close()
 
     def prepare(self) -> None:
         """Makes the replay, on a resume as it was saved, and reads demonstrations.
