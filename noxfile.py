@@ -56,7 +56,7 @@ TORCHES = [
     "2.13.0",
     NEWEST,
 ]  # the oldest that ML-Agents allows, the last with the former exporter, the newest tried, and that of the day
-ORDINARY = "not clone and not doctor and not faults and not learning"  # tests that no session of their own runs
+ORDINARY = "not cluster and not clone and not doctor and not faults and not learning"  # have no session
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OWN_PYTHON_FITS = OWN_PYTHON in PYTHONS
 ONE_PYTHON = None if OWN_PYTHON_FITS else PYTHONS[-1]
@@ -159,7 +159,7 @@ def torch(session: nox.Session, release: str) -> None:
     own_groups = [requirement for folder in trainers.values() for requirement in group(folder, "test")]
     install(session, *PACKAGES, requirement, *group(ROOT, "docs", "test"), *own_groups, free=["torch"])
     for folder in trainers.values():
-        run_pytest(session, [folder], folder / "tests", *session.posargs)
+        run_pytest(session, [folder], folder / "tests", "-m", ORDINARY, *session.posargs)
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", ORDINARY, *session.posargs)
 
 
@@ -171,7 +171,7 @@ def lowest(session: nox.Session, package: str) -> None:
     folder = PACKAGES[package]
     declared = [each for each in (*dependencies(folder), *group(folder, "test")) if name_of(each) != "torch"]
     install(session, package, *declared, free=list(map(name_of, declared)), resolution="lowest-direct")
-    run_pytest(session, [folder], folder / "tests", *session.posargs)
+    run_pytest(session, [folder], folder / "tests", "-m", ORDINARY, *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -187,7 +187,7 @@ def coverage(session: nox.Session) -> None:
     session.env["COVERAGE_FILE"] = str(data)
     session.run("coverage", "erase", settings)
     for folder in PACKAGES.values():
-        run_pytest(session, [folder], folder / "tests", *session.posargs, command=measure)
+        run_pytest(session, [folder], folder / "tests", "-m", ORDINARY, *session.posargs, command=measure)
     integration = ["-m", ORDINARY, *session.posargs]
     run_pytest(session, PACKAGES.values(), ROOT / "tests", *integration, command=measure)
     session.run("coverage", "combine", "--quiet", settings)
@@ -225,6 +225,15 @@ def clone(session: nox.Session) -> None:
     """Follow the README as a stranger does, from `git clone` to a film; what is not committed is not in it."""
     install_all(session, *group(ROOT, "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "clone", "-n0", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def cluster(session: nox.Session) -> None:
+    """Run the tests of whole runs with actors, some of them across machines, which need root and Linux."""
+    package = "mlagents-plugin-ray"
+    folder = PACKAGES[package]
+    install_all(session, *group(folder, "test"))
+    run_pytest(session, [folder], folder / "tests", "-m", "cluster", "-n0", "-s", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -343,7 +352,7 @@ def test_wheel(session: nox.Session, package: str) -> None:
     build_wheels(session)
     folder = PACKAGES[package]
     install(session, package, *group(folder, "test"))
-    run_pytest(session, [folder], folder / "tests", *session.posargs)
+    run_pytest(session, [folder], folder / "tests", "-m", ORDINARY, *session.posargs)
 
 
 def dependencies(folder: Path) -> list[str]:

@@ -58,9 +58,11 @@ def install(monkeypatch: pytest.MonkeyPatch, *points: Point) -> None:
     monkeypatch.setattr(experience_source, "entry_points", lambda group: list(points))
 
 
-def acting_config(max_steps: int = 400, count: int = 2, weights_every: int = 64, **hyperparameters: Any) -> dict:
+def acting_config(
+    max_steps: int = 400, count: int = 2, weights_every: int = 64, learner_acts: bool = True, **hyperparameters: Any
+) -> dict:
     """Settings of the recording trainer, with actors."""
-    actors = {"count": count, "weights_every": weights_every}
+    actors = {"count": count, "weights_every": weights_every, "learner_acts": learner_acts}
     return config("replay", max_steps, actors=actors, **{"buffer_size": 1000, **hyperparameters})
 
 
@@ -190,6 +192,19 @@ def test_run_ends_at_its_steps(sources: Sources, tmp_path: Path):
     """What actors bring beyond `max_steps` is not taken, but for the rest of a segment."""
     trainer = train(Corridor(), acting_config(count=8, weights_every=10_000), tmp_path)
     assert 400 <= trainer.get_step < 400 + 2 * 64
+
+
+@pytest.mark.parametrize("learner_acts", [True, False])
+def test_learner_that_does_not_act_leaves_it_to_the_actors(sources: Sources, tmp_path: Path, learner_acts: bool):
+    """Its own environments take a step a second; else they play where nothing waits that actors have brought."""
+    steps = {True: 0, False: 0}
+
+    def count(segment: Segment) -> None:
+        steps[":" in segment.agent_id] += len(segment)
+
+    trainer = watched(acting_config(1000, learner_acts=learner_acts), tmp_path, count)
+    assert sum(steps.values()) == trainer.get_step >= 1000
+    assert (steps[False] > 20) == learner_acts
 
 
 def test_episodes_of_actors_are_in_the_statistics(sources: Sources, tmp_path: Path):

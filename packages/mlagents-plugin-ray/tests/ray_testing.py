@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,30 @@ class Run:
         results: the run's folder.
     """
 
-    def __init__(self, folder: Path, player: Path, port: int, behaviors: dict, *arguments: str, **env: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        player: Path,
+        port: int,
+        behaviors: dict,
+        *arguments: str,
+        within: Sequence[str] = (),
+        **env: str,
+    ) -> None:
         file = folder / "run.yaml"
         file.write_text(yaml.safe_dump({"behaviors": behaviors}), encoding="utf-8")
         self.log, self.results = folder / "log.txt", folder / "results" / "run"
-        words = [sys.executable, "-c", LEARN, str(file), "--run-id", "run", "--results-dir", str(folder / "results")]
+        words = [
+            *within,
+            sys.executable,
+            "-c",
+            LEARN,
+            str(file),
+            "--run-id",
+            "run",
+            "--results-dir",
+            str(folder / "results"),
+        ]
         words += ["--env", str(player), "--base-port", str(port), "--no-graphics", *arguments]
         with self.log.open("a") as log:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}

@@ -49,6 +49,14 @@ def test_run_without_a_program_is_refused(given: RunOptions | None):
         EnvironmentPlan.of(given, "Basic")
 
 
+def test_run_with_several_behaviors_is_refused(basic: Path):
+    """At its start, by name: an actor has a policy for one."""
+    given = options(basic)
+    given.behaviors["Basic"], given.behaviors["Other"] = {}, {}
+    with pytest.raises(TrainerConfigError, match="the run has the behaviors Basic, Other, .* for one behavior only"):
+        EnvironmentPlan.of(given, "Basic")
+
+
 def test_program_that_is_not_on_a_machine_is_named(basic: Path):
     """With the machine."""
     plan = EnvironmentPlan.of(options(basic), "Basic")._replace(program=str(basic.parent / "none"))

@@ -35,6 +35,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.cluster
 def test_flashsac_trains_with_an_actor(ball: Path, port: int, tmp_path: Path):
     """Continuous actions, from the noise of the policy; demonstrations of normalised observations are none."""
     own = settings("flashsac", 6000, {"count": 1}, steps_per_update=50)
@@ -55,6 +56,7 @@ def test_interrupt_ends_every_process_and_saves(basic: Path, port: int, tmp_path
     wait_until(lambda: not any(alive(process) for process in offspring), 30)
 
 
+@pytest.mark.cluster
 def test_killed_actor_plays_again_and_its_player_ends(basic: Path, port: int, tmp_path: Path):
     """The learner goes on; SIGKILL leaves an actor no last word."""
     own = settings("dqn", 10_000_000, {"count": 1}, steps_per_update=50)
@@ -70,6 +72,7 @@ def test_killed_actor_plays_again_and_its_player_ends(basic: Path, port: int, tm
         assert run.wait() == 0, run.said()[-3000:]
 
 
+@pytest.mark.cluster
 def test_killed_player_is_started_again_in_its_actor(basic: Path, port: int, tmp_path: Path):
     """The actor's process stays."""
     own = settings("dqn", 10_000_000, {"count": 1}, steps_per_update=50)

@@ -4,61 +4,28 @@ Ray unpickles what it is sent, so that whoever may connect may run code; and its
 a machine. So nothing is started or joined here without a token.
 """
 
+import atexit
+import logging
 import os
 import secrets
-import socket
-import threading
-import time
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlagents.trainers.exception import TrainerConfigError
 
+from mlagents_plugin_ray.watch import Watch
 from mlagents_plugin_shared.run.actor_settings import LOCAL, ActorSettings
 
 MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 """Ray's own environment variables."""
 
-
-class Head:
-    """Whether the head of Ray can still be reached, seen from a thread of its own.
-
-    Ray itself says nothing of it to a program: its calls wait, and after a time it ends the whole process.
-
-    Attributes:
-        address: HOST:PORT.
-        is_lost: whether it is given up.
-
-    Args:
-        address: HOST:PORT of its store.
-    """
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.is_lost = False
-        self._left = threading.Event()
-        threading.Thread(target=self._watch, name="head of Ray", daemon=True).start()
-
-    def leave(self) -> None:
-        """Ends the watch."""
-        self._left.set()
-
-    def _watch(self) -> None:
-        host, _, port = self.address.rpartition(":")
-        heard, refusals = time.monotonic(), 0
-        while not (self.is_lost or self._left.wait(_PERIOD)):
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), _PERIOD).close()
-                heard, refusals = time.monotonic(), 0
-            except ConnectionRefusedError:  # its machine is there, and nobody listens
-                refusals += 1
-            except OSError:  # a cut link, or a machine that is gone
-                pass
-            self.is_lost = refusals >= _REFUSALS or time.monotonic() - heard > _SILENCE
+USAGE = "RAY_USAGE_STATS_ENABLED"
+"""Ray's own, by which it reports to its makers how it is used; not without being asked to."""
 
 
-def connect(settings: ActorSettings, behavior: str) -> Head:
+def connect(settings: ActorSettings, behavior: str) -> Watch:
     """Starts Ray on this machine for this run alone, or joins a cluster, by a token.
 
     Args:
@@ -66,15 +33,17 @@ def connect(settings: ActorSettings, behavior: str) -> Head:
         behavior: name of the behaviour, for the error.
 
     Returns:
-        Its head, which is watched from now on.
+        What watches it from now on.
 
     Raises:
         TrainerConfigError: there is no token, no cluster, or it does not take the token; or this run has joined one.
     """
     where = f"{behavior}: hyperparameters: actors: address: {settings.address}"
     require_token(settings.address == LOCAL, where)
+    shows_errors = sys.excepthook
     import ray
 
+    sys.excepthook = shows_errors  # Ray's own tells the head first, and so waits for one that is lost
     if ray.is_initialized():
         raise TrainerConfigError(
             f"{where}: another behavior of this run has actors, and they play for one behavior only: leave actors out."
@@ -93,17 +62,32 @@ def connect(settings: ActorSettings, behavior: str) -> Head:
             ray.init(address=settings.address, **_QUIET)
     except Exception as error:
         raise TrainerConfigError(f"{where}: Ray cannot be reached: {_first_line(error)}") from error
-    return Head(ray.get_runtime_context().gcs_address)
+    return _watch()
 
 
-# Seconds between two looks at the head, and for each.
-_PERIOD = 1.0
+def leave_alone() -> None:
+    """Sees to it that this process, when it ends, does so with its error, and not with Ray's.
 
-# Seconds without an answer after which the head is given up; a link that is cut for so long is not mended in time.
-_SILENCE = 30.0
+    What Ray does at the end of a process waits for a head that is lost, for a minute, and so do its objects when they
+    are cleared away. Nothing else is left to do then.
+    """
+    atexit.register(_end)
 
-# Refused connections in a row after which it is given up: its process has ended, and what it knew with it.
-_REFUSALS = 3
+
+def _end() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _watch() -> Watch:
+    import ray
+
+    own = ray.get_runtime_context()
+    node = next(node for node in ray.nodes() if node["NodeID"] == own.get_node_id())
+    return Watch(own.gcs_address, f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}")
+
 
 _QUIET: Mapping[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
@@ -118,6 +102,7 @@ def require_token(is_own: bool, where: str) -> None:
     Raises:
         TrainerConfigError: tokens are switched off, or there is none for a cluster.
     """
+    os.environ.setdefault(USAGE, "0")
     mode = os.environ.setdefault(MODE, "token")
     if mode != "token":
         raise TrainerConfigError(

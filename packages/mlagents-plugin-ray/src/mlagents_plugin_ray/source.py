@@ -17,6 +17,7 @@ from mlagents_envs.logging_util import get_logger
 
 from mlagents_plugin_ray import cluster, environments
 from mlagents_plugin_ray.environments import EnvironmentPlan
+from mlagents_plugin_ray.watch import Watch
 from mlagents_plugin_ray.worker import Orders, Packet, Worker
 from mlagents_plugin_shared.run.actor import NotPlayable, Place
 from mlagents_plugin_shared.run.actor_settings import ActorSettings
@@ -95,7 +96,7 @@ class RaySource(ExperienceSource):
         self._behavior: ActingBehavior
         self._name = ""
         self._plan: EnvironmentPlan
-        self._head: cluster.Head
+        self._watch: Watch
         self._players: list[_Player] = []
         self._lost: list[str] = []
         self._weights: tuple[Fetch, int]
@@ -109,7 +110,7 @@ class RaySource(ExperienceSource):
         self._name = BehaviorIdentifiers.from_name_behavior_id(behavior.behavior_id).brain_name
         self._plan = EnvironmentPlan.of(environments.noted_options, self._name)
         self._lessons = _Lessons(environments.noted_options)
-        self._head = cluster.connect(self._settings, self._name)
+        self._watch = cluster.connect(self._settings, self._name)
         atexit.register(self.close)
         self.publish(weights, 0)
         self._players = [_Player(Place(rank, self._settings.count)) for rank in range(self._settings.count)]
@@ -120,14 +121,19 @@ class RaySource(ExperienceSource):
     def publish(self, weights: Weights, version: int) -> None:
         import ray
 
+        self._check()
         self._weights = (Fetch([ray.put(dict(weights))]), version)
 
-    def poll(self) -> Arrivals:
-        if self._head.is_lost:
+    def _check(self) -> None:
+        """Raises TrainerError if Ray is gone; to be called before whatever needs it."""
+        if lost := self._watch.lost():
             raise TrainerError(
-                f"{self._name}: hyperparameters: actors: the head of Ray at {self._head.address} is lost, and all "
-                "actors with it. Start it again, and go on from the checkpoint with --resume."
+                f"{self._name}: hyperparameters: actors: {lost} is lost, and all actors with it. Start Ray again, and "
+                "go on from the checkpoint with --resume."
             )
+
+    def poll(self) -> Arrivals:
+        self._check()
         deliveries = []
         for player in self._players:
             while player.calls and _is_done(player.calls[0]):
@@ -145,8 +151,9 @@ class RaySource(ExperienceSource):
         players, self._players = self._players, []
         if not players:
             return
-        self._head.leave()
-        if self._head.is_lost:  # Ray would wait for it; nodes end by themselves what they run
+        self._watch.leave()
+        if self._watch.lost():  # what is left of Ray ends by itself, and a call would end this process or wait
+            cluster.leave_alone()
             return
         import ray
 
@@ -183,6 +190,7 @@ class RaySource(ExperienceSource):
         import ray
         from ray.exceptions import RayError
 
+        self._check()
         try:
             sent: bytes = ray.get(call)
         except NotPlayable as error:

@@ -132,6 +132,9 @@ class ExperienceSource(ABC):
         Args:
             weights: of the policy.
             version: grows by one with each call.
+
+        Raises:
+            TrainerError: nobody takes them any more.
         """
 
     @abstractmethod

@@ -1,8 +1,10 @@
 """Actors in this process: the test double of a source of experience."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from mlagents_envs.base_env import BaseEnv
 from mlagents_envs.side_channel.environment_parameters_channel import EnvironmentParametersChannel
 
 from mlagents_plugin_shared.data.packing import pack
@@ -16,11 +18,10 @@ from mlagents_plugin_shared.run.experience_source import (
     SourceStatus,
     Weights,
 )
-from mlagents_plugin_shared.testing.toy_environment import ToyEnv
 
 
 class InProcessSource(ExperienceSource):
-    """Plays toy tasks by actors that take their turns in `poll`; what they bring goes through the same packing.
+    """Plays by actors that take their turns in `poll`; what they bring goes through the same packing.
 
     Every second poll is empty, so that the run's own environment has its turn. The same run gives the same steps.
 
@@ -34,10 +35,11 @@ class InProcessSource(ExperienceSource):
     Args:
         settings: what stands under `actors:`.
         create_env: makes the environment of an actor, from its rank.
+        lag: versions by which the weights of the actors are older than the newest, as they would be elsewhere.
     """
 
-    def __init__(self, settings: ActorSettings, create_env: Callable[[int], ToyEnv]) -> None:
-        self.envs: list[ToyEnv] = []
+    def __init__(self, settings: ActorSettings, create_env: Callable[[int], BaseEnv], lag: int = 0) -> None:
+        self.envs: list[BaseEnv] = []
         self.behavior: ActingBehavior | None = None
         self.versions: list[int] = []
         self.closed = False
@@ -46,14 +48,14 @@ class InProcessSource(ExperienceSource):
         self._create_env = create_env
         self._actors: list[Actor] = []
         self._lost: list[str] = []
-        self._weights: tuple[Weights, int] = ({}, 0)
+        self._weights: deque[tuple[Weights, int]] = deque(maxlen=lag + 1)
         self._restarts = 0
         self._has_turn = False
 
     def start(self, behavior: ActingBehavior, weights: Weights) -> None:
         self.behavior = behavior
         self.first_weights = dict(weights)
-        self._weights = (weights, 0)
+        self._weights.append((weights, 0))
         self._actors = [self._started(rank) for rank in range(self._settings.count)]
 
     def _started(self, rank: int) -> Actor:
@@ -70,13 +72,13 @@ class InProcessSource(ExperienceSource):
         return Arrivals([self._collected(actor) for actor in self._actors] if self._has_turn else [], lost)
 
     def _collected(self, actor: Actor) -> Delivery:
-        actor.load(*self._weights)
+        actor.load(*self._weights[0])
         delivery = actor.collect(self._settings.steps_at_a_time)
         return delivery._replace(segments=pack(delivery.segments).unpack())
 
     def publish(self, weights: Weights, version: int) -> None:
         self.versions.append(version)
-        self._weights = (weights, version)
+        self._weights.append((weights, version))
 
     def status(self) -> SourceStatus:
         return SourceStatus(len(self._actors), self._restarts)
