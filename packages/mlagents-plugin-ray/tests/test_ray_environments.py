@@ -53,7 +53,7 @@ def test_run_with_several_behaviors_is_refused(basic: Path):
     """At its start, by name: an actor has a policy for one."""
     given = options(basic)
     given.behaviors["Basic"], given.behaviors["Other"] = {}, {}
-    with pytest.raises(TrainerConfigError, match="the run has the behaviors Basic, Other, .* for one behavior only"):
+    with pytest.raises(TrainerConfigError, match=r"the run has the behaviors Basic, Other, .* for one behavior only"):
         EnvironmentPlan.of(given, "Basic")
 
 
