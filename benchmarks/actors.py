@@ -9,6 +9,7 @@ single process and for two actors, seed by seed. `actors_none`, `actors_lag` and
 import argparse
 import copy
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100, help="of each exported model of learning")
     parser.add_argument("--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="keys to change")
     options = parser.parse_args()
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else all other programs of the machine go before actors
     {"speed": speed, "learning": learning}[options.what](options)
 
 

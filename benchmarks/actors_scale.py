@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import _in_process
 import numpy as np
 import yaml
-from _timing import medians
 from mlagents.trainers.buffer import BufferKey
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 
@@ -67,8 +66,17 @@ def step_costs(shape: Sequence[int]) -> Step:
         "store": store,
     }
     steps = SEGMENTS * HORIZON
-    taken = {name: value / steps for name, value in medians(calls, repeats=15, each=5).items()}
+    taken = {name: processor_seconds(call, 200) / steps * 1e6 for name, call in calls.items()}
     return Step(**taken, size=len(sent) / steps)
+
+
+def processor_seconds(call: Callable[[], object], repeats: int) -> float:
+    """Seconds of the processor that a call takes, after one to warm up; what else the machine does hardly counts."""
+    call()
+    began = time.process_time()
+    for _ in range(repeats):
+        call()
+    return (time.process_time() - began) / repeats
 
 
 def segment(shape: Sequence[int], agent: int) -> Segment:
@@ -91,58 +99,48 @@ def costs(steps: int) -> Costs:
     content = yaml.safe_load(CONFIG.read_text("utf-8"))
     (config,) = content["behaviors"].values()
     config.update(max_steps=steps, summary_freq=steps)
-    learning = Stopwatch(ReplayTrainer._learn)
-    ReplayTrainer._learn = learning.method()  # type: ignore[method-assign]
+    learning = Stopwatch(ReplayTrainer._update_policy)
+    ReplayTrainer._update_policy = learning.method()  # type: ignore[method-assign]
     with TemporaryDirectory() as folder:
         (trainer,) = _in_process.train(
             f"gym:{CONFIG.stem}", content["behaviors"], Path(folder), 1, lambda summary: None, num_areas=8
         ).values()
     weights = dict(trainer.policy.get_weights())
     call, publish = ray_costs(weights)
-    return Costs(learning.seconds / learning.calls, call, publish, len(pickle.dumps(weights, protocol=5)))
+    return Costs(learning.seconds / trainer._rates.total, call, publish, len(pickle.dumps(weights, protocol=5)))
 
 
 class Stopwatch:
     """Adds up what a method takes."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.calls, self.seconds = 0, 0.0
+        self.seconds = 0.0
         self._function = function
 
     def method(self) -> Callable[..., Any]:
         """The method, timed."""
 
         def timed(*arguments: Any) -> Any:
-            began = time.perf_counter()
+            began = time.process_time()
             result = self._function(*arguments)
-            self.seconds += time.perf_counter() - began
-            self.calls += 1
+            self.seconds += time.process_time() - began
             return result
 
         return timed
 
 
 def ray_costs(weights: dict[str, Any]) -> tuple[float, float]:
-    """Seconds that a delivery, which waits already, and a copy of the weights take the learner."""
+    """Seconds of the processor that a call with its delivery, and a copy of the weights, take the learner."""
     import ray
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     sent = bytes(200 * 50)
     actor = ray.remote(num_cpus=1)(Echo).remote(sent)
     ray.get(actor.give.remote())
-    fetched = []
-    for _ in range(300):
-        call = actor.give.remote()
-        ray.wait([call])
-        began = time.perf_counter()
-        ray.wait([call], timeout=0)
-        ray.get(call)
-        following = actor.give.remote()
-        fetched.append(time.perf_counter() - began)
-        ray.get(following)
-    published = medians({"put": lambda: ray.put(weights)}, repeats=100)["put"] / 1e6
+    fetched = processor_seconds(lambda: ray.get(actor.give.remote()), 1000)
+    published = processor_seconds(lambda: ray.put(weights), 200)
     ray.shutdown()
-    return float(np.median(fetched)), published
+    return fetched, published
 
 
 class Echo:
@@ -207,7 +205,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000, help="agent steps of the training that times updates")
     options = parser.parse_args()
     of_scene = {name: step_costs(shape) for name, shape in SCENES.items()}
-    print("Measured on this machine:\n")
+    print("Measured on this machine, in seconds of the processor:\n")
     print(header("scene", "bytes a step", "packing", "unpacking", "into the replay"))
     for name, each in of_scene.items():
         print(f"| {name} | {each.size:,.0f} | {each.pack:.1f} µs | {each.unpack:.1f} µs | {each.store:.1f} µs |")
@@ -222,7 +220,7 @@ def main() -> None:
     print(header("scene", "actors", "`weights_every`", "`steps_per_update`", "learner", "network", "it takes"))
     for name, each in of_scene.items():
         for count in options.counts:
-            for weights_every, ratio in ((400, 4), (50 * count, 4 * count)):
+            for weights_every, ratio in ((400, 4), (400 * count, 4 * count)):  # the second as in Ape-X, by actor
                 print(describe(count, options.rate, name, each, found, weights_every, ratio))
 
 

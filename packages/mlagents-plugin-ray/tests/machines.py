@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from ray_testing import ON_A_BUSY_MACHINE
+
 RAY = Path(sys.executable).with_name("ray")
 
 UNIT = "while true; do {command}; sleep 5; done"
@@ -68,7 +70,7 @@ class Machine:
     def start(self, command: str, **env: str) -> subprocess.Popen:
         """Starts a shell command there, with settings of Ray's."""
         with self._log.open("a") as log:
-            environment = {**os.environ, "RAY_raylet_start_wait_time_s": "240", **env}
+            environment = {**os.environ, **ON_A_BUSY_MACHINE, **env}
             words = [*self.within, "bash", "-c", command]
             return subprocess.Popen(words, stdout=log, stderr=log, env=environment, start_new_session=True)
 

@@ -16,6 +16,9 @@ import yaml
 SECONDS = 240
 """A start of Ray takes 10 to 20 seconds on an idle machine."""
 
+ON_A_BUSY_MACHINE = {"RAY_raylet_start_wait_time_s": str(SECONDS), "RAY_worker_niceness": "0"}
+"""Settings of Ray's, without which it gives up to start, and lets all others go before actors."""
+
 LEARN = "from mlagents.trainers.learn import main; main()"
 PLAYER = "import sys; from mlagents_player.cli import main; sys.exit(main())"
 
@@ -75,7 +78,7 @@ class Run:
         words += ["--env", str(player), "--base-port", str(port), "--no-graphics", *arguments]
         with self.log.open("a") as log:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-            environment |= {"OMP_NUM_THREADS": "1", **env}
+            environment |= {"OMP_NUM_THREADS": "1", **ON_A_BUSY_MACHINE, **env}
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder, start_new_session=True
             )

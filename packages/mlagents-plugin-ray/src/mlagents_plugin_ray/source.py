@@ -42,6 +42,17 @@ _PAUSE = 2.0
 # Seconds that environments are given to end by themselves.
 _GOODBYE = 5.0
 
+# Seconds without a delivery after which an actor is given up, although Ray takes it for alive, and made anew: after a
+# link was cut for a while, calls and objects that were on the way may never come. On top comes the environment's own
+# timeout, by which one that hangs is started again.
+_PATIENCE = 60.0
+
+# So many times its longest wait so far an actor may take, where that is more.
+_SLOWER = 5.0
+
+# Seconds for weights to reach an actor, which acts by those that it has if they do not.
+_FETCHING = 20.0
+
 # An actor that has died so often without a delivery is made anew: Ray starts processes again, not what it gave up.
 _DEATHS = 3
 
@@ -59,7 +70,7 @@ class Fetch:
     def __call__(self) -> Mapping[str, Any]:
         import ray
 
-        weights: Mapping[str, Any] = ray.get(self.reference[0])
+        weights: Mapping[str, Any] = ray.get(self.reference[0], timeout=_FETCHING)
         return weights
 
 
@@ -74,6 +85,8 @@ class _Player:
         name: under which it delivered last; None since it failed.
         resumes: when it may be called again.
         deaths: in a row, without a delivery.
+        waited_since: when the first of its calls became the first.
+        longest_wait: seconds until a delivery.
     """
 
     place: Place
@@ -82,6 +95,8 @@ class _Player:
     name: str | None = None
     resumes: float = 0.0
     deaths: int = 0
+    waited_since: float = 0.0
+    longest_wait: float = 0.0
 
 
 class RaySource(ExperienceSource):
@@ -139,6 +154,8 @@ class RaySource(ExperienceSource):
             while player.calls and _is_done(player.calls[0]):
                 if delivery := self._result(player, player.calls.popleft()):
                     deliveries.append(delivery)
+            if player.calls and time.monotonic() - player.waited_since > self._patience(player):
+                self._give_up(player)
             self._call(player)
         lost, self._lost = self._lost, []
         return Arrivals(deliveries, lost)
@@ -174,6 +191,8 @@ class RaySource(ExperienceSource):
             player.handle = self._made(player.place)
         fetch, version = self._weights
         lesson, parameters = self._lessons.current()
+        if not player.calls:
+            player.waited_since = time.monotonic()
         most = _CALLS if player.name is not None else 1  # what is asked of one that starts, is old when it plays
         while len(player.calls) < most:
             orders = Orders(self._settings.steps_at_a_time, version, fetch, lesson, parameters)
@@ -211,24 +230,44 @@ class RaySource(ExperienceSource):
             self._lost.append(str(player.name))
         if player.name is None:
             logger.info(f"{self._name}: actor {player.place.rank} plays.")
+            player.longest_wait = 0.0  # what it took to start
+        else:
+            player.longest_wait = max(player.longest_wait, time.monotonic() - player.waited_since)
+        player.waited_since = time.monotonic()
         player.name = packet.actor
         player.deaths = 0
+
+    def _patience(self, player: _Player) -> float:
+        """Seconds that an actor may be waited for."""
+        return max(_PATIENCE + self._plan.timeout, _SLOWER * player.longest_wait)
+
+    def _give_up(self, player: _Player) -> None:
+        """Ends an actor of which nothing comes, and makes another one."""
+        import ray
+
+        self._lose(player, f"nothing has come for {time.monotonic() - player.waited_since:.0f} seconds")
+        ray.kill(player.handle)
+        player.handle = None
+        player.calls.clear()
 
     def _failed(self, player: _Player, error: Exception) -> None:
         """Takes note of an actor that is gone; Ray starts its process again, and the next call its environment."""
         from ray.exceptions import ActorDiedError
 
+        self._lose(player, _reason(error))
+        if isinstance(error, ActorDiedError) and player.deaths >= _DEATHS:
+            player.handle = None
+            player.calls.clear()
+
+    def _lose(self, player: _Player, reason: str) -> None:
         if player.name is not None or not player.deaths:
-            self._say(f"actor {player.place.rank} is lost and starts again: {_reason(error)}")
+            self._say(f"actor {player.place.rank} is lost and starts again: {reason}")
         if player.name is not None:
             self._lost.append(player.name)
             self._restarts += 1
         player.name = None
         player.deaths += 1
         player.resumes = time.monotonic() + _PAUSE
-        if isinstance(error, ActorDiedError) and player.deaths >= _DEATHS:
-            player.handle = None
-            player.calls.clear()
 
     def _say(self, what: str) -> None:
         """On the log; the same only once in a while would be no news."""

@@ -112,12 +112,21 @@ class Worker:
             self._actor = self._started()
             self._version = self._lesson = -1
         if orders.version != self._version:
-            self._actor.load(orders.weights(), orders.version)
-            self._version = orders.version
+            self._take_up(self._actor, orders)
         if orders.lesson != self._lesson:
             self._actor.reset(orders.parameters)
             self._lesson = orders.lesson
         return self._actor
+
+    def _take_up(self, actor: Actor, orders: Orders) -> None:
+        """Newer weights; those that it has do where they do not come, as after a link was cut."""
+        try:
+            actor.load(orders.weights(), orders.version)
+        except TimeoutError:
+            if self._version < 0:
+                raise
+            return
+        self._version = orders.version
 
     def _started(self) -> Actor:
         # One core an actor, and no accelerator: many of them share a machine.
