@@ -13,6 +13,11 @@ from ray_testing import ON_A_BUSY_MACHINE
 
 RAY = Path(sys.executable).with_name("ray")
 
+TEMPORARY = Path("/tmp/ray-of-machines")
+"""Where Ray has its sockets; a folder of its own on each machine, or a program would find the other one's."""
+
+_OWN_FOLDER = f'mount --bind "$0" {TEMPORARY} && exec "$@"'
+
 UNIT = "while true; do {command}; sleep 5; done"
 """What systemd does with `Restart=always` and `RestartSec=5`."""
 
@@ -31,8 +36,8 @@ def missing() -> str:
         return "network namespaces are Linux's"
     if os.geteuid() != 0:
         return "network namespaces need root"
-    if shutil.which("ip") is None:
-        return "network namespaces need ip, of iproute2"
+    if lacking := [name for name in ("ip", "unshare", "mount") if shutil.which(name) is None]:
+        return f"network namespaces need {', '.join(lacking)}, of iproute2 and util-linux"
     probe = f"ray-{secrets.token_hex(3)}"
     made = ip("netns", "add", probe, check=False)
     if made.returncode:
@@ -47,7 +52,7 @@ def ip(*words: str, check: bool = True) -> subprocess.CompletedProcess:
 
 
 class Machine:
-    """A namespace with an address of its own; the files are shared.
+    """A namespace with an address and sockets of its own; all other files are shared.
 
     Attributes:
         address: its own.
@@ -62,7 +67,11 @@ class Machine:
         self.name = f"ray-{number}-{secrets.token_hex(3)}"
         self.address = f"10.99.0.{number}"
         self.interface = f"r{number}{secrets.token_hex(3)}"
-        self.within = ["ip", "netns", "exec", self.name]
+        own = folder / f"machine-{number}"
+        for each in (TEMPORARY, own):
+            each.mkdir(exist_ok=True)
+        self.within = ["ip", "netns", "exec", self.name, "unshare", "--mount", "--propagation=private"]
+        self.within += ["bash", "-c", _OWN_FOLDER, str(own)]
         self._log = folder / f"machine-{number}.log"
         ip("netns", "add", self.name)
         ip("-n", self.name, "link", "set", "lo", "up")
@@ -76,7 +85,9 @@ class Machine:
 
     def head(self, **env: str) -> subprocess.Popen:
         """Starts Ray's head there, which runs no actors."""
-        return self.start(self._ray("--head --port=6379 --num-cpus=0 --include-dashboard=false"), **env)
+        return self.start(
+            self._ray(f"--head --port=6379 --num-cpus=0 --include-dashboard=false --temp-dir={TEMPORARY}"), **env
+        )
 
     def worker(self, head: "Machine", *, restarts: bool = False, **env: str) -> subprocess.Popen:
         """Starts a node there that runs one actor; as the systemd unit of the README does, or once."""
