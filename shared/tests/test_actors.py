@@ -16,7 +16,7 @@ from mlagents_envs.side_channel.stats_side_channel import StatsAggregationMethod
 
 from fakes import counting_segment
 from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
-from mlagents_plugin_shared.run import experience_source
+from mlagents_plugin_shared.run import experience_source, replay_trainer
 from mlagents_plugin_shared.run.actor import Actor, NotPlayable, Place
 from mlagents_plugin_shared.run.actor_intake import ActorIntake
 from mlagents_plugin_shared.run.actor_settings import ActorSettings
@@ -195,8 +195,11 @@ def test_run_ends_at_its_steps(sources: Sources, tmp_path: Path):
 
 
 @pytest.mark.parametrize("learner_acts", [True, False])
-def test_learner_that_does_not_act_leaves_it_to_the_actors(sources: Sources, tmp_path: Path, learner_acts: bool):
+def test_learner_that_does_not_act_leaves_it_to_the_actors(
+    sources: Sources, tmp_path: Path, learner_acts: bool, monkeypatch: pytest.MonkeyPatch
+):
     """Its own environments take a step a second; else they play where nothing waits that actors have brought."""
+    monkeypatch.setattr(replay_trainer, "_LONGEST_INTAKE", 3600.0)  # a second is not much on a busy machine
     steps = {True: 0, False: 0}
 
     def count(segment: Segment) -> None:

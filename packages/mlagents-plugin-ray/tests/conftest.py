@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ray_testing import build
+from ray_testing import ON_A_BUSY_MACHINE, build
 
 # Ray reads them when it is imported, and no later.
-os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), **ON_A_BUSY_MACHINE)
 
 
 @pytest.fixture(scope="session")

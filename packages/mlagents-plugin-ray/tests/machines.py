@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ from ray_testing import ON_A_BUSY_MACHINE
 
 RAY = Path(sys.executable).with_name("ray")
 
-TEMPORARY = Path("/tmp/ray-of-machines")
+TEMPORARY = Path(tempfile.gettempdir(), "ray-of-machines")
 """Where Ray has its sockets; a folder of its own on each machine, or a program would find the other one's."""
 
 _OWN_FOLDER = f'mount --bind "$0" {TEMPORARY} && exec "$@"'
