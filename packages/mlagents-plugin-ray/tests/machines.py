@@ -61,12 +61,13 @@ class Machine:
 
     Args:
         folder: for logs.
+        subnet: beginning of its address.
         number: 1 or 2, the end of its address.
     """
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, subnet: str, number: int) -> None:
         self.name = f"ray-{number}-{secrets.token_hex(3)}"
-        self.address = f"10.99.0.{number}"
+        self.address = f"{subnet}.{number}"
         self.interface = f"r{number}{secrets.token_hex(3)}"
         own = folder / f"machine-{number}"
         for each in (TEMPORARY, own):

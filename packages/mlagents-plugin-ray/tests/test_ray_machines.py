@@ -19,7 +19,7 @@ from ray_testing import Run, running, scalars, settings, wait_until
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-ACTORS = {"count": 1, "address": "10.99.0.1:6379", "weights_every": 200, "resources": {"unity": 1}}
+ACTORS = {"count": 1, "weights_every": 200, "resources": {"unity": 1}}
 
 PLAYS = "actor 0 plays"
 
@@ -38,7 +38,9 @@ def two(tmp_path: Path) -> Iterator[Two]:
     """Two machines with a cable between them, and nothing that runs there."""
     if reason := machines.missing():
         pytest.skip(reason)
-    made = Two(Machine(tmp_path, 1), Machine(tmp_path, 2))
+    # Ray looks through all processes of the kernel for a head of the same address, those of another test too.
+    subnet = f"10.99.{secrets.randbelow(254) + 1}"
+    made = Two(Machine(tmp_path, subnet, 1), Machine(tmp_path, subnet, 2))
     try:
         machines.connect(*made)
         yield made
@@ -61,11 +63,17 @@ def start(two: Two, *, restarts: bool = False, **env: str) -> None:
 
 def run(two: Two, basic: Path, folder: Path, *arguments: str, on: Machine | None = None, **env: str) -> Any:
     """A run on the head's machine, unless on another, that would go on for long."""
-    own = settings("dqn", 10_000_000, ACTORS, steps_per_update=50, save_replay_buffer=True)
+    actors = {**ACTORS, "address": address(two)}
+    own = settings("dqn", 10_000_000, actors, steps_per_update=50, save_replay_buffer=True)
     # What `running` takes out, so that a run of one machine has a token of its own.
     tokens = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
     within = (on or two.head).within
     return running(folder, basic, 5005, {"Basic": own}, *arguments, within=within, **{**tokens, **env})
+
+
+def address(two: Two) -> str:
+    """Of Ray's head."""
+    return f"{two.head.address}:6379"
 
 
 def step(of: Run) -> int:
@@ -169,8 +177,9 @@ def test_wrong_token_is_refused(two: Two, basic: Path, tmp_path: Path):
     with run(two, basic, tmp_path, on=two.worker, RAY_AUTH_TOKEN=wrong) as going:
         assert going.wait() != 0
     last = going.said().strip().splitlines()[-1]
-    assert "Basic: hyperparameters: actors: address: 10.99.0.1:6379: Ray cannot be reached" in last
-    join = [*two.worker.within, str(RAY), "start", "--address=10.99.0.1:6379", "--node-ip-address=10.99.0.2"]
+    assert f"Basic: hyperparameters: actors: address: {address(two)}: Ray cannot be reached" in last
+    join = [*two.worker.within, str(RAY), "start", f"--address={address(two)}"]
+    join.append(f"--node-ip-address={two.worker.address}")
     joined = subprocess.run(
         join, env={**os.environ, "RAY_AUTH_TOKEN": wrong}, capture_output=True, text=True, timeout=240
     )
@@ -192,7 +201,7 @@ def test_run_whose_head_is_lost_ends_with_its_checkpoint(two: Two, basic: Path, 
                 process.kill()
         assert going.wait() == 1, going.said()[-3000:]
     last = going.said().strip().splitlines()[-1]
-    lost = "the head of Ray at 10.99.0.1:6379" if learns_on == "worker" else "Ray's node on this machine"
+    lost = f"the head of Ray at {address(two)}" if learns_on == "worker" else "Ray's node on this machine"
     assert last.startswith(f"mlagents-learn: Basic: hyperparameters: actors: {lost} is lost")
     assert "--resume" in last
     assert "Traceback" not in going.said()
