@@ -8,6 +8,7 @@ the trainer type.
 import re
 import sys
 import typing
+from collections.abc import Iterator
 from enum import Enum
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -143,13 +144,15 @@ def _values(settings: type, field: attr.Attribute) -> str:
         return "keys"
     if typing.get_origin(chosen) is dict:
         of_key, of_value = (TYPES[each] for each in typing.get_args(chosen))
-        return ", ".join([f"{of_value} by {of_key}", *dict.fromkeys(_ranges(field.validator))])
+        name = f"{of_value} by {of_key}"
+    else:
+        name = TYPES.get(chosen, str(chosen))
     inherited = host_ranges(settings).get(field.name)
     ranges = [
         re.sub("^it must (be |lie )?", "", each.expected)
         for each in (*ranges_in(field.validator), *ranges_in(inherited))
     ]
-    return ", ".join([TYPES.get(chosen, str(chosen)), *dict.fromkeys(ranges)])
+    return ", ".join([name, *dict.fromkeys(ranges)])
 
 
 def _default(value: Any) -> str:
