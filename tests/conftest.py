@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Tests that run in the background of a shell ignore Ctrl+C, and so would what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Package(NamedTuple):

@@ -2,11 +2,15 @@
 
 import os
 import secrets
+import signal
 from pathlib import Path
 
 import pytest
 
 from ray_testing import ON_A_BUSY_MACHINE, build
+
+# Tests that run in the background of a shell ignore Ctrl+C, and so would what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Ray reads them when it is imported, and no later.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), **ON_A_BUSY_MACHINE)
