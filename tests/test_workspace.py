@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from packaging.requirements import Requirement
 
 try:
     import tomllib
@@ -118,6 +119,18 @@ def override(root):
     page = (root / "docs" / "start.md").read_text(encoding="utf-8")
     (line,) = [line for line in commands(page) if "overrides.txt'" in line]
     return line
+
+
+def test_what_packages_ask_of_each_other_is_taken_from_the_workspace(root, packages):
+    """Without a source uv refuses to make `nox -s dev`, the first command of whoever works here."""
+    known = {package.name for package in packages}
+    asked = set()
+    for package in packages:
+        content = tomllib.loads((package.folder / "pyproject.toml").read_text(encoding="utf-8"))
+        groups = [each for group in content.get("dependency-groups", {}).values() for each in group]
+        asked |= {Requirement(text).name for text in [*package.project["dependencies"], *groups]} & known
+    workspace = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert asked == set(workspace["tool"]["uv"]["sources"])
 
 
 def test_override_is_the_one_that_uv_reads_here(root, override, tmp_path, monkeypatch):
