@@ -13,6 +13,7 @@ import pytest
 import yaml
 from runs import (
     DQN,
+    ENVIRONMENT,
     SCENES,
     SCRIPTS,
     SECONDS,
@@ -137,8 +138,11 @@ def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path, small: str, b
         assert (tmp_path / "results" / "x" / f"{behavior}.onnx").exists()
 
 
-def test_yaml_of_the_readme_says_what_it_reached(tmp_path: Path, root: Path, players: Path) -> None:
+def test_yaml_of_the_readme_says_what_it_reached(
+    tmp_path: Path, root: Path, players: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Six lines: it reports ten times, and its last line ends with a command that works as it stands."""
+    monkeypatch.setitem(ENVIRONMENT, "MLAGENTS_PROGRESS", "off")  # the plugin alone
     (text,) = re.findall(r"^```yaml\n(.*?)^```", (root / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     file = tmp_path / "config.yaml"
     file.write_text(text.replace("max_steps: 10000", "max_steps: 1000"))
