@@ -26,19 +26,24 @@ class Summary(NamedTuple):
 
 
 @contextlib.contextmanager
-def training(scene: str, behaviors: Mapping[str, Any], folder: Path, seed: int) -> Iterator[Iterator[Summary]]:
+def training(
+    scene: str, behaviors: Mapping[str, Any], folder: Path, seed: int, areas: int = 1
+) -> Iterator[Iterator[Summary]]:
     """The summaries of a run as they come; leaving the context ends the run, as Ctrl+C would.
 
     Args:
-        scene: scene of the player.
+        scene: scene of the player, or gym:ID.
         behaviors: what stands under `behaviors:` in the trainer's configuration.
         folder: empty folder to work in.
         seed: of trainer and scene.
+        areas: copies of the scene.
     """
-    config = folder / f"{scene}.yaml"
-    config.write_text(yaml.safe_dump({"behaviors": dict(behaviors)}), encoding="utf-8")
+    name = scene.replace(":", "-")
+    config = folder / f"{name}.yaml"
+    settings = {"behaviors": dict(behaviors), "env_settings": {"num_areas": areas}}
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     subprocess.run([SCRIPTS / "mlagents-player", "build", scene, "--output", folder], check=True, capture_output=True)
-    arguments = ["--env", folder / scene, "--run-id", scene, "--seed", seed, "--base-port", free_port()]
+    arguments = ["--env", folder / name, "--run-id", name, "--seed", seed, "--base-port", free_port()]
     command = [SCRIPTS / "mlagents-learn", config, *arguments, "--torch-device", "cpu"]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would it
     process = subprocess.Popen(
