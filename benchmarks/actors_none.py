@@ -31,7 +31,9 @@ def train(steps: int, actors: dict[str, Any] | None) -> dict[str, float]:
     """
     import _in_process  # by the sources that are on the path
     import yaml
+    from mlagents.plugins.trainer_type import register_trainer_plugins
 
+    register_trainer_plugins()  # imports them, which is no part of a training
     content = yaml.safe_load(FILE.read_text("utf-8"))
     for config in content["behaviors"].values():
         config.update(max_steps=steps, summary_freq=steps)
