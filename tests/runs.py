@@ -143,3 +143,14 @@ def wait_until(happened: Callable[[], object], log: Path, process: subprocess.Po
 def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
     """Waits until a process has written a text."""
     wait_until(lambda: text in log.read_text(), log, process)
+
+
+def interrupted(folder: Path, players: Path) -> str:
+    """What a run on Basic, `x`, has said that Ctrl+C ended with code 0 after its first summary."""
+    file = config(folder, "Basic", max_steps=10**9, summary_freq=100)
+    line = command("mlagents-learn", file, "--env", players / "Basic", "--run-id", "x", "--base-port", free_port())
+    with started(line, folder) as (process, log):
+        wait_for(" Step: ", log, process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=SECONDS) == 0, log.read_text()[-2000:]
+    return log.read_text()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from runs import (
     end,
     faulty_player,
     free_port,
+    interrupted,
     learn,
     started,
     wait_for,
@@ -236,12 +236,7 @@ def test_worker_that_is_killed_is_started_again(tmp_path: Path, players: Path) -
 @posix
 def test_interrupted_run_is_saved(tmp_path: Path, players: Path) -> None:
     """Ctrl+C stays what it is: code 0, and the model."""
-    file = config(tmp_path, "Basic", max_steps=10**9, summary_freq=100)
-    line = command("mlagents-learn", file, "--env", players / "Basic", "--run-id", "x", "--base-port", free_port())
-    with started(line, tmp_path) as (process, log):
-        wait_for(" Step: ", log, process)
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=SECONDS) == 0, log.read_text()[-2000:]
+    interrupted(tmp_path, players)
     assert (tmp_path / "results" / "x" / "Basic.onnx").exists()
 
 

@@ -2,13 +2,12 @@
 
 import os
 import re
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from runs import ENVIRONMENT, SCENES, SECONDS, command, config, free_port, learn, started, trained, wait_for
+from runs import ENVIRONMENT, SCENES, SECONDS, config, interrupted, learn, trained
 
 PPO = {
     "trainer_type": "ppo",
@@ -66,13 +65,7 @@ def test_commands_of_the_end_work(tmp_path: Path, players: Path) -> None:
 @posix
 def test_interrupted_run_ends_with_its_table(tmp_path: Path, players: Path) -> None:
     """Ctrl+C: code 0, and the way to go on is the last line."""
-    file = config(tmp_path, "Basic", max_steps=10**9, summary_freq=100)
-    line = command("mlagents-learn", file, "--env", players / "Basic", "--run-id", "x", "--base-port", free_port())
-    with started(line, tmp_path) as (process, log):
-        wait_for(" Step: ", log, process)
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=SECONDS) == 0, log.read_text()[-2000:]
-    assert re.search(r"^Go on: .*--resume$", log.read_text().strip().splitlines()[-1])
+    assert re.search(r"^Go on: .*--resume$", interrupted(tmp_path, players).strip().splitlines()[-1])
 
 
 def test_refused_start_shows_and_writes_nothing(tmp_path: Path, players: Path) -> None:
