@@ -93,6 +93,8 @@ def main() -> None:
         configs = {learner: learner_config(learner, arguments.scene) for learner in arguments.learners}
     except SuiteError as error:
         sys.exit(str(error))
+    if any(len(config["behaviors"]) > 1 for config in configs.values()):
+        sys.exit(f"{arguments.scene} has several behaviours, and a goal is that of one")
     reached: dict[str, list[Reached]] = {learner: [] for learner in configs}
     for seed in arguments.seeds:
         longest = math.inf
