@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import nox
@@ -134,12 +134,10 @@ def template(session: nox.Session, kind: str) -> None:
     install(session, *group(ROOT, "template"), ours=False)
     if kind == "on-policy":  # once
         session.run("pytest", "-p", "no:cacheprovider", str(ROOT / "templates" / "plugin" / "tests"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, wheels_for_others() as wheels:
         plugin = Path(folder) / "plugin"
         answers = ["--defaults", "--quiet", f"--data=name={kind.replace('-', '_')}", f"--data=kind={kind}"]
         session.run("copier", "copy", *answers, str(ROOT / "templates" / "plugin"), str(plugin))
-        # Under another name each time: uv keeps what a folder held, and a wheel of the same version is then an old one.
-        wheels = shutil.copytree(DIST, Path(folder) / "wheels")
         env = {"PIP_FIND_LINKS": " ".join([str(wheels), *find_links()]), "PYTHONPATH": None}
         for check in ("lint", f"tests-{session.python or OWN_PYTHON}"):
             session.run("nox", "--noxfile", str(plugin / "noxfile.py"), "--session", check, env=env)
@@ -208,9 +206,9 @@ def learning(session: nox.Session) -> None:
 def doctor(session: nox.Session) -> None:
     """Break fresh environments as users do, and have the doctor's commands repair them: real installs, minutes."""
     install_all(session, *group(ROOT, "test"))
-    links = {"UV_FIND_LINKS": ",".join([str(DIST), *find_links()])}
-    session.env.update(links)
-    run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "doctor", "-n0", *session.posargs)
+    with wheels_for_others() as wheels:
+        session.env["UV_FIND_LINKS"] = ",".join([str(wheels), *find_links()])
+        run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "doctor", "-n0", *session.posargs)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -381,6 +379,16 @@ def build_wheels(session: nox.Session) -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     session.run_install("uv", "build", "--all-packages", "--out-dir", str(DIST), external=True, silent=True)
     stamp.write_text(digest, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def wheels_for_others() -> Iterator[Path]:
+    """The wheels in dist/ in a folder of another name each time, for those who install with uv by themselves.
+
+    uv keeps what a folder held, and a wheel of the same version is then an old one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(DIST, Path(folder) / "wheels"))
 
 
 def installs(session: nox.Session) -> bool:
