@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mlagents_plugin_shared.run.host.published import TRAINERS
+
 BUILT_IN_TRAINERS = {"ppo", "sac", "poca"}
 
 
@@ -29,6 +31,12 @@ def test_every_declared_trainer_is_an_entry_point(plugins):
     """The environment lists exactly the trainers that the packages declare, each once."""
     declared = [name for plugin in plugins for name in plugin.trainers]
     assert sorted(point.name for point in plugin_entry_points()) == sorted(declared)
+
+
+def test_trainers_that_are_offered_where_they_lack_are_ours(plugins):
+    """By the names of their distributions."""
+    published = {f"mlagents-plugin-{name}" for name in TRAINERS}
+    assert published <= {plugin.name for plugin in plugins}
 
 
 def test_entry_point_brings_the_trainer_that_it_is_named_after(plugin):

@@ -16,6 +16,7 @@ from mlagents.trainers.cli_utils import load_config
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, RunOptions, TrainerSettings
 
+from mlagents_plugin_shared.run.host import published
 from mlagents_plugin_shared.run.host.written_settings import written_settings
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.settings import CheckedSettings, Far, Idle, positive
@@ -288,6 +289,13 @@ def test_signals_without_keys_are_taken(signal: str) -> None:
     (found,) = settings.reward_signals.values()
     assert found.strength == 1.0
     assert found.network_settings.hidden_units == (32 if "encoding" in signal else 128)
+
+
+def test_trainer_of_this_project_that_is_not_installed_is_no_typing_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However near its name is to one that is installed, pqn to dqn for instance."""
+    monkeypatch.setattr(published, "TRAINERS", {"fakes"})
+    with pytest.raises(TrainerConfigError, match="fakes was found; install mlagents-plugin-fakes, which has it, into"):
+        read("behaviors: {Car: {trainer_type: fakes}}")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import RunOptions, TrainerSettings
 from mlagents_envs.logging_util import get_logger
 
+from mlagents_plugin_shared.run.host.published import absent_distribution
 from mlagents_plugin_shared.run.reading import (
     HYPERPARAMETERS,
     Reading,
@@ -229,7 +230,11 @@ def _trainer_fault(name: str, written: Any) -> str | None:
     trainer_type = written["trainer_type"]
     if trainer_type in list(all_trainer_types):
         return None
-    meant = did_you_mean(trainer_type, all_trainer_types) or f"; known are {', '.join(sorted(all_trainer_types))}."
+    known = ", ".join(sorted(all_trainer_types))
+    if absent := absent_distribution(trainer_type):
+        meant = f"; install {absent}, which has it, into this environment. Known here are {known}."
+    else:
+        meant = did_you_mean(trainer_type, all_trainer_types) or f"; known are {known}."
     return f"{name}: trainer_type: Invalid trainer type {trainer_type} was found{meant}"
 
 
