@@ -1,5 +1,6 @@
 """Actors elsewhere: what comes from them counts as what a trainer's own environments bring."""
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -76,6 +77,8 @@ def acting_config(
         ({"count": 1.5}, "hyperparameters: actors: count: 1.5 is not valid; it must be a whole number."),
         ({"weights_every": 0}, "actors: weights_every: 0 is not valid; it must be greater than 0."),
         ({"address": "here"}, "actors: address: 'here' is not valid; it must be local, auto or HOST:PORT."),
+        ({"address": "head:0"}, "actors: address: 'head:0' is not valid; it must be local, auto or HOST:PORT."),
+        ({"address": "head:65536"}, "actors: address: 'head:65536' is not valid; it must be local, auto or HOST:PORT."),
         ({"resources": 4}, "actors: resources: 4 is not valid; keys are expected under it, or leave it out."),
         (
             {"resources": {"unity": 0}},
@@ -297,6 +300,29 @@ def test_resume_starts_actors_from_the_checkpoint(sources: Sources, tmp_path: Pa
     assert len(sources) == 2
     weights, began = trainer.policy.get_weights(), sources[1].first_weights
     assert all((weights[name].cpu() == began[name]).all() for name in began)
+
+
+def test_actors_end_between_rounds(sources: Sources, tmp_path: Path):
+    """With `threaded: true` the trainer's thread may still take in what they bring, and publish, when the run ends."""
+    trainer = train(Corridor(), acting_config(100), tmp_path)
+    seen: list[str] = []
+    free = threading.Event()
+
+    def note(what: str) -> None:
+        seen.append(what)
+        free.wait(0.2)
+
+    trainer.actors.publish_if_due = lambda step, weights: note("publishes")
+    trainer.actors.close = lambda: note("closes")
+    with trainer.rounds.between():
+        others = [threading.Thread(target=work) for work in (trainer._publish, trainer.save_model)]
+        for other in others:
+            other.start()
+        assert not free.wait(0.2)
+        assert seen == []
+    for other in others:
+        other.join(60)
+    assert sorted(seen) == ["closes", "publishes"]
 
 
 def test_inference_starts_no_actors(sources: Sources, tmp_path: Path):

@@ -1,11 +1,14 @@
 """Joining Ray: tokens, and a cluster of two nodes on this machine."""
 
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 from mlagents.trainers.exception import TrainerConfigError
 
 from mlagents_plugin_ray import cluster
+from mlagents_plugin_shared.run.actor_settings import ActorSettings
 
 WHERE = "Toy: hyperparameters: actors: address: auto"
 
@@ -58,3 +61,48 @@ def test_tokens_cannot_be_switched_off(monkeypatch: pytest.MonkeyPatch, is_own: 
     monkeypatch.setenv(cluster.MODE, "disabled")
     with pytest.raises(TrainerConfigError, match=r"RAY_AUTH_MODE is disabled, .* Unset RAY_AUTH_MODE"):
         cluster.require_token(is_own, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"CPU": 2.0}, "Toy: hyperparameters: actors: resources: CPU is not valid; Ray counts it by itself"),
+        ({"GPU": 1.0}, "resources: GPU is not valid; .* no accelerator"),
+        ({"unity": 1.5}, "resources: unity: 1.5 is not valid; it must lie between 0.0001 and 1, or be a whole number"),
+        ({"unity": 0.00001}, "resources: unity: 1e-05 is not valid"),
+    ],
+)
+@pytest.mark.parametrize("address", ["local", "auto"])
+def test_resources_that_ray_cannot_count_are_refused(address: str, resources: dict[str, float], message: str):
+    """By name and amount, wherever actors play, and before Ray is started."""
+    with pytest.raises(TrainerConfigError, match=message) as error:
+        cluster.connect(ActorSettings(address=address, resources=resources), "Toy")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_shares_of_a_resource_add_up_to_a_whole_number():
+    """A machine of Ray's has no half of one, though an actor may take half."""
+    assert cluster._of_all(ActorSettings(count=3, resources={"unity": 0.5, "box": 2.0})) == {"unity": 2, "box": 6}
+    cluster.check_resources({"unity": 0.5, "box": 2.0}, WHERE)
+
+
+@pytest.mark.parametrize("address", ["{}", "auto"])
+def test_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, address: str):
+    """In one line; Ray would try for a quarter of an hour."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        cluster.check_reachable(nobody, WHERE)
+    monkeypatch.setenv(cluster.TOKEN, "mine")
+    monkeypatch.setenv(cluster.ADDRESS, nobody if address == "auto" else "")
+    had_ray = "ray" in sys.modules
+    with pytest.raises(TrainerConfigError, match=rf"address: .*: nobody answers at {nobody}: .*ray start") as error:
+        cluster.connect(ActorSettings(address=address.format(nobody)), "Toy")
+    assert len(str(error.value).splitlines()) == 1
+    assert ("ray" in sys.modules) == had_ray
+
+
+def test_unknown_host_is_refused_and_what_is_no_address_is_left_to_ray():
+    """Names that do not resolve are as bad as silent ones."""
+    with pytest.raises(TrainerConfigError, match=r"nobody answers at no-such-host\.invalid:6379"):
+        cluster.check_reachable("no-such-host.invalid:6379", WHERE)
+    cluster.check_reachable("", WHERE)

@@ -6,6 +6,7 @@ a machine. So nothing is started or joined here without a token.
 
 import atexit
 import logging
+import math
 import os
 import secrets
 import sys
@@ -15,14 +16,26 @@ from typing import Any
 
 from mlagents.trainers.exception import TrainerConfigError
 
-from mlagents_plugin_ray.watch import Watch
-from mlagents_plugin_shared.run.actor_settings import LOCAL, ActorSettings
+from mlagents_plugin_ray.watch import Watch, dial
+from mlagents_plugin_shared.run.actor_settings import AUTO, LOCAL, ActorSettings
 
 MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 """Ray's own environment variables."""
 
 USAGE = "RAY_USAGE_STATS_ENABLED"
 """Ray's own, by which it reports to its makers how it is used; not without being asked to."""
+
+ADDRESS, TRIES = "RAY_ADDRESS", "RAY_NUM_REDIS_GET_RETRIES"
+"""Ray's own: where `auto` is, and how often it tries to reach a head, for 40 seconds each."""
+
+# Seconds for a head to take a connection; Ray itself would try for a quarter of an hour.
+_DIALLING = 10.0
+
+# Names that Ray keeps for what it counts by itself.
+_RESERVED = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
+
+# Ray counts in ten-thousandths.
+_SMALLEST_AMOUNT = 0.0001
 
 
 def connect(settings: ActorSettings, behavior: str) -> Watch:
@@ -36,10 +49,16 @@ def connect(settings: ActorSettings, behavior: str) -> Watch:
         What watches it from now on.
 
     Raises:
-        TrainerConfigError: there is no token, no cluster, or it does not take the token; or this run has joined one.
+        TrainerConfigError: there is no token, no cluster, or it does not take the token; or this run has joined one, or
+            there is no such resource.
     """
-    where = f"{behavior}: hyperparameters: actors: address: {settings.address}"
+    actors = f"{behavior}: hyperparameters: actors"
+    where = f"{actors}: address: {settings.address}"
+    check_resources(settings.resources, f"{actors}: resources")
     require_token(settings.address == LOCAL, where)
+    if settings.address != LOCAL:
+        check_reachable(os.environ.get(ADDRESS, "") if settings.address == AUTO else settings.address, where)
+        os.environ.setdefault(TRIES, "1")
     shows_errors = sys.excepthook
     import ray
 
@@ -53,7 +72,7 @@ def connect(settings: ActorSettings, behavior: str) -> Watch:
             ray.init(
                 address=LOCAL,
                 num_cpus=settings.count,
-                resources={name: amount * settings.count for name, amount in settings.resources.items()} or None,
+                resources=_of_all(settings) or None,
                 include_dashboard=False,
                 _node_ip_address="127.0.0.1",
                 **_QUIET,
@@ -63,6 +82,55 @@ def connect(settings: ActorSettings, behavior: str) -> Watch:
     except Exception as error:
         raise TrainerConfigError(f"{where}: Ray cannot be reached: {_first_line(error)}") from error
     return _watch()
+
+
+def _of_all(settings: ActorSettings) -> dict[str, float]:
+    """What all actors take together; a machine has whole numbers of a resource."""
+    return {name: math.ceil(amount * settings.count) for name, amount in settings.resources.items()}
+
+
+def check_resources(resources: Mapping[str, float], where: str) -> None:
+    """Refuses what Ray could not count, before any of it is started.
+
+    Args:
+        resources: what one actor takes.
+        where: what stands before the error.
+
+    Raises:
+        TrainerConfigError: a name is Ray's own, or an amount is too small, or not whole and more than 1.
+    """
+    for name, amount in resources.items():
+        if name in _RESERVED:
+            raise TrainerConfigError(
+                f"{where}: {name} is not valid; Ray counts it by itself, and an actor takes one core and no "
+                "accelerator: take a name of your own, as unity, which machines have by `ray start --resources`."
+            )
+        if amount < _SMALLEST_AMOUNT or (amount > 1 and amount != int(amount)):
+            raise TrainerConfigError(
+                f"{where}: {name}: {amount:g} is not valid; it must lie between {_SMALLEST_AMOUNT:g} and 1, or be a "
+                "whole number."
+            )
+
+
+def check_reachable(address: str, where: str) -> None:
+    """Makes sure that somebody listens at an address, for Ray would try for a quarter of an hour.
+
+    Args:
+        address: HOST:PORT; anything else is left to Ray.
+        where: what stands before the error.
+
+    Raises:
+        TrainerConfigError: nobody does.
+    """
+    try:
+        dial(address, _DIALLING).close()
+    except ValueError:  # no HOST:PORT
+        return
+    except (OSError, OverflowError) as error:
+        raise TrainerConfigError(
+            f"{where}: nobody answers at {address}: {_first_line(error)}. Start Ray there by `ray start --head "
+            "--port=6379`, or correct the address."
+        ) from error
 
 
 def leave_alone() -> None:

@@ -51,7 +51,7 @@ class Watch:
         heard, refusals = time.monotonic(), 0
         while self._has_head and not self._left.wait(_PERIOD):
             try:
-                socket.create_connection(_parts(self.head), _PERIOD).close()
+                dial(self.head, _PERIOD).close()
                 heard, refusals = time.monotonic(), 0
             except ConnectionRefusedError:  # its machine is there, and nobody listens
                 refusals += 1
@@ -68,7 +68,7 @@ class _Line:
     """
 
     def __init__(self, address: str) -> None:
-        self._address = _parts(address)
+        self._address = address
         self._socket: socket.socket | None = None
 
     def holds(self) -> bool:
@@ -81,7 +81,7 @@ class _Line:
         if self._socket is not None:
             self._socket.close()
         try:
-            self._socket = socket.create_connection(self._address, _PERIOD)
+            self._socket = dial(self._address, _PERIOD)
         except OSError:
             self._socket = None
             return False
@@ -97,6 +97,16 @@ def _is_open(line: socket.socket) -> bool:
     return True
 
 
-def _parts(address: str) -> tuple[str, int]:
+def dial(address: str, timeout: float) -> socket.socket:
+    """A connection.
+
+    Args:
+        address: HOST:PORT.
+        timeout: seconds.
+
+    Raises:
+        OSError: nobody takes it.
+        ValueError: it is no such address.
+    """
     host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+    return socket.create_connection((host.strip("[]"), int(port)), timeout)

@@ -34,7 +34,7 @@ class PackedSegments:
     columns: dict[AgentBufferKey, np.ndarray]
 
     def unpack(self) -> list[Segment]:
-        """The segments, equal to those that were packed; columns of one row are read-only views."""
+        """The segments, equal to those that were packed."""
         observations = [from_pixels(rows) if rows.dtype == np.uint8 else rows for rows in self.observations]
         return list(self._segments(observations))
 
@@ -82,7 +82,7 @@ def _end(segment: Segment) -> int:
 def _part(column: np.ndarray, start: int, stop: int, total: int) -> np.ndarray:
     if len(column) == total:
         return column[start:stop]
-    return np.broadcast_to(column, (stop - start, *column.shape[1:]))
+    return np.repeat(column, stop - start, axis=0)  # no view of one row: torch warns of arrays that are read-only
 
 
 def _once_if_alike(column: np.ndarray) -> np.ndarray:

@@ -14,12 +14,15 @@ LOCAL = "local"
 AUTO = "auto"
 """The address of a run that joins what is running on this machine."""
 
-_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}")
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})")
 
-is_address = Range(
-    f"be {LOCAL}, {AUTO} or HOST:PORT",
-    lambda value: value in (LOCAL, AUTO) or _HOST_AND_PORT.fullmatch(value) is not None,
-)
+
+def _is_host_and_port(value: str) -> bool:
+    found = _HOST_AND_PORT.fullmatch(value)
+    return found is not None and 1 <= int(found[2]) <= 65535
+
+
+is_address = Range(f"be {LOCAL}, {AUTO} or HOST:PORT", lambda value: value in (LOCAL, AUTO) or _is_host_and_port(value))
 """attrs validator: where actors are to be found."""
 
 are_amounts = Range("hold amounts greater than 0", lambda value: all(amount > 0 for amount in value.values()))

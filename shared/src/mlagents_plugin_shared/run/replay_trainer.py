@@ -135,7 +135,8 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def _publish(self) -> None:
         assert self.actors is not None
-        self.actors.publish_if_due(self.get_step, self._weights)
+        with self.rounds.between():  # with `threaded: true` the run may be ending the actors
+            self.actors.publish_if_due(self.get_step, self._weights)
 
     def receive(self) -> None:
         """Takes in what actors bring, as trajectories of this process; open episodes of those that are gone are lost.
@@ -180,11 +181,12 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def save_model(self) -> None:
         """Saves the final checkpoint and model, and ends the actors, whatever became of either."""
-        try:
-            super().save_model()
-        finally:
-            if self.actors is not None:
-                self.actors.close()
+        with self.rounds.between():  # a round that is going on takes in what they bring
+            try:
+                super().save_model()
+            finally:
+                if self.actors is not None:
+                    self.actors.close()
 
     def prepare(self) -> None:
         """Makes the replay, on a resume as it was saved, and reads demonstrations.
