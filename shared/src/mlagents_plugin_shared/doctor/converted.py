@@ -87,7 +87,8 @@ def _head(path: Path, options: Any, trainer_type: str) -> str:
 
 def _behavior(name: str, written: Any, origin: TrainerSettings, trainer_type: str, indent: int = 4) -> list[str]:
     if origin.trainer_type == trainer_type:
-        result, comments = copy.deepcopy(dict(written)), {}
+        result = copy.deepcopy(dict(written))
+        comments: dict[str, str] = {}
         _leave_former_keys_out(result, comments)
         return _rendered(result, comments, indent)
     class_type = all_trainer_settings[trainer_type]
