@@ -101,7 +101,8 @@ def test_trainer_that_nobody_brings_comes_with_what_installs_it(checked: Any) ->
     report = checked("behaviors: {Car: {trainer_type: dreamer}}")
     assert "Invalid trainer type dreamer" in report.faults[0].text
     assert "mlagents-plugin-dreamer" in report.commands[-1]
-    assert checked("behaviors: {Car: {trainer_type: dqnn}}").commands == []
+    for other in ("dqnn", "5"):
+        assert checked(f"behaviors: {{Car: {{trainer_type: {other}}}}}").commands == []
 
 
 def test_key_that_stands_twice_and_yaml_that_is_none_have_their_line(checked: Any) -> None:
@@ -113,12 +114,25 @@ def test_key_that_stands_twice_and_yaml_that_is_none_have_their_line(checked: An
     assert fault.line == 3
 
 
-def test_demonstrations_that_are_not_there_are_a_warning(checked: Any) -> None:
-    """They may be on the machine that trains."""
-    text = "behaviors:\n  Car:\n    trainer_type: ppo\n    behavioral_cloning:\n      demo_path: no.demo\n"
+@pytest.mark.parametrize(
+    ("text", "line", "path"),
+    [
+        ("behaviors:\n  Car:\n    behavioral_cloning:\n      demo_path: no.demo\n", 4, "no.demo"),
+        ("behaviors: {Car: {}}\ndefault_settings:\n  behavioral_cloning:\n    demo_path: no.demo\n", 4, "no.demo"),
+        ("behaviors:\n  Car:\n    init_path: gone/checkpoint.pt\n", 3, "gone/checkpoint.pt"),
+        ("checkpoint_settings: {initialize_from: gone, results_dir: out}\nbehaviors: {Car: {}}\n", 1, "out/gone"),
+    ],
+)
+def test_what_a_run_begins_with_and_is_not_there_is_a_warning(checked: Any, text: str, line: int, path: str) -> None:
+    """It may be on the machine that trains."""
     (warning,) = checked(text).warnings
-    assert warning.line == 5
-    assert "'no.demo' is not there" in warning.text
+    assert warning.line == line
+    assert f"{str(Path(path) if path == 'out/gone' else path)!r} is not there" in warning.text
+
+
+def test_doctor_does_not_look_for_the_bare_name_of_a_checkpoint(checked: Any) -> None:
+    """ML-Agents looks for it in the run of --initialize-from."""
+    assert checked("behaviors: {Car: {init_path: Car-500.pt}}").warnings == []
 
 
 def test_doctor_prints_what_is_not_said_otherwise(checked: Any, capsys: pytest.CaptureFixture) -> None:
@@ -126,8 +140,20 @@ def test_doctor_prints_what_is_not_said_otherwise(checked: Any, capsys: pytest.C
     before = logging.getLogger("mlagents.trainers.settings").handlers[:]
     report = checked("behaviors: {Car: {trainer_type: ppo, framework: pytorch}}")
     assert any("Framework option was deprecated" in warning.text for warning in report.warnings)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
     assert logging.getLogger("mlagents.trainers.settings").handlers == before
+
+
+def test_schema_is_written_to_a_new_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """In UTF-8, which `>` of some shells does not write; what is there stays."""
+    from mlagents_plugin_shared.doctor.file_command import run
+    from mlagents_plugin_shared.doctor.machine.entry import parsed
+
+    file = tmp_path / "schema.json"
+    assert run(parsed(["--schema", "--output", str(file)])) == 0
+    assert "behaviors" in json.loads(file.read_text(encoding="utf-8"))["properties"]
+    assert run(parsed(["--schema", "--output", str(file)])) == 1
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_report_is_json_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -30,6 +30,15 @@ def test_config_parses_with_the_plugins_registered(config):
     assert {settings.trainer_type for settings in options.behaviors.values()} == {config.parent.name}
 
 
+def test_config_starts_without_a_warning(config):
+    """What is said of a file that is offered is a fault of the file."""
+    from mlagents_plugin_shared.doctor.config_check import check_file
+
+    report = check_file(config)
+    said = [each.text for each in (*report.faults, *report.warnings) if "is not there, seen from" not in each.text]
+    assert said == []
+
+
 def test_config_is_named_after_its_trainer_and_environment(config):
     """configs/<trainer_type>/<Environment>.yaml holds that trainer for every behaviour of the environment."""
     from mlagents_player import scenes

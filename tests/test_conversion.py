@@ -144,6 +144,58 @@ def test_file_of_ours_becomes_one_of_ml_agents(convert: Callable[[str, str], str
     assert yaml.safe_load(convert(text, trainer_type))["behaviors"]["Basic"]["trainer_type"] == trainer_type
 
 
+FORMER = """# yaml-language-server: $schema=../schema.json
+behaviors:
+  Runner: &runner
+    trainer_type: ppo
+    framework: pytorch
+    hyperparameters: {batch_size: 128, buffer_size: 2048, learning_rate: 3e-4}
+    reward_signals: {extrinsic: {gamma: 0.99}, curiosity: {strength: 0.02, encoding_size: 32}}
+    max_steps: 5e5
+  Jumper:
+    <<: *runner
+    max_steps: 1e6
+"""
+
+
+@pytest.mark.parametrize("trainer_type", [*TRAINERS, "ppo", "sac", "poca"])
+def test_keys_of_which_ml_agents_warns_are_said_in_those_of_now(
+    convert: Callable[[str, str], str], trainer_type: str
+) -> None:
+    """The file of the same trainer is no exception."""
+    result = convert(FORMER, trainer_type)
+    for behavior in yaml.safe_load(result)["behaviors"].values():
+        assert "framework" not in behavior
+        curiosity = behavior["reward_signals"]["curiosity"]
+        assert (curiosity["network_settings"]["hidden_units"], "encoding_size" in curiosity) == (32, False)
+    assert "# encoding_size left out, was 32:" in result
+
+
+def test_text_that_is_a_number_is_written_as_one(convert: Callable[[str, str], str]) -> None:
+    """YAML has a text for 5e5, which a schema refuses."""
+    after = yaml.safe_load(convert(FORMER, "dqn"))["behaviors"]
+    assert [behavior["max_steps"] for behavior in after.values()] == [500_000, 1_000_000]
+
+
+def test_schema_for_editors_stays_the_one_of_the_file(convert: Callable[[str, str], str]) -> None:
+    """Its comment counts in the first line alone."""
+    assert convert(FORMER, "dqn").splitlines()[0] == "# yaml-language-server: $schema=../schema.json"
+
+
+@pytest.mark.parametrize("trainer_type", [*TRAINERS, "ppo", "sac", "poca"])
+def test_hyperparameters_of_default_settings_reach_trainers_that_have_them(
+    convert: Callable[[str, str], str], trainer_type: str
+) -> None:
+    """As in mlagents-learn, also where a behaviour is for that trainer already."""
+    text = """
+default_settings: {trainer_type: dqn, hyperparameters: {n_step: 5}, max_steps: 100000}
+behaviors:
+  Runner: {time_horizon: 32}
+  Jumper: {trainer_type: ppo, hyperparameters: {batch_size: 64}}
+"""
+    convert(text, trainer_type)
+
+
 @attr.s(auto_attribs=True)
 class OfAThirdAuthor(CheckedSettings, OnPolicyHyperparamSettings):
     """Settings of a plugin with a conversion of its own."""

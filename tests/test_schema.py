@@ -115,6 +115,15 @@ def test_trainer_of_a_third_author_is_in_the_schema(registered: dict[str, Any]) 
     assert "shar" in errors(whole, file.format("shar: 0.2"))[0]
 
 
+def test_actors_of_a_trainer_with_a_replay_are_in_the_schema(committed: dict[str, Any]) -> None:
+    """With the types of what stands under them."""
+    file = "behaviors: {{Car: {{trainer_type: {}, hyperparameters: {{actors: {{{}}}}}}}}}"
+    for trainer in ("dqn", "flashsac"):
+        assert errors(committed, file.format(trainer, "count: 4, resources: {unity: 1}")) == []
+        assert "coun" in errors(committed, file.format(trainer, "coun: 4"))[0]
+        assert "many" in errors(committed, file.format(trainer, "resources: {unity: many}"))[0]
+
+
 def test_trainer_of_the_default_settings_reads_behaviours_without_one(registered: dict[str, Any]) -> None:
     """Their hyperparameters are those of that trainer."""
     text = "{{default_settings: {{trainer_type: dqn}}, behaviors: {{Car: {{hyperparameters: {{{}}}}}}}}}"

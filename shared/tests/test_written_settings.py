@@ -407,6 +407,10 @@ def test_wrong_outline_is_refused_before_the_command_line_is_put_into_it(text: s
         ("behaviors:\n  Car:\n    trainer_type:fake\n    max_steps: 5", "space is missing after the colon above."),
         ("behaviors:\n  Car:\n    trainer_type: fake\n      max_steps: 5", "this line is indented too far, or"),
         ("behaviors:\n  Car:\n    trainer_type: fake\n    max_steps 5\n    threaded: true", "a colon and a space."),
+        ("behaviors:\n  Car: {trainer_type: 'fake}\n", "a quotation mark is not closed."),
+        ("behaviors:\n  Car: {trainer_type: fake\n", "a bracket is not closed, or a comma is missing, here or above."),
+        ("behaviors: {}\n---\nbehaviors: {}\n", "leave this line (---) out."),
+        ("behaviors:\n  Car\0: {trainer_type: fake}\n", "line 2: the character #x0000 cannot be in a YAML; delete it."),
     ],
 )
 def test_frequent_mistake_in_a_yaml_comes_with_its_remedy(text: str, remedy: str, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_rendered_plugin_is_whole(tmp_path: Path, kind: str) -> None:
     assert "class ProximalTwoOptimizer(" in (package / "optimizer.py").read_text("utf-8")
     for file in (file for file in plugin.rglob("*") if file.is_file()):
         assert not {"{{", "{%", "}}"} & set(file.read_text("utf-8").split()), file
+    (config,) = (plugin / "configs" / "proximal_two").iterdir()
+    assert config.read_text("utf-8").startswith("# yaml-language-server: $schema=../schema.json\n")
     project = tomllib.loads((plugin / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["name"] == "mlagents-plugin-proximal-two"
     assert project["entry-points"]["mlagents.trainer_type"] == {

@@ -20,7 +20,7 @@ from mlagents.trainers.settings import TrainerSettings
 from mlagents_plugin_shared.doctor.machine import remedies
 from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, all_faults, doubled_keys
 
-_UNKNOWN_TRAINER = re.compile(r"Invalid trainer type ([\w-]+) was found")
+_UNKNOWN_TRAINER = re.compile(r"Invalid trainer type ([A-Za-z][\w-]*) was found")
 _UNLOADED = re.compile(r"Error initializing Trainer plugins for (\S+)\.")
 _LINE = re.compile(r"line (\d+)")
 
@@ -62,7 +62,8 @@ def check_file(path: Path) -> FileReport:
     with quiet() as said:
         refusal = _refusal(path)
     text = _text(path)
-    found = _faults(text)
+    with quiet():
+        found = _faults(text)
     tree = _tree(text)
 
     def located(lines: list[str]) -> list[Remark]:
@@ -153,8 +154,15 @@ def _commands(faults: list[str], said: list[str]) -> list[str]:
 
 
 def _absent_files(text: str) -> list[str]:
-    """Demonstrations that are not where the file says, as seen from here."""
-    paths = dict(_values_of("demo_path", yaml.safe_load(text).get("behaviors"), ""))
+    """What a run begins with, and is not where the file says, as seen from here."""
+    options = yaml.safe_load(text)
+    written = {DEFAULTS: options.get(DEFAULTS), **(options.get("behaviors") or {})}
+    paths = dict(_values_of("demo_path", written, ""))
+    # A bare name is looked for in the run of --initialize-from.
+    paths |= {where: path for where, path in _values_of("init_path", written, "") if Path(str(path)).name != path}
+    run = options.get("checkpoint_settings") or {}
+    if former := run.get("initialize_from"):
+        paths["checkpoint_settings: initialize_from"] = str(Path(run.get("results_dir", "results"), str(former)))
     return [
         f"{where}: {path!r} is not there, seen from {Path.cwd()}; mlagents-learn will end with that."
         for where, path in paths.items()

@@ -19,15 +19,15 @@ from mlagents.trainers.settings import (
     OffPolicyHyperparamSettings,
     OnPolicyHyperparamSettings,
     TrainerSettings,
-    deep_update_dict,
 )
 
 from mlagents_plugin_shared.run.conversion import Change
-from mlagents_plugin_shared.run.host.written_settings import DEFAULTS
-from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, Reading, did_you_mean, holds, read_behavior
+from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, merged
+from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, Reading, did_you_mean, holds, number_of, read_behavior
 from mlagents_plugin_shared.run.settings import CheckedSettings
 
 _WIDTH = 110
+_FOR_EDITORS = "# yaml-language-server:"
 
 
 class NotConverted(Exception):
@@ -51,26 +51,21 @@ def converted(path: Path, trainer_type: str) -> str:
         raise NotConverted(
             f"no plugin here has trainer_type {trainer_type}{did_you_mean(trainer_type, all_trainer_settings) or known}"
         )
-    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
-    lines = _comment(_head(path, options, trainer_type), 0)
+    text = path.read_text(encoding="utf-8")
+    whole = yaml.safe_load(text)
+    lines = [line for line in text.splitlines()[:1] if line.startswith(_FOR_EDITORS)]
+    lines += _comment(_head(path, options, trainer_type), 0)
     for section, written in whole.items():
         if section == DEFAULTS and written:
             lines += [f"{DEFAULTS}:", *_behavior(DEFAULTS, written, options.default_settings, trainer_type, indent=2)]
         elif section == "behaviors":
             lines.append("behaviors:")
             for name, own in written.items():
-                merged = _merged(whole.get(DEFAULTS), own)
-                lines += [f"  {_scalar(name)}:", *_behavior(name, merged, options.behaviors[name], trainer_type)]
+                counts = merged(whole.get(DEFAULTS), own)
+                lines += [f"  {_scalar(name)}:", *_behavior(name, counts, options.behaviors[name], trainer_type)]
         else:
             lines += _rendered({section: written}, {}, 0)
     return "\n".join(lines) + "\n"
-
-
-def _merged(defaults: Any, own: Any) -> dict[str, Any]:
-    """What counts for a behaviour, of the default settings too."""
-    merged: dict[str, Any] = copy.deepcopy(defaults or {})
-    deep_update_dict(merged, own or {})
-    return merged
 
 
 def _head(path: Path, options: Any, trainer_type: str) -> str:
@@ -92,7 +87,10 @@ def _head(path: Path, options: Any, trainer_type: str) -> str:
 
 def _behavior(name: str, written: Any, origin: TrainerSettings, trainer_type: str, indent: int = 4) -> list[str]:
     if origin.trainer_type == trainer_type:
-        return _rendered(written, {}, indent)
+        result = copy.deepcopy(dict(written))
+        comments: dict[str, str] = {}
+        _leave_former_keys_out(result, comments)
+        return _rendered(result, comments, indent)
     class_type = all_trainer_settings[trainer_type]
     result, comments = _kept(written, origin, trainer_type, class_type)
     for change in _changes(class_type, origin):
@@ -133,7 +131,33 @@ def _kept(
             comments[f"{HYPERPARAMETERS}: {key}"] = f"left out, was {_plain(value)}: {why}"
         else:
             result[HYPERPARAMETERS][key] = value
-    return result, comments
+    _leave_former_keys_out(result, comments)
+    return _with_numbers(result), comments
+
+
+def _leave_former_keys_out(result: dict[str, Any], comments: dict[str, str]) -> None:
+    """Says in the keys of now what ML-Agents takes with a warning."""
+    if "framework" in result:
+        comments["framework"] = f"left out, was {_plain(result.pop('framework'))}: ML-Agents has but one, PyTorch"
+    for name, signal in result.get("reward_signals", {}).items():
+        if "encoding_size" in signal:
+            size = signal.pop("encoding_size")
+            signal.setdefault("network_settings", {"hidden_units": size})
+            comments[f"reward_signals: {name}: encoding_size"] = (
+                f"left out, was {_plain(size)}: the former name of network_settings: hidden_units"
+            )
+
+
+def _with_numbers(written: dict[str, Any]) -> dict[str, Any]:
+    """The settings with numbers where YAML has the text 1e5; a path may look like one."""
+    return {
+        key: _with_numbers(value)
+        if isinstance(value, dict)
+        else value
+        if str(key).endswith("_path")
+        else number_of(value)
+        for key, value in written.items()
+    }
 
 
 def _type_of(origin: TrainerSettings, key: str) -> Any:

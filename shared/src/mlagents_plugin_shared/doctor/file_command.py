@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mlagents_plugin_shared.doctor.config_check import FileReport, Remark, check_file, quiet
@@ -19,25 +20,26 @@ def run(asked: argparse.Namespace) -> int:
         0 where the file is fine, 1 where it is not.
     """
     if asked.schema:
-        print(_schema())
-        return 0
-    report = check_file(Path(asked.config))
+        return _written("--schema", _schema, asked.output)
+    path = Path(asked.config)
+    report = check_file(path)
     if asked.convert_to and not report.faults:
-        return _convert(Path(asked.config), asked.convert_to, asked.output)
+        return _written(asked.config, lambda: converted(path, asked.convert_to), asked.output)
     print(_json(report) if asked.json else _lines(report))
     return int(bool(report.faults))
 
 
-def _convert(path: Path, trainer_type: str, output: str | None) -> int:
+def _written(source: str, text_of: Callable[[], str], output: str | None) -> int:
+    """Writes a text to a new file, or to the screen; the source stands before what is wrong."""
     try:
         with quiet():
-            text = converted(path, trainer_type)
+            text = text_of()
         if output is None:
             print(text, end="")
         else:
             write_new(Path(output), text)
     except NotConverted as error:
-        print(f"{path}: {error}", file=sys.stderr)
+        print(f"{source}: {error}", file=sys.stderr)
         return 1
     return 0
 

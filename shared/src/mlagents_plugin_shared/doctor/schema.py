@@ -98,6 +98,8 @@ class _Walk:
             return _or_null(self.value(chosen))
         if get_origin(kind) in (list, tuple):
             return self._sequence(kind)
+        if get_origin(kind) is dict and get_args(kind)[1] in _TYPES:
+            return {"type": "object", "additionalProperties": {"type": _TYPES[get_args(kind)[1]]}}
         if isinstance(kind, type) and issubclass(kind, Enum):
             return {"enum": [member.value for member in kind]}
         if isinstance(kind, type) and attr.has(kind) and kind is not host.HyperparamSettings:

@@ -214,10 +214,18 @@ def _read_word(value: Any, kind: type[Enum]) -> Enum:
 
 
 def _read_number(value: Any, kind: type) -> float:
-    number = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+    number = number_of(value)
     if not is_number(number) or (kind is int and number != int(number)):
         raise Unreadable(f"it must be {_WORDS[kind]}")
     return kind(number)
+
+
+def number_of(value: Any) -> Any:
+    """The number that a text such as 1e5 is, whole where it can be; anything else as it is."""
+    if not (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        return value
+    number = float(value)
+    return int(number) if number.is_integer() else number
 
 
 def did_you_mean(word: Any, words: Iterable[str]) -> str:

@@ -60,7 +60,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--convert-to", metavar="TRAINER", help="the file that this trainer should start from, to print"
     )
-    parser.add_argument("--output", metavar="FILE", help="with --convert-to: a new file in place of the screen")
+    parser.add_argument("--output", metavar="FILE", help="--convert-to and --schema write this new file")
     parser.add_argument("--schema", action="store_true", help="the JSON Schema of such files, with all trainers here")
     parser.add_argument("--json", action="store_true", help="for programs: JSON in place of lines")
     asked = parser.parse_args(arguments)
@@ -68,8 +68,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--schema is of all files: leave the file out")
     if asked.convert_to and not asked.config:
         parser.error("--convert-to needs a file to convert")
-    if asked.output and not asked.convert_to:
-        parser.error("--output is for --convert-to")
+    if asked.output and not (asked.convert_to or asked.schema):
+        parser.error("--output is for --convert-to and --schema")
     return asked
 
 

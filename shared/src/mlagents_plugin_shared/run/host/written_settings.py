@@ -45,6 +45,9 @@ _YAML_REMEDIES = {
     "<block end>": "the keys of one section must begin in the same column",
     "mapping values are not allowed here": "this line is indented too far, or a space is missing after the colon above",
     "could not find expected ':'": "a key must be followed by a colon and a space",
+    "unexpected end of stream": "a quotation mark is not closed",
+    "expected ',' or": "a bracket is not closed, or a comma is missing, here or above",
+    "another document": "a file has one document: leave this line (---) out",
 }
 
 _host_check_and_structure = host.check_and_structure
@@ -76,25 +79,29 @@ def _is_ours(written: Any) -> bool:
     return isinstance(class_type, type) and issubclass(class_type, CheckedSettings)
 
 
-def _merge(defaults: Any, own: Any) -> Any:
+def merged(defaults: Any, own: Any) -> Any:
     """What a user wrote for a behaviour: its own keys on top of those of `default_settings`.
 
     Of another trainer's default hyperparameters those count that this one has too, with values of the same type: a
     `preset` of the one is none of the other.
+
+    Args:
+        defaults: what stands under `default_settings`.
+        own: what stands under the behaviour's name.
     """
     if not isinstance(own, Mapping) or not isinstance(defaults, Mapping):
         return own
-    merged: dict[str, Any] = copy.deepcopy(dict(defaults))
+    result: dict[str, Any] = copy.deepcopy(dict(defaults))
     trainer_type = own.get("trainer_type", defaults.get("trainer_type", "ppo"))
-    hyperparameters = merged.get(HYPERPARAMETERS)
+    hyperparameters = result.get(HYPERPARAMETERS)
     class_type, default_type = _settings_class({"trainer_type": trainer_type}), _settings_class(defaults)
     if class_type not in (None, default_type) and isinstance(hyperparameters, Mapping):
         types = _types(class_type)
         former = {**types, **_types(default_type)}
         kept = {key for key in types if types[key] == former[key]}
-        merged[HYPERPARAMETERS] = {key: value for key, value in hyperparameters.items() if key in kept}
-    host.deep_update_dict(merged, own)
-    return merged
+        result[HYPERPARAMETERS] = {key: value for key, value in hyperparameters.items() if key in kept}
+    host.deep_update_dict(result, own)
+    return result
 
 
 def _types(class_type: Any) -> dict[str, Any]:
@@ -145,7 +152,7 @@ class _File:
         return reading
 
     def _read_behavior(self, name: str, own: Any) -> Reading | None:
-        written = _merge(self._defaults, own)
+        written = merged(self._defaults, own)
         if _is_misplaced(name, own):
             self.faults.append(
                 f"behaviors: {name}: {show(own)} is not valid; {name} is a key of a behavior: indent it, so that it "
@@ -265,7 +272,7 @@ def _concerns_us(options: Mapping[str, Any]) -> bool:
         return True
     unknown = [value for key, value in options.items() if key not in attr.fields_dict(RunOptions)]
     astray = [each for value in unknown if isinstance(value, Mapping) for each in (value, *value.values())]
-    written = [defaults, *(_merge(defaults, own) for own in owned), *astray]
+    written = [defaults, *(merged(defaults, own) for own in owned), *astray]
     return any(_is_ours(settings) or _trainer_fault("", settings) for settings in written)
 
 
@@ -388,7 +395,7 @@ def _structure(own: Any, _type: Any, name: str | None = None) -> Any:
     defaults = getattr(override, "_written", None)
     if override is not None and defaults is None:  # somebody set it who had no file
         defaults = cattr.unstructure(override)
-    written = _merge(defaults, own)
+    written = merged(defaults, own)
     if _is_ours(written):
         reading = _read(name or str(_trainer_type(written)), written)
         if reading.lines:
@@ -425,6 +432,11 @@ def _load_config(file: TextIO) -> Any:
         mark = error.problem_mark
         line = mark.line + 1 if mark else "?"
         raise TrainerConfigError(f"{name}: line {line}: {error.problem}{_yaml_remedy(error.problem)}.") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise TrainerConfigError(
+            f"{name}: line {line}: the character #x{error.character:04x} cannot be in a YAML; delete it."
+        ) from None
     if not isinstance(loaded, Mapping):
         raise TrainerConfigError(f"{name}: there are no settings in it; behaviors: is expected, and names under it.")
     root = yaml.compose(text, yaml.SafeLoader)
