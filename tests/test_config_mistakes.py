@@ -105,6 +105,19 @@ def test_trainer_that_nobody_brings_comes_with_what_installs_it(checked: Any) ->
         assert checked(f"behaviors: {{Car: {{trainer_type: {other}}}}}").commands == []
 
 
+def test_name_that_yaml_takes_for_a_number_is_to_be_quoted(checked: Any) -> None:
+    """No agent's behaviour would ever be equal to it."""
+    (fault,) = checked("behaviors: {3: {trainer_type: dqn}}").faults
+    assert fault.text.endswith('write it as "3".')
+    assert checked('behaviors: {"3": {trainer_type: dqn}}').faults == []
+
+
+def test_folder_is_called_one(tmp_path: Path) -> None:
+    """ML-Agents would say that it cannot be found."""
+    (fault,) = check_file(tmp_path).faults
+    assert fault.text == "this is a folder; name a file in it."
+
+
 def test_key_that_stands_twice_and_yaml_that_is_none_have_their_line(checked: Any) -> None:
     """YAML would take the last without a word."""
     twice = "behaviors:\n  Car:\n    trainer_type: ppo\n    max_steps: 5\n    max_steps: 6\n"

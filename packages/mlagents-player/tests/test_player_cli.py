@@ -20,6 +20,7 @@ def test_list_shows_the_scenes(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["3DBall"].split()[1] == "12"
     assert "3 continuous + branches 2" in found["FoodCollector"]
     assert "3x64x84 + 2" in found["GridWorld"]
+    assert found["SoccerTwos"].count("branches 3, 3, 3") == 1  # both behaviours have them
     assert "gym:" in lines[-2]
 
 

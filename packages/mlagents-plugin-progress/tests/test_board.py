@@ -32,6 +32,14 @@ def test_line_of_eighty_columns() -> None:
     assert len(line) <= 80
 
 
+def test_names_of_usual_length_are_whole_in_eighty_columns() -> None:
+    """Bar and curve give way."""
+    lines = drawn([tally("SmallWallJump"), tally("BigWallJump")])
+    assert lines[1].startswith("SmallWallJump ")
+    assert "▁▃▆█" in lines[1]
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize("width", [20, 30, 40, 50, 60, 79, 80, 81, 120, 200, 400])
 @pytest.mark.parametrize("trains", [True, False])
 def test_lines_are_no_wider_than_the_terminal(width: int, trains: bool) -> None:

@@ -105,3 +105,13 @@ def test_rank_is_named_as_by_mlagents() -> None:
     tally = Tally("Basic", {"max_steps": 1000})
     line = summary(tally, values(**SUMMARIES[0]), 200, 1.0, rank=2)
     assert "Rank: 2. Mean Reward: 1.500" in line
+
+
+@pytest.mark.parametrize(("step", "says_left"), [(999, True), (1000, False)])
+def test_no_time_is_left_at_the_end(step: int, says_left: bool) -> None:
+    """A summary is due before the steps of its trajectory are counted."""
+    now = iter([0.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0])
+    tally = Tally("Basic", {"max_steps": 1000}, lambda: next(now))
+    tally.begin(0)
+    tally.set_step(990)
+    assert (" left." in summary(tally, values(**SUMMARIES[0]), step, 10.0)) is says_left

@@ -273,8 +273,8 @@ def table(found: Mapping[str, type[Scene]]) -> str:
             (
                 name,
                 str(scene.areas * scene.agents_per_area),
-                " / ".join(map(_observations, specs)),
-                " / ".join(map(_actions, specs)),
+                " / ".join(dict.fromkeys(map(_observations, specs))),
+                " / ".join(dict.fromkeys(map(_actions, specs))),
                 scene.description,
             )
         )

@@ -11,7 +11,7 @@ from mlagents_plugin_progress.run_state import last_checkpoint
 from mlagents_plugin_progress.tally import Tally
 
 GAP = 2
-LEAST_NAME, LEAST_BAR, LEAST_CURVE, LARGEST = 8, 8, 8, 32
+LEAST_NAME, LEAST_BAR, LEAST_CURVE, LARGEST = 8, 6, 6, 32
 
 
 class Column(NamedTuple):

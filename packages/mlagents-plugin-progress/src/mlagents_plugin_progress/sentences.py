@@ -71,5 +71,6 @@ def summary(
     if trains and tally.max_steps:
         parts.append(f"{100 * min(step / tally.max_steps, 1):.1f} % of {tally.max_steps}")
     parts += [f"{speed(tally.steps_per_second)} steps/s"] if tally.steps_per_second else []
-    parts += [f"{duration(tally.seconds_left)} left"] if trains and tally.seconds_left is not None else []
+    goes_on = trains and not (tally.max_steps and step >= tally.max_steps)
+    parts += [f"{duration(tally.seconds_left)} left"] if goes_on and tally.seconds_left is not None else []
     return ". ".join(parts) + "."

@@ -78,6 +78,8 @@ def check_file(path: Path) -> FileReport:
 
 def _refusal(path: Path) -> list[str] | None:
     """The lines with which `mlagents-learn` refuses a file; None if it takes it."""
+    if path.is_dir():
+        return ["this is a folder; name a file in it."]
     TrainerSettings.default_override = None
     try:
         learn.parse_command_line([str(path)])

@@ -135,6 +135,7 @@ class _File:
         if not isinstance(behaviors, Mapping):
             self.faults.append(_describe_behaviors(behaviors))
             return
+        self.faults += [_describe_name(name) for name in behaviors if not isinstance(name, str)]
         readings = [reading for name, own in behaviors.items() if (reading := self._read_behavior(str(name), own))]
         if self._of_defaults and not behaviors:  # every behaviour gets them as they are
             self.faults += self._of_defaults.conflicts.values()
@@ -356,6 +357,11 @@ def _structure_behaviors(behaviors: Any, _type: Any) -> Any:
         raise TrainerConfigError(_describe_behaviors(behaviors))
     named = {name: _structure(own, TrainerSettings, name=str(name)) for name, own in behaviors.items()}
     return TrainerSettings.DefaultTrainerDict(named)
+
+
+def _describe_name(name: Any) -> str:
+    """A behaviour's name that YAML takes for something else: no agent's name would ever equal it."""
+    return f'behaviors: {name}: a behavior\'s name is text, which YAML does not take this for; write it as "{name}".'
 
 
 def _describe_behaviors(behaviors: Any) -> str:
