@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlagents_plugin_shared.run.host.published import TRAINERS
+from mlagents_plugin_shared.run.published import TRAINERS
 
 BUILT_IN_TRAINERS = {"ppo", "sac", "poca"}
 

@@ -13,7 +13,7 @@ from mlagents.trainers.settings import OnPolicyHyperparamSettings
 
 from mlagents_plugin_shared.testing import _contract_suite, contract
 from mlagents_plugin_shared.testing._contract_suite import Export
-from mlagents_plugin_shared.testing.plugin import merged
+from mlagents_plugin_shared.testing.installed_plugin import merged
 from recording import RecordingReplayTrainer, config, registered  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("registered")

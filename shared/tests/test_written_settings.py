@@ -16,7 +16,7 @@ from mlagents.trainers.cli_utils import load_config
 from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import OffPolicyHyperparamSettings, RewardSignalType, RunOptions, TrainerSettings
 
-from mlagents_plugin_shared.run.host import published
+from mlagents_plugin_shared.run import published
 from mlagents_plugin_shared.run.host.written_settings import written_settings
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.settings import CheckedSettings, Far, Idle, positive

@@ -1,14 +1,9 @@
 """Trainers and rollouts to test with, without an environment."""
 
-import tempfile
 from typing import Any
 
 import numpy as np
-from mlagents.plugins.trainer_type import register_trainer_plugins
-from mlagents.torch_utils import torch
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.base_env import (
     ActionSpec,
     BehaviorSpec,
@@ -19,8 +14,10 @@ from mlagents_envs.base_env import (
 
 from mlagents_plugin_a2c.trainer import A2CTrainer
 from mlagents_plugin_shared.data.trajectories import Segment
+from mlagents_plugin_shared.testing import Plugin
 
-BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+A2C = Plugin("a2c", {"hyperparameters": {"buffer_size": 40}, "network_settings": {"hidden_units": 16, "num_layers": 1}})
+VECTOR = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
 ACTIONS = {
     "continuous": ActionSpec(2, ()),
     "discrete": ActionSpec(0, (3, 2)),
@@ -38,21 +35,8 @@ def trainer(
     **hyperparameters: Any,
 ) -> A2CTrainer:
     """A trainer with its policy and optimizer; the same weights at every call."""
-    register_trainer_plugins()
-    torch.manual_seed(0)
-    config = {
-        "trainer_type": "a2c",
-        "hyperparameters": {"buffer_size": 40, **hyperparameters},
-        "network_settings": {"hidden_units": 16, "num_layers": 1, "memory": memory},
-        **(settings or {}),
-    }
-    sensor = ObservationSpec((4,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
-    spec = BehaviorSpec(sensors or [sensor], ACTIONS[actions])
-    result = A2CTrainer(
-        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, tempfile.mkdtemp()
-    )
-    result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec))
-    return result
+    changes = {"hyperparameters": hyperparameters, "network_settings": {"memory": memory}}
+    return A2C.trainer(BehaviorSpec(sensors or [VECTOR], ACTIONS[actions]), changes, settings or {})
 
 
 def segment(a2c: A2CTrainer, length: int, *, seed: int = 0, terminated: bool = False, agent_id: str = "a") -> Segment:

@@ -15,9 +15,10 @@ from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
 from mlagents.trainers.trajectory import AgentExperience, Trajectory
 from mlagents_envs.base_env import ActionTuple
 
-from a2c_testing import ACTIONS, BEHAVIOR, MEMORY, fill, trainer
+from a2c_testing import ACTIONS, MEMORY, fill, trainer
 from mlagents_plugin_a2c.trainer import A2CTrainer
 from mlagents_plugin_shared.learning.rollout_batch import Steps
+from mlagents_plugin_shared.testing import TEAM
 
 COMMON = {"learning_rate": 0.1, "learning_rate_schedule": "constant", "beta": 0.01, "beta_schedule": "constant"}
 A2C = {**COMMON, "max_grad_norm": 0.0, "value_coefficient": 0.5}
@@ -142,7 +143,7 @@ def test_one_rollout_equals_that_of_ml_agents_ppo_trainer(shared_critic: bool, c
     a2c = trainer(shared_critic=shared_critic, normalize_advantage=True, buffer_size=30, **A2C)
     settings = ppo_settings(a2c, batch_size=30, buffer_size=29)
     ppo = PPOTrainer("Toy", 1, settings, True, False, 0, "unused")
-    ppo.add_policy(BEHAVIOR, copy.deepcopy(a2c.policy))
+    ppo.add_policy(TEAM, copy.deepcopy(a2c.policy))
     ppo.optimizer.critic.load_state_dict(a2c.optimizer.critic.state_dict())
     ends = [(9, True, False), (13, True, True), (8, False, False)]  # terminated, interrupted, cut
     fakes = [trajectory(a2c, n, seed, done=done, interrupted=cut) for seed, (n, done, cut) in enumerate(ends)]

@@ -9,10 +9,10 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.distributions import GaussianDistInstance
 from mlagents_envs.base_env import DecisionSteps
 
-from a2c_testing import BEHAVIOR, batch, fill, trainer
+from a2c_testing import batch, fill, trainer
 from mlagents_plugin_shared.acting.state_dependent_noise import StateDependentPolicy
 from mlagents_plugin_shared.learning.rollout_batch import Steps
-from mlagents_plugin_shared.testing import Target, train
+from mlagents_plugin_shared.testing import TEAM, Target, train
 
 KEPT = 4
 
@@ -40,8 +40,8 @@ def test_next_episode_of_an_agent_has_another_noise_function() -> None:
 def test_policies_do_not_share_noise_functions() -> None:
     """Of one team or of two: no two policies of a run draw the same."""
     a2c = trainer("continuous", use_sde=True)
-    other_team = BEHAVIOR._replace(behavior_id="Toy?team=1", team_id=1)
-    policies = [a2c.policy, *(a2c.create_policy(team, a2c.policy.behavior_spec) for team in (BEHAVIOR, other_team))]
+    other_team = TEAM._replace(behavior_id="Toy?team=1", team_id=1)
+    policies = [a2c.policy, *(a2c.create_policy(team, a2c.policy.behavior_spec) for team in (TEAM, other_team))]
     for each in policies[1:]:
         each.load_weights(a2c.policy.get_weights())
     assert len({round(float(decide(each, [0])[0, 0]), 5) for each in policies}) == 3

@@ -1,15 +1,12 @@
 """Trainers, policies and batches to test with, without an environment."""
 
-import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.base_env import (
     ActionSpec,
     BehaviorSpec,
@@ -22,8 +19,15 @@ from mlagents_envs.base_env import (
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.data.trajectories import Segment
 from mlagents_plugin_shared.learning.transitions import Transitions
+from mlagents_plugin_shared.testing import Plugin
 
-BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+DQN = Plugin(
+    "dqn",
+    {
+        "hyperparameters": {"batch_size": 8, "buffer_size": 1000},
+        "network_settings": {"hidden_units": 16, "num_layers": 1},
+    },
+)
 BRANCHES = (3, 2)
 MEMORY = {"network_settings": {"hidden_units": 16, "memory": {"memory_size": 8, "sequence_length": 4}}}
 
@@ -51,22 +55,12 @@ def trainer(
     spec: BehaviorSpec | None = None,
     *,
     settings: dict | None = None,
-    path: str | None = None,
+    path: Path | None = None,
     **hyperparameters: Any,
 ) -> DQNTrainer:
     """A trainer with its policy and optimizer."""
-    register_trainer_plugins()
-    config = {
-        "trainer_type": "dqn",
-        "hyperparameters": {"batch_size": 8, "buffer_size": 1000, **hyperparameters},
-        "network_settings": {"hidden_units": 16, "num_layers": 1},
-        **(settings or {}),
-    }
-    result = DQNTrainer(
-        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, path or tempfile.mkdtemp()
-    )
-    result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec or behavior_spec()))
-    return result
+    changes = {"hyperparameters": hyperparameters}
+    return DQN.trainer(spec or behavior_spec(), changes, settings or {}, folder=path)
 
 
 def decision_steps(spec: BehaviorSpec, count: int, legal: np.ndarray | None = None, seed: int = 0) -> DecisionSteps:

@@ -5,7 +5,8 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
 
-from dqn_testing import BEHAVIOR, behavior_spec, decision_steps, random_legal, trainer
+from dqn_testing import behavior_spec, decision_steps, random_legal, trainer
+from mlagents_plugin_shared.testing import TEAM
 
 OFFSETS = np.array([0, 3])
 
@@ -159,7 +160,7 @@ def test_policy_carries_memory() -> None:
 def test_weights_carry_the_exploration_step() -> None:
     """Self-play acts with copies of the policy; they explore as much as the learner at that step."""
     dqn = trainer(exploration_steps=100, exploration_initial_eps=1.0, exploration_final_eps=0.0)
-    copy = dqn.create_policy(BEHAVIOR, dqn.policy.behavior_spec)
+    copy = dqn.create_policy(TEAM, dqn.policy.behavior_spec)
     dqn.policy.increment_step(50)
     copy.load_weights(dqn.policy.get_weights())
     assert copy.epsilon(copy.get_current_step()) == pytest.approx(0.5)

@@ -1,22 +1,25 @@
 """Trainers, segments and batches to test with, without an environment."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.base_env import ActionSpec, BehaviorSpec, DimensionProperty, ObservationSpec, ObservationType
 
 from mlagents_plugin_flashsac.trainer import FlashSACTrainer
 from mlagents_plugin_shared.data.trajectories import Segment
 from mlagents_plugin_shared.learning.transitions import Transitions
+from mlagents_plugin_shared.testing import Plugin
 
-BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+FLASHSAC = Plugin(
+    "flashsac",
+    {
+        "hyperparameters": {"batch_size": 8, "buffer_size": 1000},
+        "network_settings": {"hidden_units": 16, "num_layers": 1},
+    },
+)
 CONTINUOUS, DISCRETE, HYBRID = ActionSpec(2, ()), ActionSpec(0, (3, 2)), ActionSpec(2, (3, 2))
 KINDS = {"continuous": CONTINUOUS, "discrete": DISCRETE, "hybrid": HYBRID}
 PRESETS = ["light", "sac", "crossq", "xqc", "flashsac"]
@@ -37,18 +40,8 @@ def trainer(
     **hyperparameters: Any,
 ) -> FlashSACTrainer:
     """A trainer with its policy and optimizer, for four numbers of observation unless `spec` says otherwise."""
-    register_trainer_plugins()
-    config = {
-        "trainer_type": "flashsac",
-        "hyperparameters": {"batch_size": 8, "buffer_size": 1000, **hyperparameters},
-        "network_settings": {"hidden_units": 16, "num_layers": 1},
-        **(settings or {}),
-    }
-    torch.manual_seed(0)
-    structured = TrainerSettings.structure(config, TrainerSettings)
-    made = FlashSACTrainer("Toy", 1, structured, True, False, 0, str(path or tempfile.mkdtemp()))
-    made.add_policy(BEHAVIOR, made.create_policy(BEHAVIOR, spec or behavior_spec(actions)))
-    return made
+    changes = {"hyperparameters": hyperparameters}
+    return FLASHSAC.trainer(spec or behavior_spec(actions), changes, settings or {}, folder=path)
 
 
 def random_legal(count: int, actions: ActionSpec, rng: np.random.Generator) -> np.ndarray:

@@ -8,12 +8,12 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionTuple
 
-from flashsac_testing import BEHAVIOR, trainer, transitions_of
+from flashsac_testing import trainer, transitions_of
 from mlagents_plugin_flashsac.trainer import FlashSACTrainer
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
 from mlagents_plugin_shared.learning.reward_scale import RewardScale
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.testing import Match, differences, killed_and_resumed, record
+from mlagents_plugin_shared.testing import TEAM, Match, differences, killed_and_resumed, record
 
 LARGE = 200.0
 MEMORY = {"memory_size": 8, "sequence_length": 4}
@@ -33,7 +33,7 @@ def demonstrations(folder: Path, decisions: int = 100, reward_scale: float = 1.0
 
 def learner(settings: dict[str, Any] | None = None, **hyperparameters: Any) -> FlashSACTrainer:
     """A trainer of `Match` with choices and a number."""
-    spec = Match(1, continuous=True).behavior_specs[BEHAVIOR.behavior_id]
+    spec = Match(1, continuous=True).behavior_specs[TEAM.behavior_id]
     return trainer(spec=spec, settings=settings, **hyperparameters)
 
 

@@ -1,15 +1,11 @@
 """Trainers and rollouts to test with, without an environment."""
 
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.settings import TrainerSettings
 from mlagents_envs.base_env import (
     ActionSpec,
     BehaviorSpec,
@@ -20,8 +16,15 @@ from mlagents_envs.base_env import (
 
 from mlagents_plugin_pqn.trainer import PQNTrainer
 from mlagents_plugin_shared.data.trajectories import Segment
+from mlagents_plugin_shared.testing import Plugin
 
-BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
+PQN = Plugin(
+    "pqn",
+    {
+        "hyperparameters": {"buffer_size": 40, "batch_size": 20, "learning_rate_schedule": "constant"},
+        "network_settings": {"hidden_units": 16, "num_layers": 1},
+    },
+)
 MEMORY = {"memory_size": 8, "sequence_length": 4}
 GAMMA = 0.9
 
@@ -43,23 +46,13 @@ def trainer(
         settings: more of what stands below the behaviour's name.
         **hyperparameters: those that differ from small ones.
     """
-    register_trainer_plugins()
-    torch.manual_seed(0)
-    config = {
-        "trainer_type": "pqn",
-        "hyperparameters": {"buffer_size": 40, "batch_size": 20, "learning_rate_schedule": "constant"}
-        | hyperparameters,
-        "network_settings": {"hidden_units": 16, "num_layers": 1, "memory": memory},
+    changes = {
+        "hyperparameters": hyperparameters,
+        "network_settings": {"memory": memory},
         "reward_signals": signals or {"extrinsic": {"gamma": GAMMA}},
-        **(settings or {}),
     }
     sensor = ObservationSpec((sum(branches),), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
-    spec = BehaviorSpec([sensor], ActionSpec(0, tuple(branches)))
-    result = PQNTrainer(
-        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, tempfile.mkdtemp()
-    )
-    result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, spec))
-    return result
+    return PQN.trainer(BehaviorSpec([sensor], ActionSpec(0, tuple(branches))), changes, settings or {})
 
 
 def reads_q(owner: PQNTrainer) -> PQNTrainer:

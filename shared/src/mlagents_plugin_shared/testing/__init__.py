@@ -16,6 +16,7 @@ from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_dec
 from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
 from mlagents_plugin_shared.testing.in_process import train
 from mlagents_plugin_shared.testing.in_process_source import InProcessSource
+from mlagents_plugin_shared.testing.installed_plugin import TEAM, Plugin
 from mlagents_plugin_shared.testing.recordings import record
 from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed, rewrite_as_0_1
 from mlagents_plugin_shared.testing.tasks import (
@@ -89,6 +90,7 @@ def contract(
 __all__ = [
     "BEHAVIOR",
     "SENSORS",
+    "TEAM",
     "Corridor",
     "Crowd",
     "Duel",
@@ -101,6 +103,7 @@ __all__ = [
     "Mirror",
     "Outcome",
     "Picture",
+    "Plugin",
     "Recall",
     "Target",
     "ToyEnv",

@@ -24,7 +24,7 @@ from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing.decisions import illegal_choices, masked_decisions, model_inputs
 from mlagents_plugin_shared.testing.exports import SENSORS, ExportedModel
 from mlagents_plugin_shared.testing.in_process import train
-from mlagents_plugin_shared.testing.plugin import ACTIONS, Plugin, Settings, merged
+from mlagents_plugin_shared.testing.installed_plugin import ACTIONS, Plugin, Settings, merged
 from mlagents_plugin_shared.testing.recordings import record
 from mlagents_plugin_shared.testing.resuming import differences, killed_and_resumed
 from mlagents_plugin_shared.testing.tasks import (

@@ -20,7 +20,7 @@ from mlagents.trainers.exception import TrainerConfigError
 from mlagents.trainers.settings import RunOptions, TrainerSettings
 from mlagents_envs.logging_util import get_logger
 
-from mlagents_plugin_shared.run.host.published import absent_distribution
+from mlagents_plugin_shared.run.published import absent_distribution
 from mlagents_plugin_shared.run.reading import (
     HYPERPARAMETERS,
     Reading,
