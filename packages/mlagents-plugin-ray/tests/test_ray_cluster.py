@@ -1,8 +1,11 @@
 """Joining Ray: tokens, and a cluster of two nodes on this machine."""
 
+import os
 import socket
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from mlagents.trainers.exception import TrainerConfigError
@@ -86,6 +89,37 @@ def test_shares_of_a_resource_add_up_to_a_whole_number():
     cluster.check_resources({"unity": 0.5, "box": 2.0}, WHERE)
 
 
+def node(alive: bool = True, **resources: float) -> dict:
+    """A row of `ray.nodes()`."""
+    return {"Alive": alive, "Resources": resources}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "room"),
+    [
+        ([node(CPU=8.0)], 0),
+        ([node(CPU=8.0), node(CPU=1.0, unity=4.0), node(CPU=4.0, unity=0.5)], 2),
+        ([node(CPU=2.0, unity=1.0), node(False, CPU=4.0, unity=4.0)], 2),
+        ([], 0),
+    ],
+)
+def test_too_little_room_for_all_actors_is_told(nodes: list[dict], room: int):
+    """By how many have a machine, and what each takes; Ray would let the others wait in silence."""
+    told = cluster.too_little_room(nodes, ActorSettings(count=3, resources={"unity": 0.5}))
+    assert (
+        f"count: 3: the machines that Ray has now hold {room} of these actors, which take {{CPU: 1, unity: 0.5}}"
+        in told
+    )
+    assert len(told.splitlines()) == 1
+
+
+def test_room_for_all_actors_is_no_news():
+    """Tenths add up to a whole."""
+    nodes = [node(CPU=8.0), node(CPU=2.0), node(CPU=9.0, unity=0.7)]
+    assert cluster.too_little_room(nodes, ActorSettings(count=7, resources={"unity": 0.1})) == ""
+    assert cluster.too_little_room(nodes, ActorSettings(count=19)) == ""
+
+
 @pytest.mark.parametrize("address", ["{}", "auto"])
 def test_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, address: str):
     """In one line; Ray would try for a quarter of an hour."""
@@ -99,6 +133,37 @@ def test_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.Mon
         cluster.connect(ActorSettings(address=address.format(nobody)), "Toy")
     assert len(str(error.value).splitlines()) == 1
     assert ("ray" in sys.modules) == had_ray
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, "120"), ("7", "7")])
+def test_ray_gets_two_minutes_to_start(monkeypatch: pytest.MonkeyPatch, given: str | None, taken: str):
+    """Unless the user says otherwise; before Ray is imported, which reads it then."""
+    stand_in = ModuleType("ray")
+    stand_in.is_initialized = lambda: True
+    monkeypatch.setitem(sys.modules, "ray", stand_in)
+    monkeypatch.setenv(cluster.TOKEN, "mine")
+    monkeypatch.setenv(cluster.STARTING, given or "")
+    if given is None:
+        monkeypatch.delenv(cluster.STARTING)
+    with pytest.raises(TrainerConfigError, match="another behavior"):
+        cluster.connect(ActorSettings(), "Toy")
+    assert os.environ[cluster.STARTING] == taken
+
+
+def test_machine_without_ray_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+    """Ray's own words name flags that mlagents-learn does not have."""
+
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance. Please specify the `--address` flag.")
+
+    stand_in = ModuleType("ray")
+    stand_in.is_initialized, stand_in.init = lambda: False, refuse
+    monkeypatch.setitem(sys.modules, "ray", stand_in)
+    monkeypatch.setenv(cluster.TOKEN, "mine")
+    monkeypatch.delenv(cluster.ADDRESS, raising=False)
+    with pytest.raises(TrainerConfigError, match=r"address: auto: no Ray was found on this machine.*--head") as error:
+        cluster.connect(ActorSettings(address="auto"), "Toy")
+    assert "flag" not in str(error.value)
 
 
 def test_unknown_host_is_refused_and_what_is_no_address_is_left_to_ray():

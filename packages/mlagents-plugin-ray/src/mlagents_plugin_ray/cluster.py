@@ -10,7 +10,7 @@ import math
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ USAGE = "RAY_USAGE_STATS_ENABLED"
 
 ADDRESS, TRIES = "RAY_ADDRESS", "RAY_NUM_REDIS_GET_RETRIES"
 """Ray's own: where `auto` is, and how often it tries to reach a head, for 40 seconds each."""
+
+STARTING = "RAY_raylet_start_wait_time_s"
+"""Ray's own: seconds for its processes on this machine to start, which it reads when it is imported."""
+
+# Of these; Ray's own 30 are too few on a machine that does other work.
+_STARTING = 120
 
 # Seconds for a head to take a connection; Ray itself would try for a quarter of an hour.
 _DIALLING = 10.0
@@ -59,6 +65,7 @@ def connect(settings: ActorSettings, behavior: str) -> Watch:
     if settings.address != LOCAL:
         check_reachable(os.environ.get(ADDRESS, "") if settings.address == AUTO else settings.address, where)
         os.environ.setdefault(TRIES, "1")
+    os.environ.setdefault(STARTING, str(_STARTING))
     shows_errors = sys.excepthook
     import ray
 
@@ -80,6 +87,12 @@ def connect(settings: ActorSettings, behavior: str) -> Watch:
         else:
             ray.init(address=settings.address, **_QUIET)
     except Exception as error:
+        # Where Ray finds none, its own words are of a flag that mlagents-learn does not have.
+        if settings.address == AUTO and isinstance(error, ConnectionError):
+            raise TrainerConfigError(
+                f"{where}: no Ray was found on this machine. Start a head by `ray start --head --port=6379`, join one "
+                "by `ray start --address=HOST:6379`, or give it as address: HOST:6379."
+            ) from error
         raise TrainerConfigError(f"{where}: Ray cannot be reached: {_first_line(error)}") from error
     return _watch()
 
@@ -110,6 +123,26 @@ def check_resources(resources: Mapping[str, float], where: str) -> None:
                 f"{where}: {name}: {amount:g} is not valid; it must lie between {_SMALLEST_AMOUNT:g} and 1, or be a "
                 "whole number."
             )
+
+
+def too_little_room(nodes: Iterable[Mapping[str, Any]], settings: ActorSettings) -> str:
+    """What a user has to know where some actors would wait for a machine; empty where there is one for each.
+
+    Args:
+        nodes: as `ray.nodes()` gives them.
+        settings: what stands under `actors:`.
+    """
+    each = {"CPU": 1.0, **settings.resources}
+    has = [node["Resources"] for node in nodes if node["Alive"]]
+    room = sum(min(int(own.get(name, 0.0) / amount + _SMALLEST_AMOUNT) for name, amount in each.items()) for own in has)
+    if room >= settings.count:
+        return ""
+    takes = ", ".join(f"{name}: {amount:g}" for name, amount in each.items())
+    return (
+        f"hyperparameters: actors: count: {settings.count}: the machines that Ray has now hold {room} of these actors, "
+        f"which take {{{takes}}} each; the others wait for a machine that joins. Start Ray on one that has this, see "
+        "`ray start --num-cpus --resources`, or correct count or resources."
+    )
 
 
 def check_reachable(address: str, where: str) -> None:

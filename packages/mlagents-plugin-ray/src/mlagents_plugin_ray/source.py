@@ -47,6 +47,9 @@ _GOODBYE = 5.0
 # timeout, by which one that hangs is started again.
 _PATIENCE = 60.0
 
+# It doubles so often with each start that failed: on a busy machine one that is given up too early would never play.
+_DOUBLINGS = 3
+
 # So many times its longest wait so far an actor may take, where that is more.
 _SLOWER = 5.0
 
@@ -132,6 +135,7 @@ class RaySource(ExperienceSource):
         for player in self._players:
             self._call(player)
         logger.info(f"{self._name}: {self._settings.count} actors start on Ray (address: {self._settings.address}).")
+        self._tell_of_room()
 
     def publish(self, weights: Weights, version: int) -> None:
         import ray
@@ -239,12 +243,14 @@ class RaySource(ExperienceSource):
 
     def _patience(self, player: _Player) -> float:
         """Seconds that an actor may be waited for."""
-        return max(_PATIENCE + self._plan.timeout, _SLOWER * player.longest_wait)
+        tries = min(player.deaths, _DOUBLINGS)
+        return max((_PATIENCE + self._plan.timeout) * 2**tries, _SLOWER * player.longest_wait)
 
     def _give_up(self, player: _Player) -> None:
         """Ends an actor of which nothing comes, and makes another one."""
         import ray
 
+        self._tell_of_room()
         self._lose(player, f"nothing has come for {time.monotonic() - player.waited_since:.0f} seconds")
         ray.kill(player.handle)
         player.handle = None
@@ -268,6 +274,13 @@ class RaySource(ExperienceSource):
         player.name = None
         player.deaths += 1
         player.resumes = time.monotonic() + _PAUSE
+
+    def _tell_of_room(self) -> None:
+        """Ray itself says nothing of actors that no machine has room for."""
+        import ray
+
+        if lack := cluster.too_little_room(ray.nodes(), self._settings):
+            self._say(lack)
 
     def _say(self, what: str) -> None:
         """On the log; the same only once in a while would be no news."""
