@@ -29,16 +29,17 @@ CONFIG: dict[str, Any] = {
     "time_horizon": 128,
     "summary_freq": 10_000,
     "hyperparameters": {
-        "learning_rate": 1e-3,
-        "batch_size": 256,
+        "learning_rate": 5e-4,
+        "batch_size": 512,
         "buffer_size": 4096,
+        "num_epoch": 16,
         "exploration_steps": 25_000,
         "exploration_final_eps": 0.01,
     },
     "network_settings": {
         "hidden_units": 128,
         "num_layers": 1,
-        "memory": {"sequence_length": 128, "memory_size": 128},
+        "memory": {"sequence_length": 128, "memory_size": 256},
     },
 }
 
