@@ -2,9 +2,9 @@
 
 Each learns in this process, on one thread, from the file of configs/ or of results/peers (Unity's own values) that is
 named after the scene, one after the other, seed by seed; the player's scene or Gymnasium environment runs beside it in
-the same process. The time ends with the first summary at the goal; a run that ends before, or that takes `--factor`
-times as long as the first learner took with that seed, has not reached it. Seconds are those of the processor, which
-other work on the machine does not lengthen.
+the same process. The time ends once the mean of the last five summaries is at the goal, since a single one of few
+episodes may be luck. A run that ends before, or that takes `--factor` times as long as the first learner took with that
+seed, has not reached it. Seconds are those of the processor, which other work on the machine does not lengthen.
 """
 
 import argparse
@@ -13,8 +13,9 @@ import math
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from _in_process import Enough, Summary, train
@@ -23,6 +24,9 @@ from results.suites import SuiteError, learner_config
 SUMMARIES = 100
 """Of a run to its `max_steps`: they say when a goal was reached."""
 
+WINDOW = 5
+"""Summaries whose mean has to be at the goal."""
+
 
 class Reached(NamedTuple):
     """Where a training ended.
@@ -30,7 +34,7 @@ class Reached(NamedTuple):
     Attributes:
         seconds: of the processor.
         step: agent steps of the behaviour.
-        reward: of the last summary.
+        reward: mean of the last `WINDOW` summaries.
         is_there: it is at the goal.
     """
 
@@ -50,13 +54,16 @@ def watched(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def time_to_goal(config: dict[str, Any], scene: str, goal: float, seed: int, longest: float) -> Reached:
-    """Trains until a summary is at the goal, or for so many seconds."""
+    """Trains until the last summaries are at the goal, or for so many seconds."""
     last = Reached(0.0, 0, -math.inf, False)
+    rewards: deque[float] = deque(maxlen=WINDOW)
     began = time.process_time()
 
     def note(summary: Summary) -> None:
         nonlocal last
-        last = Reached(time.process_time() - began, summary.step, summary.reward, summary.reward >= goal)
+        rewards.append(summary.reward)
+        mean = fmean(rewards)
+        last = Reached(time.process_time() - began, summary.step, mean, len(rewards) == WINDOW and mean >= goal)
         if last.is_there or last.seconds > longest:
             raise Enough
 
@@ -84,7 +91,7 @@ def main() -> None:
     """Prints a line a run, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scene", help="of the player, or gym:ID")
-    parser.add_argument("goal", type=float, help="mean reward of a summary")
+    parser.add_argument("goal", type=float, help="mean reward")
     parser.add_argument("learners", nargs="+", help="folders of configs/ or results/peers; the first is compared")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--factor", type=float, default=10.0, help="of the first learner's time, for the others")
