@@ -27,7 +27,10 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 class Summary(NamedTuple):
-    """What ML-Agents says of a behaviour every `summary_freq` steps; `reward` is the mean of the episodes' returns."""
+    """What ML-Agents says of a behaviour every `summary_freq` steps.
+
+    `reward` is the mean of the episodes' returns, those of groups among them.
+    """
 
     behavior: str
     step: int
@@ -42,8 +45,9 @@ class _Summaries(StatsWriter):
 
     def write_stats(self, category: str, values: dict[str, StatsSummary], step: int) -> None:
         returns = values.get("Environment/Cumulative Reward")
+        group = values.get("Environment/Group Cumulative Reward")
         if returns is not None and len(returns.full_dist):
-            self.note(Summary(category, step, float(returns.mean)))
+            self.note(Summary(category, step, float(returns.mean) + (float(group.mean) if group else 0.0)))
 
 
 class Enough(Exception):
@@ -52,7 +56,7 @@ class Enough(Exception):
 
 def train(
     scene: str,
-    behaviors: Mapping[str, Any],
+    config: Mapping[str, Any],
     folder: Path,
     seed: int,
     note: Callable[[Summary], object],
@@ -64,7 +68,7 @@ def train(
 
     Args:
         scene: of the player.
-        behaviors: what stands under `behaviors:` in a YAML.
+        config: what stands in a YAML: its `behaviors:`, and its `environment_parameters:` where it has some.
         folder: where checkpoints go.
         seed: of trainer and scene.
         note: called with each summary; it may raise `Enough`.
@@ -76,7 +80,8 @@ def train(
     """
     torch.set_num_threads(1)
     register_trainer_plugins()
-    options = RunOptions.from_dict({"behaviors": dict(behaviors)})
+    sections = ("behaviors", "environment_parameters")
+    options = RunOptions.from_dict({section: dict(config[section]) for section in sections if section in config})
     parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=resume)
     factory = TrainerFactory(options.behaviors, str(folder), True, resume, seed, parameters)
     controller = TrainerController(factory, str(folder), scene, parameters, True, seed)
@@ -95,7 +100,7 @@ class Learned(NamedTuple):
     Attributes:
         mean: return of the final policy's episodes.
         std: their standard deviation.
-        curve: (agent step, mean return of the training episodes since the step before), without group rewards.
+        curve: (agent step, mean return of the training episodes since the step before).
     """
 
     mean: float
@@ -103,14 +108,14 @@ class Learned(NamedTuple):
     curve: list[tuple[int, float]]
 
 
-def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
+def learn(scene: str, config: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
     """Trains, exports the models, and lets `mlagents-player watch` play them as Unity does by default: by chance.
 
     Says on stderr how training goes. Where there are two teams, the model plays the first and chance the second.
 
     Args:
         scene: of the player.
-        behaviors: what stands under `behaviors:` in a YAML.
+        config: what stands in a YAML: its `behaviors:`, and its `environment_parameters:` where it has some.
         seed: of trainer and scene.
         num_areas: copies of the scene to train on.
         episodes: episodes of the models together.
@@ -122,7 +127,7 @@ def learn(scene: str, behaviors: Mapping[str, Any], seed: int, *, num_areas: int
         curves.setdefault(base_name(summary.behavior), []).append((summary.step, summary.reward))
 
     with tempfile.TemporaryDirectory() as folder:
-        for trainer in train(scene, behaviors, Path(folder), seed, note, num_areas).values():
+        for trainer in train(scene, config, Path(folder), seed, note, num_areas).values():
             trainer.save_model()
         command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--stochastic", "--json"]
         command += ["--episodes", episodes]

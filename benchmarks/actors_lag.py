@@ -62,14 +62,14 @@ def learn(file: Path, lag: int, seed: int, changes: list[str], episodes: int) ->
     content = yaml.safe_load(file.read_text("utf-8"))
     scene = file.stem if file.stem in scenes.names() else f"gym:{file.stem}"
     areas = content.get("env_settings", {}).get("num_areas", 1)
-    behaviors = {name: changed(config, changes) for name, config in content["behaviors"].items()}
+    config = {**content, "behaviors": {name: changed(own, changes) for name, own in content["behaviors"].items()}}
 
     def create(settings: ActorSettings, behavior: str) -> Lagging:
         return Lagging(settings, lambda rank: SceneEnvironment(scene, num_areas=areas, seed=10_000 * seed + rank), lag)
 
     Lagging.steps = Lagging.behind = 0
     with mock.patch.object(replay_trainer, "create_source", create):
-        (learned,) = _in_process.learn(scene, behaviors, seed, num_areas=areas, episodes=episodes).values()
+        (learned,) = _in_process.learn(scene, config, seed, num_areas=areas, episodes=episodes).values()
     return learned.mean, Lagging.behind / Lagging.steps
 
 

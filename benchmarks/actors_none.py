@@ -42,7 +42,7 @@ def train(steps: int, actors: dict[str, Any] | None) -> dict[str, float]:
     areas = content["env_settings"]["num_areas"]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter(), time.process_time()
-        _in_process.train(f"gym:{FILE.stem}", content["behaviors"], Path(folder), 1, lambda summary: None, areas)
+        _in_process.train(f"gym:{FILE.stem}", content, Path(folder), 1, lambda summary: None, areas)
         ended = time.perf_counter(), time.process_time()
     return {"clock": ended[0] - began[0], "processor": ended[1] - began[1]}
 

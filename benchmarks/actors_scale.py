@@ -103,7 +103,7 @@ def costs(steps: int) -> Costs:
     ReplayTrainer._update_policy = learning.method()  # type: ignore[method-assign]
     with TemporaryDirectory() as folder:
         (trainer,) = _in_process.train(
-            f"gym:{CONFIG.stem}", content["behaviors"], Path(folder), 1, lambda summary: None, num_areas=8
+            f"gym:{CONFIG.stem}", content, Path(folder), 1, lambda summary: None, num_areas=8
         ).values()
     weights = dict(trainer.policy.get_weights())
     call, publish = ray_costs(weights)

@@ -34,12 +34,12 @@ def changed(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     return result
 
 
-def learn(name: str, behaviors: dict[str, Any], seed: int, areas: int, episodes: int) -> dict[str, _in_process.Learned]:
+def learn(name: str, config: dict[str, Any], seed: int, areas: int, episodes: int) -> dict[str, _in_process.Learned]:
     """What came of each behaviour."""
     if name in scenes.names():
-        return _in_process.learn(name, behaviors, seed, num_areas=areas, episodes=episodes)
-    (config,) = behaviors.values()
-    return {name: _gym.learn(name, config, seed, num_agents=areas, episodes=episodes)}
+        return _in_process.learn(name, config, seed, num_areas=areas, episodes=episodes)
+    (behavior,) = config["behaviors"].values()
+    return {name: _gym.learn(name, behavior, seed, num_agents=areas, episodes=episodes)}
 
 
 def main() -> None:
@@ -54,12 +54,13 @@ def main() -> None:
     arguments = parser.parse_args()
     for file in arguments.configs:
         content = yaml.safe_load(file.read_text("utf-8"))
-        behaviors = {name: changed(config, arguments.changes) for name, config in content["behaviors"].items()}
+        behaviors = {name: changed(own, arguments.changes) for name, own in content["behaviors"].items()}
+        config = {**content, "behaviors": behaviors}
         areas = arguments.areas or content.get("env_settings", {}).get("num_areas", 1)
         means: dict[str, list[float]] = {name: [] for name in behaviors}
         for seed in arguments.seeds:
             start = time.perf_counter()
-            learned = learn(file.stem, behaviors, seed, areas, arguments.episodes)
+            learned = learn(file.stem, config, seed, areas, arguments.episodes)
             taken = time.perf_counter() - start
             for name, result in learned.items():
                 means[name].append(result.mean)

@@ -56,7 +56,7 @@ def learn(scene: str, folder: Path, seed: int, minutes: float, num_areas: int) -
         if seconds > 60 * minutes:
             raise Enough
 
-    train(scene, settings(scene), folder, seed, note, num_areas)
+    train(scene, {"behaviors": settings(scene)}, folder, seed, note, num_areas)
     return found
 
 

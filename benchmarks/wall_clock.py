@@ -45,12 +45,12 @@ class Reached(NamedTuple):
 
 
 def watched(config: dict[str, Any]) -> dict[str, Any]:
-    """The behaviours of a file, with summaries that are fine enough, and without checkpoints on the way."""
-    behaviors: dict[str, Any] = copy.deepcopy(config["behaviors"])
-    for behavior in behaviors.values():
+    """A file with summaries that are fine enough, and without checkpoints on the way."""
+    config = copy.deepcopy(config)
+    for behavior in config["behaviors"].values():
         steps = int(float(behavior["max_steps"]))
         behavior.update(summary_freq=max(steps // SUMMARIES, 1), checkpoint_interval=steps + 1)
-    return behaviors
+    return config
 
 
 def time_to_goal(config: dict[str, Any], scene: str, goal: float, seed: int, longest: float) -> Reached:

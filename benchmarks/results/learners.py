@@ -61,7 +61,8 @@ def ml_agents(training: Training, folder: Path, journal: "Journal") -> Play:
 
 
 def _train(training: Training, checkpoints: Path, journal: "Journal") -> dict[str, Trainer]:
-    behaviors = {name: _watched(config) for name, config in training.config["behaviors"].items()}
+    behaviors = {name: _watched(behavior) for name, behavior in training.config["behaviors"].items()}
+    config = {**training.config, "behaviors": behaviors}
     step = _newest_step(checkpoints)
     if step:
         journal.resume(step)
@@ -72,7 +73,7 @@ def _train(training: Training, checkpoints: Path, journal: "Journal") -> dict[st
         journal.note(base_name(summary.behavior), summary.step, summary.reward)
 
     return _in_process.train(
-        training.scene, behaviors, checkpoints, training.seed, note, training.areas, resume=bool(step)
+        training.scene, config, checkpoints, training.seed, note, training.areas, resume=bool(step)
     )
 
 

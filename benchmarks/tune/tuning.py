@@ -347,9 +347,8 @@ def _tunable(request: Request) -> list[str]:
     behaviors = request.config.get("behaviors")
     if not isinstance(behaviors, dict) or not behaviors:
         raise TuneError("the file has no behaviors")
-    for section in ("default_settings", "environment_parameters"):
-        if request.config.get(section):
-            raise TuneError(f"{section}: a search trains without it; write what it sets below each behaviour")
+    if request.config.get("default_settings"):
+        raise TuneError("default_settings: a search trains without it; write what it sets below each behaviour")
     chosen = request.behaviors or list(behaviors)
     if missing := [name for name in chosen if name not in behaviors]:
         raise TuneError(f"--behavior {missing[0]} is not in the file, which has {', '.join(behaviors)}")

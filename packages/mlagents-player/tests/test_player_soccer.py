@@ -5,7 +5,7 @@ import pytest
 
 from mlagents_player import Actions
 from mlagents_player.academy import Academy, AgentInfos, Reply
-from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.parameters import EnvironmentParameters, constant
 from mlagents_player.scenes.soccer import BALL, FIELD, KICK, SoccerTwos
 
 BLUE, PURPLE = "SoccerTwos?team=0", "SoccerTwos?team=1"
@@ -60,6 +60,25 @@ def test_soccer_running_players_kick_once() -> None:
         speeds.append(scene.velocity[0, BALL, 0])
     assert speeds[0] - speeds[1] == pytest.approx(KICK)
     assert pytest.approx(KICK) == 2000 * 0.02 / 15
+
+
+def test_soccer_ball_touch_rewards_who_begins_to_touch_the_ball() -> None:
+    """A fifth of the parameter, once for a touch that lasts, for this player alone; from the next episode on."""
+    scene = field(areas=2)
+    scene.parameters.set("ball_touch", constant(0.5))
+    gained = []
+    for _ in range(2):
+        scene.position[0, 0], scene.velocity[0, 0] = (-0.9, 0), (0, 0)
+        scene.position[0, BALL] = 0
+        scene.rewards[:] = 0
+        for _ in range(3):
+            scene.velocity[0, 0] = 2.6, 0
+            scene.simulate()
+        gained.append(scene.rewards.tolist())
+        scene.reset(np.arange(4))
+        scene.position[0, :BALL] = [[-9, -5], [-9, 5], [9, -5], [9, 5]]
+    assert gained[0] == [0.0] * 8
+    assert gained[1] == pytest.approx([0.1] + [0.0] * 7)
 
 
 def test_soccer_teams_see_the_same_from_their_sides() -> None:

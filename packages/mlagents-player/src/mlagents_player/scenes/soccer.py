@@ -25,6 +25,7 @@ KICK = 2000.0 * STEP / MASS[BALL]  # m/s
 FIELD = np.array([15.0, 7.5])  # half of its length and width, m
 MOUTH = 3.0  # half of a goal's width, m
 RADIUS, BALL_SCALE = 0.5, 7.5
+TOUCH_REWARD = 0.2  # times `ball_touch`
 SIDE = np.array([-1, -1, 1, 1])  # which goal each player defends
 START_X, START_Z = 5.0, np.array([-2.5, 2.5, -2.5, 2.5])
 BALL_TAG, OWN_GOAL, OTHER_GOAL, WALL, MATE, OPPONENT = range(6)
@@ -45,7 +46,8 @@ class SoccerTwos(Scene):
     A goal ends the episode with the group reward 1 - time / 5000 for one team and -1 for the other. Rewards, actions,
     sensors and kicks are Unity's; the field's size and the weights are not published and are this scene's own.
 
-    Environment parameter, read at each episode's start: `ball_scale` (7.5).
+    Environment parameters, read at each episode's start: `ball_scale` (7.5), and `ball_touch` (0), of which a player
+    who touches the ball has a fifth as a reward.
     """
 
     description = "two teams of two play football against one another"
@@ -59,7 +61,7 @@ class SoccerTwos(Scene):
         )
         for team in (0, 1)
     }
-    parameter_names = ("ball_scale",)
+    parameter_names = ("ball_scale", "ball_touch")
     areas = 8
     agents_per_area = PLAYERS
     decision_period = 5
@@ -76,6 +78,7 @@ class SoccerTwos(Scene):
         self.yaw = np.zeros((num_areas, PLAYERS))
         self.kicks = np.zeros((num_areas, PLAYERS), bool)
         self.touched = np.zeros((num_areas, PLAYERS), bool)
+        self.ball_touch = np.zeros((num_areas, PLAYERS))
         team = np.arange(self.num_agents) % PLAYERS // 2
         self.behavior_index[:] = team
         self.group_ids[:] = 1 + 2 * (np.arange(self.num_agents) // PLAYERS) + team
@@ -93,6 +96,7 @@ class SoccerTwos(Scene):
         self.yaw[areas] = -SIDE * self.rng.uniform(80, 100, (count, PLAYERS))
         scale = np.clip(self.parameters.draw("ball_scale", BALL_SCALE, count), 1, 20)
         self.radius[areas, BALL] = RADIUS * scale / BALL_SCALE
+        self.ball_touch[areas] = self.parameters.draw("ball_touch", 0.0, count * PLAYERS).reshape(count, PLAYERS)
         self.kicks[areas] = self.touched[areas] = False
         for stack in self.stacks:
             stack.clear(agents)
@@ -138,7 +142,9 @@ class SoccerTwos(Scene):
         self.velocity *= (1 - DRAG * STEP)[:, None]
         self.position += STEP * self.velocity
         touch = part_discs(self.position, self.velocity, self.radius, MASS, BOUNCE)[:, :PLAYERS, BALL]
-        self._kick(touch & ~self.touched & self.kicks)
+        begun = touch & ~self.touched
+        self.add_reward(np.arange(self.num_agents), TOUCH_REWARD * (self.ball_touch * begun).ravel())
+        self._kick(begun & self.kicks)
         self.touched = touch
         self._bounce_off_walls()
         scored = np.sign(self.position[:, BALL, 0]) * (np.abs(self.position[:, BALL, 0]) > FIELD[0])
