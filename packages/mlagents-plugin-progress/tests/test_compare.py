@@ -1,10 +1,13 @@
 """The command mlagents-compare, and in what runs differ."""
 
+import io
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from mlagents_plugin_progress import plot
 from mlagents_plugin_progress.compare import main
 from mlagents_plugin_progress.differences import differing, grouped, short_keys
 from mlagents_plugin_progress.run_reading import Run, flat, read_runs
@@ -81,6 +84,34 @@ def test_markdown_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert head.startswith("| # | Run | Behavior |")
     assert set(dashes) <= set("|:- ")
     assert row.count("|") == head.count("|")
+
+
+def test_what_is_not_finite_is_no_best_and_null_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN is greater than nothing, and no word of JSON."""
+    run = write_run(tmp_path / "dqn", [math.nan, 0.5, math.nan])
+    assert main([str(run), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(word))
+    assert (row["last"], row["best"], row["best_step"]) == (None, 0.5, 200)
+
+
+@pytest.mark.parametrize("form", [[], ["--markdown"], ["--json"]])
+def test_names_that_an_encoding_lacks_are_no_error(
+    tmp_path: Path, form: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a console of Windows."""
+    run = write_run(tmp_path / "dqn", [0.5], ["\u65e5\u672c"])
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="cp437", write_through=True))
+    assert main([str(run), *form]) == 0
+    assert ("??" in raw.getvalue().decode("cp437")) == (form != ["--json"])
+
+
+def test_folder_that_cannot_be_looked_at_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no picture that cannot be written either."""
+    for command in (main, plot.main):
+        assert command([str(tmp_path / ("n" * 300))]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "cannot be read" in line or "does not exist" in line  # as the operating system has it
 
 
 def test_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

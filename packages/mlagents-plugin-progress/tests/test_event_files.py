@@ -82,3 +82,27 @@ def test_recorded_scores_are_elos_in_self_play(tmp_path: Path) -> None:
     assert recorded_scores(tmp_path, self_play=True) == [Score(100, 1210.0)]
     assert recorded_scores(tmp_path, self_play=False) == [Score(100, 1.0)]
     assert recorded_scores(tmp_path / "none", self_play=False) == []
+
+
+def test_file_that_is_damaged_is_read_up_to_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever a byte is another one: no value is shown that was not written, and the file is named."""
+    rows = [(step, 1000.0 + step, {REWARD: step / 10}) for step in (1, 2, 3)]
+    file = write_events(tmp_path, rows)
+    whole = read_curve(tmp_path)
+    content = file.read_bytes()
+    for place in range(0, len(content), 3):
+        file.write_bytes(bytes([*content[:place], content[place] ^ 0x55, *content[place + 1 :]]))
+        caplog.clear()
+        curve = read_curve(tmp_path)
+        assert curve == whole[: len(curve)], place
+        assert curve == whole or "is damaged from byte" in caplog.text, place
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff" * 500, b"no event file, but a text " * 20, b"\x02" + b"\0" * 11 + b"\xff" * 6]
+)
+def test_file_that_is_something_else_has_no_curve(tmp_path: Path, content: bytes) -> None:
+    """However long its first record claims to be."""
+    (tmp_path / "events.out.tfevents.1.host.0").write_bytes(content)
+    assert read_curve(tmp_path) == []
+    assert tags_of(tmp_path) == []

@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -105,6 +106,44 @@ def test_seeds_with_no_step_in_common_are_lines_of_their_own(tmp_path: Path) -> 
     runs = [write_run(tmp_path / f"dqn-{seed}", UP[:1], seed=seed) for seed in (1, 2)]
     write_events(tmp_path / "dqn-2" / "Basic", [(900, 1090.0, {REWARD: 1.0})])
     assert main([*map(str, runs), "--output", str(tmp_path / "picture.svg")]) == 0
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_names_are_drawn_as_they_are(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No formula is read out of a $, a line that begins with _ stands in the legend, a missing glyph is one line."""
+    runs = [
+        write_run(tmp_path / name, UP, ["cost_{in_$", "\u65e5\u672c"], settings={"max_steps": len(name)})
+        for name in ("_first", "a $x_{1$", "\u65e5")
+    ]
+    picture = tmp_path / f"picture.{suffix}"
+    assert main([*map(str, runs), "--output", str(picture)]) == 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    if suffix == "svg":
+        assert all(name in words(picture) for name in ("_first", "a $x_{1$", "cost_{in_$"))
+
+
+@pytest.mark.parametrize("smoothing", ["0", "0.999999"])
+def test_values_that_are_not_finite_are_said_and_spoil_no_others(
+    tmp_path: Path, smoothing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one run, of seeds, and where there are no others."""
+    drawn = []
+    plot = learning_curves.Axes.plot
+    monkeypatch.setattr(
+        learning_curves.Axes, "plot", lambda axes, x, y, **how: drawn.append(y) or plot(axes, x, y, **how)
+    )
+    nan, inf = float("nan"), float("inf")
+    write_run(tmp_path / "alone", [0.1, nan, 0.3, inf], settings={"max_steps": 1})
+    write_run(tmp_path / "never", [nan, nan], settings={"max_steps": 2})
+    for seed, rewards in enumerate([[nan, 0.2, 0.3], [0.1, nan, 0.3], [nan, nan, nan]]):
+        write_run(tmp_path / f"dqn-{seed}", rewards, seed=seed)
+    picture = tmp_path / "picture.svg"
+    assert main([str(tmp_path / "*"), "--output", str(picture), "--smoothing", smoothing]) == 0
+    assert all(np.isfinite(y).all() for y in drawn)
+    said = words(picture)
+    assert all(
+        text in said for text in ("alone (2 not finite)", "never (2 not finite)", "dqn (3 seeds) (5 not finite)")
+    )
 
 
 def test_lines_are_told_apart_by_more_than_colour() -> None:

@@ -254,6 +254,16 @@ def test_lines_of_others_stand_above_and_are_whole(tmp_path: Path, columns: int)
 
 
 @posix
+@pytest.mark.parametrize("columns", [40, 20])
+def test_end_in_a_narrow_terminal_is_told_in_words(tmp_path: Path, columns: int) -> None:
+    """A table would be cut off in the middle of its numbers."""
+    run = shown(tmp_path / "run", columns=columns)
+    said = " ".join(" ".join(run.lines).split())
+    assert "The run took" in said
+    assert "Basic: 500 steps, last 0.550, best 0.550 at 500" in said
+
+
+@posix
 def test_error_in_a_terminal_leaves_it_as_it_should_be(tmp_path: Path) -> None:
     """Cursor, table, and the reason as the last line."""
     run = shown(tmp_path / "run", {"end": "error"})

@@ -1,5 +1,6 @@
 """Steps, speed and scores, against numbers worked out by hand."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -93,6 +94,12 @@ def test_best_is_the_highest_summary(tally: Tally) -> None:
     tally.summarise(values(**{"Policy/Entropy": 3.0}), 500)
     assert tally.best == Score(200, 0.9)
     assert len(tally.scores) == 4
+
+
+def test_best_is_a_number(tally: Tally) -> None:
+    """A scene that once says NaN would hide every reward after it."""
+    tally.recall([Score(100, math.nan), Score(200, 0.5), Score(300, math.nan), Score(400, 0.2)])
+    assert tally.best == Score(200, 0.5)
 
 
 def test_scores_of_before_are_recalled(tally: Tally) -> None:

@@ -18,14 +18,18 @@ from mlagents_onnx_check.hints import callable_as
 from mlagents_plugin_progress.glyphs import count, duration, encodable, encoding_of, number, speed
 from mlagents_plugin_progress.tally import Tally
 
+UNFOLDED = 10_000
+"""Columns in which no table is cut off."""
+
 _BEGINS_ANEW = {"--resume": False, "--force": False, "--initialize-from": True}
 
 
-def table(tallies: Sequence[Tally]) -> Table:
+def table(tallies: Sequence[Tally], encoding: str) -> Table:
     """What each behaviour has reached.
 
     Args:
         tallies: of the behaviours.
+        encoding: of the terminal; what it lacks of a name is replaced before widths are taken.
     """
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     drawn.add_column("Behavior", overflow="fold")
@@ -35,7 +39,7 @@ def table(tallies: Sequence[Tally]) -> Table:
         last = tally.scores[-1] if tally.scores else None
         unit = "Elo " if tally.self_play else ""
         drawn.add_row(
-            tally.behavior,
+            encodable(tally.behavior, encoding),
             f"{tally.step:,}" if tally.step is not None else "-",
             speed(tally.mean_steps_per_second),
             unit + number(last.value) if last else "-",
@@ -43,6 +47,16 @@ def table(tallies: Sequence[Tally]) -> Table:
             count(tally.best.step) if tally.best else "-",
         )
     return drawn
+
+
+def _in_words(tally: Tally) -> str:
+    """The row of a behaviour, for terminals in which the table would be cut off."""
+    words = [f"{tally.step:,} steps" if tally.step is not None else "no step"]
+    if tally.scores:
+        words.append(f"last {number(tally.scores[-1].value)}")
+    if tally.best:
+        words.append(f"best {number(tally.best.value)} at {count(tally.best.step)}")
+    return f"{tally.behavior}: {', '.join(words)}"
 
 
 def models(tallies: Sequence[Tally], folder: Path) -> dict[str, Path]:
@@ -104,7 +118,10 @@ def say(console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[
         seconds: that the run took.
         lines: what stands below, each under its name.
     """
-    console.print(Text(f"The run took {duration(seconds)}."), table(tallies), sep="\n")
+    drawn = table(tallies, encoding_of(console.file))
+    fits = console.measure(drawn, options=console.options.update(width=UNFOLDED)).maximum <= console.width
+    reached = [drawn] if fits else [Text(_in_words(tally)) for tally in tallies]
+    console.print(Text(f"The run took {duration(seconds)}."), *reached, sep="\n")
     for name, line in lines.items():
         text = Text.assemble((f"{name}: ", "dim"), line)
         console.print(Text(encodable(text.plain, encoding_of(console.file)), spans=text.spans), soft_wrap=True)

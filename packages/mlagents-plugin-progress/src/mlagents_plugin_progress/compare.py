@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from mlagents_plugin_progress.differences import SEED, differing, short_keys, shown
 from mlagents_plugin_progress.event_files import Point
-from mlagents_plugin_progress.glyphs import count, duration, number, speed
+from mlagents_plugin_progress.glyphs import count, duration, encodable, number, speed
 from mlagents_plugin_progress.run_reading import Run, RunError, read_runs
 from mlagents_plugin_progress.streams import EncodableStream
 
@@ -85,7 +86,8 @@ def _outcome(place: int, run: Run, behavior: str, curve: list[Point], threshold:
     reached = None
     if threshold is not None:
         reached = next((point for point in curve if point.value >= threshold), None)
-    return Outcome(place, run, behavior, curve[-1], max(curve, key=lambda point: point.value), reached)
+    best = max(curve, key=lambda point: -math.inf if math.isnan(point.value) else point.value)
+    return Outcome(place, run, behavior, curve[-1], best, reached)
 
 
 class Rows(NamedTuple):
@@ -143,18 +145,20 @@ def _print(tables: Sequence[Rows]) -> None:
         drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for place, head in enumerate(each.heads):
             drawn.add_column(Text(head), justify="left" if place < each.texts else "right", overflow="fold")
-        for row in each.rows:
-            drawn.add_row(*map(Text, row))
+        for row in each.rows:  # with what the encoding lacks replaced before widths are taken
+            drawn.add_row(*(Text(encodable(cell, stream.encoding)) for cell in row))
         console.print(drawn)
         console.print()
 
 
 def _print_markdown(tables: Sequence[Rows]) -> None:
+    stream = EncodableStream(sys.stdout)
     for each in tables:
         sides = [":--" if place < each.texts else "--:" for place in range(len(each.heads))]
         for row in (each.heads, sides, *each.rows):
-            print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
-        print()
+            cells = " | ".join(" ".join(cell.replace("|", r"\|").splitlines()) for cell in row)
+            print(f"| {cells} |", file=stream)
+        print(file=stream)
 
 
 def _as_json(outcome: Outcome, values: Mapping[str, list[Any]], threshold: float | None) -> dict[str, Any]:
@@ -163,8 +167,8 @@ def _as_json(outcome: Outcome, values: Mapping[str, list[Any]], threshold: float
     return {
         "run": outcome.run.name,
         "behavior": outcome.behavior,
-        "last": outcome.last.value,
-        "best": outcome.best.value,
+        "last": _or_null(outcome.last.value),
+        "best": _or_null(outcome.best.value),
         "best_step": outcome.best.step,
         **(reached if threshold is not None else {}),
         "steps": outcome.last.step,
@@ -173,6 +177,11 @@ def _as_json(outcome: Outcome, values: Mapping[str, list[Any]], threshold: float
         "seed": settings.get(SEED) if settings is not None else None,
         "differs": {key: each[outcome.number - 1] for key, each in values.items()} if settings is not None else None,
     }
+
+
+def _or_null(value: float) -> float | None:
+    """JSON has no word for what is not finite."""
+    return value if math.isfinite(value) else None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,18 +3,26 @@
 TensorBoard's own reader takes every record apart, and checks its sum in Python: over a minute for a long run. Here a
 record is only taken apart if it holds a tag that is asked for, which takes a fraction of a second.
 
-Format: records of length (8 bytes), checksum (4), an `Event` as a protobuf, checksum (4).
+Format: records of length (8 bytes), checksum (4), an `Event` as a protobuf, checksum (4). The checksum is looked at in
+records that are taken apart, and where a length leads out of the file.
 """
 
+import logging
+import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from mlagents_plugin_progress.scores import ELO, GROUP_REWARD, REWARD, score_of
 from mlagents_plugin_progress.tally import Score
+
+logger = logging.getLogger(__name__)
 
 PATTERN = "events.out.tfevents*"
 
@@ -137,10 +145,7 @@ def tags_of(folder: Path) -> list[str]:
     """
     tags: set[str] = set()
     for file in event_files(folder):
-        for place, record in enumerate(_records(file)):
-            if place == 2000:
-                break
-            event = Event.FromString(record)
+        for event in islice(_events(file, []), 2000):
             tags |= {value.tag for value in event.summary.value if value.HasField("simple_value")}
     return sorted(tags)
 
@@ -152,10 +157,7 @@ def _session(file: Path, tags: list[str]) -> Session | None:
     wanted += [tag.encode() for tag in tags if len(tag.encode()) >= 128]
     began = None
     rows: dict[int, tuple[float, dict[str, float]]] = {}
-    for record in _records(file):
-        if began is not None and not any(tag in record for tag in wanted):
-            continue
-        event = Event.FromString(record)
+    for event in _events(file, wanted):
         began = event.wall_time if began is None else began
         for value in event.summary.value:
             if value.tag in tags and value.HasField("simple_value"):
@@ -164,13 +166,39 @@ def _session(file: Path, tags: list[str]) -> Session | None:
     return None if began is None else Session(began, rows)
 
 
-def _records(file: Path) -> Iterator[bytes]:
-    """The records of a file; the last one may be cut off where the run still writes, or was killed."""
+class _Damaged(Exception):
+    """A record is not what was written."""
+
+
+def _events(file: Path, wanted: Sequence[bytes]) -> Iterator[Event]:
+    """The first record of a file, and those with one of some parts; up to where the file is damaged, which is said."""
     with file.open("rb") as stream:
-        while len(header := stream.read(_HEADER)) == _HEADER:
-            (length,) = struct.unpack("<Q", header[:8])
-            record = stream.read(length)
-            if len(record) < length:
-                return
-            yield record
-            stream.seek(_FOOTER, 1)
+        place = 0
+        try:
+            for number, (record, checksum) in enumerate(_records(stream)):
+                if number == 0 or not wanted or any(part in record for part in wanted):
+                    yield _event(record, checksum)
+                place = stream.tell()
+        except _Damaged:
+            logger.warning(f"{file} is damaged from byte {place} on; what was written there is left out.")
+
+
+def _event(record: bytes, checksum: bytes) -> Event:
+    if len(checksum) == _FOOTER and masked_crc32c(record) != struct.unpack("<I", checksum)[0]:
+        raise _Damaged
+    try:
+        return Event.FromString(record)
+    except (DecodeError, ValueError) as error:
+        raise _Damaged from error
+
+
+def _records(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a file and their checksums; the last may be cut off where the run still writes, or was killed."""
+    size = os.fstat(stream.fileno()).st_size
+    while len(header := stream.read(_HEADER)) == _HEADER:
+        length, checksum = struct.unpack("<QI", header)
+        if length > size - stream.tell():
+            if masked_crc32c(header[:8]) != checksum:
+                raise _Damaged
+            return
+        yield stream.read(length), stream.read(_FOOTER)

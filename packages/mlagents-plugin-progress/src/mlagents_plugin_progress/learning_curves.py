@@ -1,14 +1,15 @@
 """Pictures of learning curves: a panel for each behaviour, a line for each run, a band for several seeds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mlagents_plugin_progress.bands import bootstrap_interval, interquartile_mean, on_one_axis, smoothed
@@ -67,26 +68,32 @@ def draw(panels: Mapping[str, Sequence[Line]], look: Look, file: Path) -> None:
     rows = -(-len(panels) // columns)
     legend = _legend_columns(labels)
     below = 0.2 * -(-len(labels) // legend) + 0.4
-    # A text of the picture stays text in an SVG, and the same runs give the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlagents-plot", "font.size": 10}):
+    # A text of the picture stays text in an SVG, a $ in a name is one, and the same runs give the same file.
+    how = {"svg.fonttype": "none", "svg.hashsalt": "mlagents-plot", "font.size": 10, "text.parse_math": False}
+    with rc_context(how):
         figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows + below), layout="constrained")
         FigureCanvasAgg(figure)
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        shown: dict[str, Line2D] = {}
         for panel, (behavior, lines) in zip(axes, panels.items(), strict=False):
-            _panel(panel, lines, labels, look)
+            for text, drawn in _panel(panel, lines, labels, look).items():
+                shown.setdefault(text, drawn)
             panel.set_title(behavior)
         for unused in axes[len(panels) :]:
             unused.set_visible(False)
-        _add_legend(figure, axes[: len(panels)], legend, _caption(panels))
+        _add_legend(figure, shown, legend, _caption(panels))
         figure.savefig(file, dpi=150, metadata=_metadata(file))
 
 
-def _panel(axes: Axes, lines: Sequence[Line], labels: Sequence[str], look: Look) -> None:
+def _panel(axes: Axes, lines: Sequence[Line], labels: Sequence[str], look: Look) -> dict[str, Line2D]:
+    """Draws the lines of a behaviour; what stands for each in the legend, by its text there."""
+    shown = {}
     unit, name = _unit(lines) if look.by_time else (1.0, "agent steps")
     for line in lines:
         place = labels.index(line.label)
         how = {"color": COLOURS[place % len(COLOURS)], "linestyle": STYLES[place % len(STYLES)]}
-        _add_line(axes, line, look, unit, how)
+        text, drawn = _add_line(axes, line, look, unit, how)
+        shown[text] = drawn
     if not look.by_time:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value) if value >= 0 else ""))
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -97,24 +104,31 @@ def _panel(axes: Axes, lines: Sequence[Line], labels: Sequence[str], look: Look)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    return shown
 
 
-def _add_line(axes: Axes, line: Line, look: Look, unit: float, how: dict) -> None:
+def _add_line(axes: Axes, line: Line, look: Look, unit: float, how: dict) -> tuple[str, Line2D]:
     curves = [_arrays(curve, look, unit) for curve in line.curves]
     label = f"{line.label} ({len(curves)} seeds)" if len(curves) > 1 else line.label
+    if missing := sum(map(len, line.curves)) - sum(len(x) for x, _ in curves):
+        label += f" ({missing} not finite)"
+    curves = [(x, y) for x, y in curves if len(x)] or [(np.empty(0), np.empty(0))]
     places, values = on_one_axis(curves) if len(curves) > 1 else (np.empty(0), np.empty((0, 1)))
     if len(places):
         low, high = bootstrap_interval(values)
         axes.fill_between(places, low, high, color=how["color"], alpha=0.18, linewidth=0)
         curves = [(places, interquartile_mean(values))]
-    for x, y in curves:  # seeds with no step in common stay lines of their own
-        axes.plot(x, y, label=label, linewidth=1.6, marker="o" if len(x) == 1 else "", **how)
-        label = "_again"  # which no legend shows
+    drawn = [  # seeds with no step in common stay lines of their own
+        axes.plot(x, y, linewidth=1.6, marker="o" if len(x) == 1 else "", **how)[0] for x, y in curves
+    ]
+    return label, drawn[0]
 
 
 def _arrays(curve: Sequence[Point], look: Look, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places and values of a curve, those that are finite: the others would be drawn nowhere, and spoil means."""
     x = np.array([point.seconds / unit if look.by_time else point.step for point in curve], dtype=float)
     y = np.array([point.value for point in curve])
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     return x, smoothed(y, look.smoothing) if look.smoothing else y
 
 
@@ -131,18 +145,12 @@ def _legend_columns(labels: Sequence[str]) -> int:
     return max(1, min(3, 80 // longest, len(labels)))
 
 
-def _add_legend(figure: Figure, axes: Sequence[Axes], columns: int, caption: str) -> None:
-    shown: dict[str, Any] = {}
-    for handle, label in _handles(axes):
-        shown.setdefault(label, handle)
-    texts = [shortened(label, _LONGEST_LABEL) for label in shown]
+def _add_legend(figure: Figure, shown: Mapping[str, Line2D], columns: int, caption: str) -> None:
     how = {"fontsize": 9, "title": caption, "title_fontsize": 8, "frameon": False, "handlelength": 3}
-    figure.legend(list(shown.values()), texts, loc="outside lower center", ncols=columns, **how)
-
-
-def _handles(axes: Sequence[Axes]) -> Iterator[tuple]:
-    for panel in axes:
-        yield from zip(*panel.get_legend_handles_labels(), strict=True)
+    places = list(map(str, range(len(shown))))
+    legend = figure.legend(list(shown.values()), places, loc="outside lower center", ncols=columns, **how)
+    for text, label in zip(legend.get_texts(), shown, strict=True):  # afterwards: labels that begin with _ are left out
+        text.set_text(shortened(label, _LONGEST_LABEL))
 
 
 def _caption(panels: Mapping[str, Sequence[Line]]) -> str:

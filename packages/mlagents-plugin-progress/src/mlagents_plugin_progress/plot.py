@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from mlagents_plugin_progress.differences import Group, grouped
 from mlagents_plugin_progress.run_reading import RunError, read_runs
+from mlagents_plugin_progress.streams import EncodableStream
 
 FAILED = 1
 FORMATS = (".png", ".svg", ".pdf")
@@ -28,14 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not 0 <= options.smoothing < 1:
         command.error(f"--smoothing {options.smoothing:g} is not in [0, 1)")
     try:
-        _draw(options)
+        with warnings.catch_warnings(record=True) as said:
+            _draw(options)
     except RunError as error:
         _complain(str(error))
         return FAILED
     except OSError as error:
         _complain(f"{options.output} cannot be written: {error.strerror or error}")
         return FAILED
-    print(f"wrote {options.output}")
+    if any("missing from" in str(each.message) for each in said):
+        _complain("a character of a name is not in matplotlib's font, and is drawn as a box; an .svg keeps it as text")
+    print(f"wrote {options.output}", file=EncodableStream(sys.stdout))
     return 0
 
 

@@ -50,8 +50,15 @@ def read_runs(names: Sequence[str], tag: str | None, pass_over: Callable[[str], 
         pass_over: is told of a run that has written nothing yet, as long as others have.
 
     Raises:
-        RunError: a folder is missing or is no run, or none of them has the statistic.
+        RunError: a folder is missing, cannot be read or is no run, or none of them has the statistic.
     """
+    try:
+        return _read_runs(names, tag, pass_over)
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def _read_runs(names: Sequence[str], tag: str | None, pass_over: Callable[[str], None]) -> list[tuple[Run, Curves]]:
     found: list[tuple[Run, Curves]] = []
     without: list[NothingThereError] = []
     for folder in dict.fromkeys(Path(folder) for name in names for folder in _expanded(name)):
@@ -68,13 +75,10 @@ def read_runs(names: Sequence[str], tag: str | None, pass_over: Callable[[str], 
 
 
 def _curves(run: Run, tag: str | None) -> Curves:
-    try:
-        read = {behavior: read_curve(folder, tag) for behavior, folder in run.behaviors.items()}
-        found = {behavior: curve for behavior, curve in read.items() if curve}
-        if not found:
-            raise NothingThereError(_no_curve(run, tag))
-    except OSError as error:
-        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
+    read = {behavior: read_curve(folder, tag) for behavior, folder in run.behaviors.items()}
+    found = {behavior: curve for behavior, curve in read.items() if curve}
+    if not found:
+        raise NothingThereError(_no_curve(run, tag))
     return found
 
 
@@ -123,7 +127,7 @@ def _no_curve(run: Run, tag: str | None) -> str:
 def _settings(folder: Path) -> dict[str, Any] | None:
     try:
         read = yaml.safe_load((folder / "configuration.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):  # ValueError: of bytes that are no UTF-8, and of impossible dates
         return None
     return flat(read) if isinstance(read, Mapping) and read else None
 

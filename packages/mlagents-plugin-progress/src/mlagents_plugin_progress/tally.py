@@ -1,5 +1,6 @@
 """What is known of one behaviour's training, out of what ML-Agents reports: steps, speed, scores."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -92,7 +93,7 @@ class Tally:
 
     def _add(self, score: Score) -> None:
         self.scores.append(score)
-        if self.best is None or score.value > self.best.value:
+        if not math.isnan(score.value) and (self.best is None or score.value > self.best.value):
             self.best = score
 
     @property
