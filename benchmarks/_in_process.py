@@ -81,7 +81,7 @@ def train(
     torch.set_num_threads(1)
     register_trainer_plugins()
     sections = ("behaviors", "environment_parameters")
-    options = RunOptions.from_dict({section: dict(config[section]) for section in sections if section in config})
+    options = RunOptions.from_dict({section: dict(config[section]) for section in sections if config.get(section)})
     parameters = EnvironmentParameterManager(options.environment_parameters, seed, restore=resume)
     factory = TrainerFactory(options.behaviors, str(folder), True, resume, seed, parameters)
     controller = TrainerController(factory, str(folder), scene, parameters, True, seed)

@@ -300,6 +300,14 @@ def test_search_goes_on_as_it_began_or_not_at_all(tuned, monkeypatch, capsys):
         ({"behaviors": {"Basic": {"trainer_type": "dqn", "self_play": {"window": 5}}}}, "Basic: self_play: its reward"),
         ({"behaviors": {"A": {"trainer_type": "dqn"}, "B": {"trainer_type": "ppo"}}}, "several trainers, dqn, ppo"),
         ({"behaviors": {"Basic": {"trainer_type": "dqn", "max_steps": -4}}}, "max_steps: -4 is not valid"),
+        ({"behaviors": {"Basic": 5}}, "behaviors: Basic: 5 is not valid"),
+        ({"behaviors": {"Basic": {"trainer_type": ["dqn"]}}}, "trainer_type: Invalid trainer type ['dqn']"),
+        (
+            {"behaviors": {"A": {"trainer_type": 5}, "B": {"trainer_type": "ppo"}}},
+            "trainer_type: Invalid trainer type 5",
+        ),
+        ({**BASIC, "environment_parameters": {"size": "big"}}, "environment_parameters: size: 'big' is not valid"),
+        ({**BASIC, "enviroment_parameters": {}}, "enviroment_parameters is not a known key; did you mean"),
     ],
 )
 def test_file_that_cannot_be_tuned_is_refused_in_one_line(tuned, tmp_path, monkeypatch, capsys, content, message):
@@ -309,6 +317,38 @@ def test_file_that_cannot_be_tuned_is_refused_in_one_line(tuned, tmp_path, monke
     assert error.startswith("tune: ")
     assert message in error
     assert not (tmp_path / "tune").exists()
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "0", "1.5", "many"])
+def test_number_that_is_none_is_refused_by_its_option(tuned, monkeypatch, capsys, number):
+    """As argparse does it."""
+    with pytest.raises(SystemExit):
+        tuned(monkeypatch, BASIC, "--trials", number)
+    assert "argument --trials: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["study.db", ""])
+def test_folder_that_cannot_hold_a_search_is_one_line(tuned, tmp_path, monkeypatch, capsys, place):
+    """A file in its place, or a study that is none."""
+    path = tmp_path / "tune" / "mine" / place
+    path.parent.mkdir(parents=True)
+    path.write_text("no study\n" * 100)
+    assert tuned(monkeypatch, BASIC, *SHORT, "--name", "mine") == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "mine holds no search that can go on: " in error
+    assert path.read_text() == "no study\n" * 100
+
+
+def test_reward_that_is_no_number_is_a_trial_that_failed(tuned, monkeypatch, capsys):
+    """optuna would take none, and the next would be the best of nothing."""
+    from tune import tuning
+
+    monkeypatch.setattr(tuning.Trial, "step", lambda trial: True)
+    monkeypatch.setattr(tuning.Trial, "seeds", lambda trial, names: [{100: float("nan")}])
+    assert tuned(monkeypatch, BASIC, *SHORT, "--trials", "2") == 1
+    said = capsys.readouterr().err
+    assert "trial 0: its reward is nan, which is no number to compare" in said
+    assert "Traceback" not in said
 
 
 def test_session_installs_what_the_search_needs(root):

@@ -24,7 +24,7 @@ STOPPED = 130
 def positive(text: str) -> int:
     """A whole number above 0, as `1000`, `10_000` or `1e5`."""
     number = float(text)
-    if number < 1 or number != int(number):
+    if not (number >= 1 and number.is_integer()):
         raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
     return int(number)
 
@@ -67,7 +67,7 @@ def request_of(options: argparse.Namespace) -> Request:
         content = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:
         raise TuneError(f"{file}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of bytes that are no UTF-8, and of impossible dates
         raise TuneError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise TuneError(f"{file} has no behaviors")

@@ -127,18 +127,20 @@ def changed(written: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -
     return result
 
 
-def read(behaviors: Mapping[str, Any]) -> dict[str, host.TrainerSettings]:
+def read(behaviors: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> dict[str, host.TrainerSettings]:
     """The settings of behaviours.
 
     Args:
         behaviors: what stands under `behaviors:` in a YAML.
+        others: its other sections, which are checked too.
 
     Raises:
         TuneError: they cannot be trained with; its lines say why.
     """
     register_trainer_plugins()
     try:
-        return dict(host.RunOptions.from_dict({"behaviors": copy.deepcopy(dict(behaviors))}).behaviors)
+        whole = copy.deepcopy({**(others or {}), "behaviors": dict(behaviors)})
+        return dict(host.RunOptions.from_dict(whole).behaviors)
     except (TrainerConfigError, TrainerError, TypeError, ValueError) as error:
         raise TuneError(str(error)) from None
 

@@ -2,20 +2,23 @@
 
 import contextlib
 import json
+import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from mlagents.trainers.settings import TrainerSettings
 from optuna.trial import FrozenTrial, TrialState
 from results.learners import POINTS
 from results.suites import Training
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlagents_plugin_shared.run.search import Choice
 from tune.errors import TuneError
@@ -85,8 +88,8 @@ class Tuning:
     def __init__(self, request: Request, console: Console) -> None:
         self.request = request
         self.console = console
-        self.behaviors = _tunable(request)
-        settings = read(request.config["behaviors"])
+        settings = _settings(request.config)
+        self.behaviors = _tunable(request, settings)
         self.full_steps = {name: settings[name].max_steps for name in request.config["behaviors"]}
         self.steps = {name: request.steps or steps for name, steps in self.full_steps.items()}
         read(
@@ -99,7 +102,7 @@ class Tuning:
         own, steps = settings[self.behaviors[0]], self.steps[self.behaviors[0]]
         self.keys, self.held = keys(own, steps, request.only)
         self._failed = self._refused = 0
-        with _quiet():
+        with _quiet(), _one_line(request.folder):
             self.study = self._open()
 
     def run(self) -> None:
@@ -243,6 +246,10 @@ class Tuning:
             self._count_failure(f"trial {trial.number}: no episode ended in its training")
             return
         scores = [score(each, self.request.by) for each in seeds]
+        if not all(map(math.isfinite, scores)):
+            self.study.tell(asked, state=TrialState.FAIL)
+            self._count_failure(f"trial {trial.number}: its reward is {sum(scores)}, which is no number to compare")
+            return
         asked.set_user_attr("seeds", scores)
         asked.set_user_attr("seconds", trial.seconds())
         self.study.tell(asked, sum(scores) / len(scores))
@@ -338,28 +345,48 @@ def _pruner(request: Request) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def _tunable(request: Request) -> list[str]:
+def _settings(config: dict[str, Any]) -> dict[str, TrainerSettings]:
+    """The settings of all behaviours of a file.
+
+    Raises:
+        TuneError: the file has none, or faults, or something that a search leaves out.
+    """
+    behaviors = config.get("behaviors")
+    if not isinstance(behaviors, dict) or not behaviors:
+        raise TuneError("the file has no behaviors")
+    if config.get("default_settings"):
+        raise TuneError("default_settings: a search trains without it; write what it sets below each behaviour")
+    played_here = {key: value for key, value in config.items() if key != "env_settings"}  # several players among them
+    return read(behaviors, played_here)
+
+
+def _tunable(request: Request, settings: Mapping[str, TrainerSettings]) -> list[str]:
     """The behaviours to tune.
 
     Raises:
-        TuneError: the file has none, not those, or something that a search leaves out or cannot judge.
+        TuneError: the file has not those, or they cannot be judged.
     """
-    behaviors = request.config.get("behaviors")
-    if not isinstance(behaviors, dict) or not behaviors:
-        raise TuneError("the file has no behaviors")
-    if request.config.get("default_settings"):
-        raise TuneError("default_settings: a search trains without it; write what it sets below each behaviour")
-    chosen = request.behaviors or list(behaviors)
-    if missing := [name for name in chosen if name not in behaviors]:
-        raise TuneError(f"--behavior {missing[0]} is not in the file, which has {', '.join(behaviors)}")
-    kinds = {(behaviors[name] or {}).get("trainer_type", "ppo") for name in chosen}
+    chosen = request.behaviors or list(settings)
+    if missing := [name for name in chosen if name not in settings]:
+        raise TuneError(f"--behavior {missing[0]} is not in the file, which has {', '.join(settings)}")
+    kinds = {settings[name].trainer_type for name in chosen}
     if len(kinds) > 1:
         raise TuneError(f"the behaviours have several trainers, {', '.join(sorted(kinds))}; choose with --behavior")
-    if selves := [name for name in chosen if (behaviors[name] or {}).get("self_play")]:
+    if selves := [name for name in chosen if settings[name].self_play]:
         raise TuneError(
             f"{selves[0]}: self_play: its reward says how a policy fares against its own past, which ranks no settings"
         )
     return chosen
+
+
+@contextlib.contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    """What the disk and the database have against a folder, as one line."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError) as error:
+        reason = error.strerror if isinstance(error, OSError) else getattr(error, "orig", None) or error
+        raise TuneError(f"{folder} holds no search that can go on: {reason}; choose another --name") from None
 
 
 @contextlib.contextmanager
