@@ -229,3 +229,18 @@ def test_tag_does_not_speak_for_what_no_commit_holds(release_check, tree, capsys
     edit(tree / "packages" / "part-plugin" / "README.md", "A [", "The [")
     assert release_check.main(["part-plugin-v0.2.0"], tree) == 1
     assert "the tree has changes that no commit holds" in capsys.readouterr().out
+
+
+def test_tag_that_says_no_version_is_none_of_a_release(release_check, tree, capsys):
+    """Somebody's own tag beside the released ones."""
+    git(tree, "tag", "part-shared-v0.2.0-rc-for-friends")
+    assert release_check.main(["part-plugin"], tree) == 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", [WHEEL, "part_plugin-0.2.0.tar.gz"])
+def test_archive_that_is_not_whole_is_a_fault(release_check, tree, capsys, name):
+    """As of a build that was interrupted."""
+    archive = tree / "dist" / name
+    archive.write_bytes(archive.read_bytes()[:-60])
+    assert release_check.main(["part-plugin"], tree) == 1
+    assert f"part-plugin: {name} cannot be read; build it again." in capsys.readouterr().out

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from email.message import Message
 from email.parser import Parser
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 try:
     import tomllib
@@ -169,7 +170,7 @@ def distribution_faults(tree: Tree, package: Package) -> Iterator[str]:
     for wheel in wheels:
         texts, info = _wheel_texts(wheel), f"{stem}.dist-info"
         yield from _content_faults(tree, package, wheel.name, texts, f"{info}/METADATA", f"{info}/licenses/LICENSE")
-        if not any(name.endswith("/py.typed") for name in texts):
+        if texts is not None and not any(name.endswith("/py.typed") for name in texts):
             yield f"{wheel.name} holds no py.typed"
 
 
@@ -233,9 +234,18 @@ def git_faults(tree: Tree, package: Package, tag: str) -> Iterator[str]:
     if tag and _git(tree.root, "status", "--porcelain"):
         yield "the tree has changes that no commit holds; commit them or take them back"
     for requirement, other in _own_requirements(tree, package):
-        versions = [match["version"] for match in map(TAG.fullmatch, tags) if match and match["name"] == other.name]
+        versions = [version for tag in tags if (version := _released(other, tag))]
         if other.name not in tree.chosen and not any(map(requirement.specifier.contains, versions)):
             yield f"it needs {requirement}, and no tag has released one; release {other.tag} first"
+
+
+def _released(package: Package, tag: str) -> Version | None:
+    """The version of a package that a tag released; None where it is another's, or says no version."""
+    match = TAG.fullmatch(tag)
+    try:
+        return Version(match["version"]) if match and match["name"] == package.name else None
+    except InvalidVersion:
+        return None
 
 
 def _own_requirements(tree: Tree, package: Package) -> Iterator[tuple[Requirement, Package]]:
@@ -248,8 +258,11 @@ def _own_requirements(tree: Tree, package: Package) -> Iterator[tuple[Requiremen
 
 
 def _content_faults(
-    tree: Tree, package: Package, archive: str, texts: dict[str, bytes], metadata: str, licence: str
+    tree: Tree, package: Package, archive: str, texts: dict[str, bytes] | None, metadata: str, licence: str
 ) -> Iterator[str]:
+    if texts is None:
+        yield f"{archive} cannot be read; build it again"
+        return
     if texts.get(licence) != (tree.root / "LICENSE").read_bytes():
         yield f"{archive}: {licence} is {'not that of the repository' if licence in texts else 'missing'}"
     said = Parser().parsestr(texts.get(metadata, b"").decode())
@@ -274,16 +287,23 @@ def _normal(metadata: Message, field: str) -> str:
     return str(SpecifierSet(said)) if field == "Requires-Python" else said
 
 
-def _sdist_texts(sdist: Path) -> dict[str, bytes]:
-    """Files of an sdist by their names in its one folder."""
-    with tarfile.open(sdist) as archive:
-        files = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive if member.isfile()}
-        return {name: file.read() for name, file in files.items() if file is not None}
+def _sdist_texts(sdist: Path) -> dict[str, bytes] | None:
+    """Files of an sdist by their names in its one folder; None where it is not whole."""
+    try:
+        with tarfile.open(sdist) as archive:
+            members = [member for member in archive if member.isfile()]
+            files = {member.name.partition("/")[2]: archive.extractfile(member) for member in members}
+            return {name: file.read() for name, file in files.items() if file is not None}
+    except (tarfile.TarError, EOFError, OSError, zlib.error):
+        return None
 
 
-def _wheel_texts(wheel: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+def _wheel_texts(wheel: Path) -> dict[str, bytes] | None:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error):
+        return None
 
 
 def _version_in(heading: str) -> str:
