@@ -142,6 +142,7 @@ MISTAKES = [
     Mistake("behaviors/Guard/hyperparameters/tau", 0.005),
     Mistake("behaviors/Plain/hyperparameters/batch_size", "big"),
     Mistake("default_settings/hyperparameters/learning_rate", 0),
+    Mistake("default_settings/trainer_type", DELETED),
     # Networks, rewards, self-play
     Mistake("behaviors/Car/network_settings/hiden_units", 64),
     Mistake("behaviors/Car/network_settings/vis_encode_type", "huge"),
@@ -157,6 +158,7 @@ MISTAKES = [
     Mistake("env_settings/base_port", "five"),
     Mistake("engine_settings/time_scale", "fast"),
     Mistake("checkpoint_settings/resme", True),
+    Mistake("checkpoint_settings/run_id", ""),
     Mistake("torch_settings/devise", "cpu"),
     # Environment parameters
     Mistake("environment_parameters/mass/sampler_type", "even"),
@@ -167,5 +169,7 @@ MISTAKES = [
     Mistake("environment_parameters/wall/curriculum/0/completion_criteria/treshold", 0.1),
     Mistake("environment_parameters/wall/curriculum/0/completion_criteria/measure", "steps"),
     Mistake("environment_parameters/wall/curriculum/0/completion_criteria/behavior", DELETED),
+    Mistake("environment_parameters/wall/curriculum/0/completion_criteria/behavior", ["Car"]),
     Mistake("environment_parameters/wall/curriculum/1/value", DELETED),
+    Mistake("environment_parameters/wall/curriculum/1/name", [None]),
 ]

@@ -1,5 +1,6 @@
 """Each mistake in a file is refused by the schema and by the doctor, with a line that names the key."""
 
+import io
 import json
 import logging
 from collections.abc import Callable
@@ -110,6 +111,90 @@ def test_name_that_yaml_takes_for_a_number_is_to_be_quoted(checked: Any) -> None
     (fault,) = checked("behaviors: {3: {trainer_type: dqn}}").faults
     assert fault.text.endswith('write it as "3".')
     assert checked('behaviors: {"3": {trainer_type: dqn}}').faults == []
+
+
+@pytest.mark.parametrize("behavior", ["[1]", "{a: 1}", "true", "Cars"])
+@pytest.mark.parametrize("behaviors", ["{Car: {trainer_type: dqn}}", "5", "[Car]"])
+def test_lesson_of_what_is_no_behavior_is_a_fault(checked: Any, behavior: str, behaviors: str) -> None:
+    """Whatever stands in either place."""
+    lesson = f"{{name: low, value: 1, completion_criteria: {{behavior: {behavior}, threshold: 1}}}}"
+    curriculum = f"[{lesson}, {{name: high, value: 2}}]"
+    faults = checked(f"behaviors: {behaviors}\nenvironment_parameters: {{wall: {{curriculum: {curriculum}}}}}\n").faults
+    assert faults
+    assert any("completion_criteria: behavior" in fault.text for fault in faults) or behaviors != "{Car: {}}"
+
+
+@pytest.mark.parametrize(
+    "text", ["? [a]\n: 1\nbehaviors: 5\n", "checkpoint_settings: {run_id: 2026-02-31}\n", "a: 0x_\n"]
+)
+def test_yaml_of_what_is_no_key_no_day_and_no_number_is_a_fault(checked: Any, text: str) -> None:
+    """Its reader raises other errors there than elsewhere."""
+    (fault,) = checked(text).faults
+    assert "line" in fault.text or fault.line or "put quotation marks around it" in fault.text
+
+
+def test_every_whole_number_that_yaml_takes_for_text_is_named(checked: Any) -> None:
+    """ML-Agents' own trainers make no number of 1e5, and would say neither the key nor the line."""
+    text = "behaviors:\n  Car:\n    trainer_type: ppo\n    hyperparameters: {learning_rate: 1e-3, buffer_size: 1e5}\n"
+    text += "    max_steps: 1e6\n    time_horizon: 1e2\n"
+    found = [(fault.line, fault.text) for fault in checked(text).faults]
+    assert found == [
+        (4, "Car: hyperparameters: buffer_size: '1e5' is not valid; YAML takes it for text; write 100000."),
+        (6, "Car: time_horizon: '1e2' is not valid; YAML takes it for text; write 100."),
+    ]
+
+
+def test_default_settings_of_another_trainer_of_ml_agents_are_named(checked: Any) -> None:
+    """It would name a key that nobody wrote."""
+    (fault,) = checked("default_settings: {max_steps: 5000}\nbehaviors:\n  Car:\n    trainer_type: sac\n").faults
+    assert fault.line == 4
+    assert "default_settings are for ppo" in fault.text
+    assert checked("default_settings: {trainer_type: sac}\nbehaviors: {Car: {max_steps: 5000}}\n").faults == []
+
+
+def test_players_of_a_file_may_be_named_on_the_command_line(checked: Any) -> None:
+    """So this is no fault, and the file can be converted."""
+    text = "env_settings: {num_envs: 4}\nbehaviors: {Car: {trainer_type: ppo}}\n"
+    report = checked(text)
+    assert report.faults == []
+    assert "mlagents-learn needs it as --env" in report.warnings[0].text
+    assert checked(text.replace("4}", "4, env_path: Car.x86_64}")).warnings == []
+
+
+def test_refusal_without_a_key_has_no_line(checked: Any) -> None:
+    """That of `behaviors:` would be a false one."""
+    (fault,) = checked("behaviors: {Car: {trainer_type: ppo}}\nenv_settings: {num_areas: 0}\n").faults
+    assert fault.line is None or fault.line == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["--convert-to", "dqn"], ["--json"]])
+def test_names_that_a_console_lacks_are_no_error(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """As in cp437; a file that is printed is whole, or not there."""
+    from mlagents_plugin_shared.doctor.file_command import run
+    from mlagents_plugin_shared.doctor.machine.entry import parsed, print_what_the_console_has
+
+    file = tmp_path / "config.yaml"
+    file.write_text("behaviors: {\u65e5: {trainer_type: ppo, max_steps: many}}", encoding="utf-8")
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="cp437", write_through=True))
+    print_what_the_console_has()
+    assert run(parsed([str(file)])) == 1
+    file.write_text("behaviors: {\u65e5: {trainer_type: ppo}}", encoding="utf-8")
+    raw.truncate(0)
+    assert run(parsed([str(file), *arguments])) == int("--convert-to" in arguments)
+    if "--convert-to" in arguments:
+        assert raw.getvalue() == b""
+        assert "write it with --output FILE" in capsys.readouterr().err
+
+
+def test_empty_name_of_a_file_is_no_look_at_the_machine(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """As that of a variable which is not set: all would seem to be fine."""
+    from mlagents_plugin_shared.doctor.machine.entry import main
+
+    assert main([""]) == 1
+    assert "this is a folder" in capfd.readouterr().out
 
 
 def test_folder_is_called_one(tmp_path: Path) -> None:

@@ -182,6 +182,67 @@ def test_schema_for_editors_stays_the_one_of_the_file(convert: Callable[[str, st
     assert convert(FORMER, "dqn").splitlines()[0] == "# yaml-language-server: $schema=../schema.json"
 
 
+COMMENTED = """\ufeff# yaml-language-server: $schema=../schema.json
+# of the file
+behaviors:  # all of them
+
+  Car:
+    trainer_type: ppo
+    init_path: "a # b"  # no comment in the quotation marks
+    hyperparameters:
+      # of a key that goes
+      beta: 5e-3 # behind it
+    network_settings: {hidden_units: 128}  # behind braces
+environment_parameters:
+  wall:
+    curriculum:
+      # of a lesson
+      - name: low  # which is easy
+        completion_criteria: {behavior: Car, threshold: 0.5}
+        value: 1
+      - {name: high, value: 2}
+# at the end
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("trainer_type", [*TRAINERS, "sac"])
+def test_comments_of_the_file_are_kept(convert: Callable[[str, str], str], trainer_type: str, end: str) -> None:
+    """Each once, above the key that it is about, also of one that is left out."""
+    text = COMMENTED.replace("\n", end)
+    result = convert(text, trainer_type)
+    written = [line.partition("#")[2].strip() for line in COMMENTED.splitlines() if "#" in line and "a # b" not in line]
+    for comment in [*written, "no comment in the quotation marks"]:
+        assert sum(line.strip() == f"# {comment}" for line in result.splitlines()) == 1, result
+    assert "\n    # no comment in the quotation marks\n    init_path: 'a # b'\n" in result
+    assert re.search(r"# of a key that goes\n +# behind it\n +(# )?beta\b", result)
+    assert result.splitlines()[0] == "# yaml-language-server: $schema=../schema.json"
+
+
+@pytest.mark.parametrize("trainer_type", [*TRAINERS, "ppo", "sac", "poca"])
+def test_second_conversion_changes_nothing(convert: Callable[[str, str], str], trainer_type: str) -> None:
+    """The comments of the first are still there."""
+    for text in (COMMENTED, IMITATION, FORMER):
+        result = convert(text, trainer_type)
+        assert convert(result, trainer_type) == result
+
+
+@pytest.mark.parametrize("trainer_type", TRAINERS)
+def test_odd_files_are_converted(convert: Callable[[str, str], str], trainer_type: str) -> None:
+    """Of default settings alone, with several players, a day for a name, keys without effect."""
+    convert("default_settings: {trainer_type: ppo}\nbehaviors: {}\n", trainer_type)
+    convert("env_settings: {num_envs: 2, env_path: a.exe}\nbehaviors: {Car: {trainer_type: ppo}}\n", trainer_type)
+    result = convert("checkpoint_settings: {run_id: 2026-01-31}\nbehaviors: {Car: {trainer_type: ppo}}\n", trainer_type)
+    assert "run_id: 2026-01-31\n" in result
+    convert("behaviors: {Car: {trainer_type: dqn, hyperparameters: {beta: 0.1}}}\n", trainer_type)
+
+
+def test_file_with_nothing_for_a_trainer_is_not_converted(convert: Callable[[str, str], str]) -> None:
+    """It would be one for none."""
+    with pytest.raises(NotConverted, match="nothing for a trainer"):
+        convert("behaviors: {}\nenv_settings: {seed: 3}\n", "dqn")
+
+
 @pytest.mark.parametrize("trainer_type", [*TRAINERS, "ppo", "sac", "poca"])
 def test_hyperparameters_of_default_settings_reach_trainers_that_have_them(
     convert: Callable[[str, str], str], trainer_type: str
@@ -238,6 +299,19 @@ def test_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(NotConverted, match="is there already"):
         write_new(file, "new")
     assert file.read_text() == "mine"
+
+
+def test_file_that_cannot_be_written_is_not_left_by_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk; another try would find it there already."""
+
+    def fail(file: Path, text: str, encoding: str) -> None:
+        file.write_bytes(text.encode(encoding)[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(NotConverted, match="cannot be written: No space left"):
+        write_new(tmp_path / "a.yaml", "new")
+    assert list(tmp_path.iterdir()) == []
 
 
 RATES = st.sampled_from([1e-5, 3e-4, 1e-2])

@@ -14,15 +14,19 @@ from typing import Any, NamedTuple
 
 import yaml
 from mlagents.trainers import learn
+from mlagents.trainers.cli_utils import DetectDefault
 from mlagents.trainers.exception import TrainerConfigWarning
-from mlagents.trainers.settings import TrainerSettings
+from mlagents.trainers.settings import RunOptions, TrainerSettings
 
 from mlagents_plugin_shared.doctor.machine import remedies
 from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, all_faults, doubled_keys
+from mlagents_plugin_shared.run.reading import number_of
 
 _UNKNOWN_TRAINER = re.compile(r"Invalid trainer type ([A-Za-z][\w-]*) was found")
 _UNLOADED = re.compile(r"Error initializing Trainer plugins for (\S+)\.")
 _LINE = re.compile(r"line (\d+)")
+_NO_INTEGER = "invalid literal for int() with base 10: "
+_NO_PLAYER = "num_envs must be 1 if env_path is not set."
 
 
 class Remark(NamedTuple):
@@ -64,15 +68,15 @@ def check_file(path: Path) -> FileReport:
     text = _text(path)
     with quiet():
         found = _faults(text)
-    tree = _tree(text)
+    tree, loaded = _tree(text), _loaded(text)
 
     def located(lines: list[str]) -> list[Remark]:
         return [_located(line.removeprefix(f"{path}: "), tree) for line in lines]
 
     if refusal is None:
         beyond = [f"{line} ML-Agents takes it nevertheless." for line in found]
-        return FileReport(str(path), [], located([*said, *beyond, *_absent_files(text)]), [])
-    faults = found or refusal
+        return FileReport(str(path), [], located([*said, *beyond, *_absent(loaded)]), [])
+    faults = found or [*_texts_for_numbers(refusal, loaded)] or refusal
     return FileReport(str(path), located(faults), located(said), _commands(faults, said))
 
 
@@ -80,15 +84,42 @@ def _refusal(path: Path) -> list[str] | None:
     """The lines with which `mlagents-learn` refuses a file; None if it takes it."""
     if path.is_dir():
         return ["this is a folder; name a file in it."]
-    TrainerSettings.default_override = None
     try:
-        learn.parse_command_line([str(path)])
+        options_of(path)
     except Exception as error:  # whatever ML-Agents raises where it has no words of its own
         lines = [line for line in str(error).splitlines() if line.strip()]
         return lines or [type(error).__name__]
-    finally:
-        TrainerSettings.default_override = None
     return None
+
+
+def options_of(path: Path) -> RunOptions:
+    """What `mlagents-learn` makes of a file. Several players are taken, since `--env` may name what they play.
+
+    Args:
+        path: of the YAML.
+    """
+    before = set(DetectDefault.non_default_args)
+    try:
+        return _parsed([str(path)])
+    except ValueError as error:
+        if str(error) != _NO_PLAYER:
+            raise
+        return _parsed([str(path), "--env", "a player"])
+    finally:
+        DetectDefault.non_default_args = before
+        TrainerSettings.default_override = None
+
+
+def _parsed(arguments: list[str]) -> RunOptions:
+    TrainerSettings.default_override = None
+    return learn.parse_command_line(arguments)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
 
 
 def _text(path: Path) -> str:
@@ -100,12 +131,12 @@ def _text(path: Path) -> str:
 
 def _faults(text: str) -> list[str]:
     """All faults that the readers find in what is a YAML with keys."""
+    loaded = _loaded(text)
+    if not isinstance(loaded, Mapping):
+        return []
     try:
-        loaded = yaml.safe_load(text)
-        if not isinstance(loaded, Mapping):
-            return []
         return [*doubled_keys(yaml.compose(text, yaml.SafeLoader), ""), *all_faults(loaded)]
-    except (yaml.YAMLError, RecursionError):
+    except RecursionError:
         return []
 
 
@@ -155,29 +186,53 @@ def _commands(faults: list[str], said: list[str]) -> list[str]:
     return remedies.install_with_host(*names) if names else []
 
 
-def _absent_files(text: str) -> list[str]:
+def _texts_for_numbers(refusal: list[str], loaded: Any) -> Iterator[str]:
+    """What is meant by a refusal that names no key: the settings that YAML takes for text, such as 1e5."""
+    if not (len(refusal) == 1 and refusal[0].startswith(_NO_INTEGER)):
+        return
+    for path, value in _leaves(loaded, ""):
+        is_whole = isinstance(value, str) and isinstance(number_of(value), int) and not value.lstrip("+-").isdigit()
+        if is_whole and not path.endswith("max_steps"):  # of which ML-Agents itself makes a number
+            yield (
+                f"{path.removeprefix('behaviors: ')}: {value!r} is not valid; YAML takes it for text; write "
+                f"{number_of(value)}."
+            )
+
+
+def _absent(options: Mapping[str, Any]) -> list[str]:
     """What a run begins with, and is not where the file says, as seen from here."""
-    options = yaml.safe_load(text)
     written = {DEFAULTS: options.get(DEFAULTS), **(options.get("behaviors") or {})}
-    paths = dict(_values_of("demo_path", written, ""))
+    leaves = [(*path.rpartition(": "), value) for path, value in _leaves(written, "")]
     # A bare name is looked for in the run of --initialize-from.
-    paths |= {where: path for where, path in _values_of("init_path", written, "") if Path(str(path)).name != path}
+    paths = {
+        f"{parent}: {key}": value
+        for parent, _, key, value in leaves
+        if key == "demo_path" or (key == "init_path" and Path(str(value)).name != value)
+    }
     run = options.get("checkpoint_settings") or {}
     if former := run.get("initialize_from"):
         paths["checkpoint_settings: initialize_from"] = str(Path(run.get("results_dir", "results"), str(former)))
-    return [
+    lines = [
         f"{where}: {path!r} is not there, seen from {Path.cwd()}; mlagents-learn will end with that."
         for where, path in paths.items()
         if isinstance(path, str) and not Path(path).exists()
     ]
+    players = options.get("env_settings") or {}
+    if number_of(players.get("num_envs", 1)) > 1 and players.get("env_path") is None:
+        lines.append(
+            f"env_settings: num_envs: {players['num_envs']} are of a built player, which is not named here; "
+            "mlagents-learn needs it as --env."
+        )
+    return lines
 
 
-def _values_of(name: str, node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    for key, value in node.items() if isinstance(node, Mapping) else ():
-        place = f"{path}: {key}" if path else str(key)
-        if key == name:
-            yield place, value
-        yield from _values_of(name, value, place)
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """What stands under keys and holds none itself, by the path of its key."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}: {key}" if path else str(key))
+    else:
+        yield path, node
 
 
 # Lines
@@ -196,10 +251,9 @@ def _located(text: str, tree: Any) -> Remark:
         return Remark(int(match[1]), text.partition(": ")[2])
     words = text.split(": ")
     # A behaviour's name comes first, without its section; a key may be one of the default settings.
-    ways = [words, ["behaviors", *words], [DEFAULTS, *words[1:]]]
-    depth, line = max(
-        ((depth, line) for depth, line in (_follow(tree, way) for way in ways)), key=lambda found: found[0]
-    )
+    under = [_follow(tree, ["behaviors", *words]), _follow(tree, [DEFAULTS, *words[1:]])]
+    found = [_follow(tree, words), *(each for each in under if each[0] > 1)]
+    depth, line = max(found, key=lambda each: each[0])
     if line is None and (match := _LINE.search(text)):
         line = int(match[1])
     return Remark(line if depth else None, text)
@@ -213,7 +267,7 @@ def _follow(node: Any, path: list[str]) -> tuple[int, int | None]:
             node = node.value[int(match[1]) - 1]
             line = node.start_mark.line + 1
         elif isinstance(node, yaml.MappingNode) and word in (
-            keys := {key.value: (key, value) for key, value in node.value}
+            keys := {key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
         ):
             line = keys[word][0].start_mark.line + 1
             node = keys[word][1]

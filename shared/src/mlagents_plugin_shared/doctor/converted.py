@@ -14,13 +14,15 @@ from typing import Any
 import attr
 import yaml
 from mlagents.plugins import all_trainer_settings
-from mlagents.trainers import learn
 from mlagents.trainers.settings import (
     OffPolicyHyperparamSettings,
     OnPolicyHyperparamSettings,
+    RunOptions,
     TrainerSettings,
 )
 
+from mlagents_plugin_shared.doctor.comments import comments_of
+from mlagents_plugin_shared.doctor.config_check import options_of
 from mlagents_plugin_shared.run.conversion import Change
 from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, merged
 from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, Reading, did_you_mean, holds, number_of, read_behavior
@@ -28,6 +30,9 @@ from mlagents_plugin_shared.run.settings import CheckedSettings
 
 _WIDTH = 110
 _FOR_EDITORS = "# yaml-language-server:"
+
+Kept = Mapping[str, list[str]]
+"""Comments of the original, by the path of the key that they are about."""
 
 
 class NotConverted(Exception):
@@ -41,36 +46,59 @@ def converted(path: Path, trainer_type: str) -> str:
         path: of a file that `mlagents-learn` takes.
         trainer_type: of the trainer.
 
+    Returns:
+        The text, with the comments of the file; the file's own where there is nothing to change.
+
     Raises:
-        NotConverted: no installed plugin has the trainer, or the file cannot be what it needs.
+        NotConverted: no installed plugin has the trainer, the file has nothing for one, or cannot be what it needs.
     """
-    options = learn.parse_command_line([str(path)])
-    TrainerSettings.default_override = None
+    options = options_of(path)
     if trainer_type not in all_trainer_settings:
         known = f"; known are {', '.join(sorted(all_trainer_settings))}."
         raise NotConverted(
             f"no plugin here has trainer_type {trainer_type}{did_you_mean(trainer_type, all_trainer_settings) or known}"
         )
-    text = path.read_text(encoding="utf-8")
+    if not options.behaviors and options.default_settings is None:
+        raise NotConverted(f"there is nothing for a trainer in it; behaviors or {DEFAULTS} are expected.")
+    text = path.read_text(encoding="utf-8-sig")
     whole = yaml.safe_load(text)
-    lines = [line for line in text.splitlines()[:1] if line.startswith(_FOR_EDITORS)]
-    lines += _comment(_head(path, options, trainer_type), 0)
+    kept = comments_of(text)
+    lines = _sections(whole, options, trainer_type, kept)
+    if yaml.safe_load("\n".join(lines)) == whole:
+        return text
+    first = [line for line in text.splitlines()[:1] if line.startswith(_FOR_EDITORS)]
+    return "\n".join([*first, *_comment(_head(path, options, trainer_type, bool(kept)), 0), *lines]) + "\n"
+
+
+def _sections(whole: Mapping[str, Any], options: RunOptions, trainer_type: str, kept: Kept) -> list[str]:
+    lines: list[str] = []
     for section, written in whole.items():
         if section == DEFAULTS and written:
-            lines += [f"{DEFAULTS}:", *_behavior(DEFAULTS, written, options.default_settings, trainer_type, indent=2)]
-        elif section == "behaviors":
-            lines.append("behaviors:")
+            lines += [*_kept_lines(kept, section, 0), f"{DEFAULTS}:"]
+            own = _under(kept, section)
+            lines += _behavior(DEFAULTS, written, options.default_settings, trainer_type, own, indent=2)
+        elif section == "behaviors" and written:
+            lines += [*_kept_lines(kept, section, 0), "behaviors:"]
             for name, own in written.items():
                 counts = merged(whole.get(DEFAULTS), own)
-                lines += [f"  {_scalar(name)}:", *_behavior(name, counts, options.behaviors[name], trainer_type)]
+                lines += [*_kept_lines(kept, f"{section}: {name}", 2), f"  {_scalar(name)}:"]
+                of_name = _under(kept, f"{section}: {name}")
+                lines += _behavior(name, counts, options.behaviors[name], trainer_type, of_name)
         else:
-            lines += _rendered({section: written}, {}, 0)
-    return "\n".join(lines) + "\n"
+            lines += _rendered({section: written}, {}, kept, 0)
+    return [*lines, *_kept_lines(kept, "", 0)]
 
 
-def _head(path: Path, options: Any, trainer_type: str) -> str:
+def _under(kept: Kept, path: str) -> Kept:
+    """The comments on the keys under a key, by their paths from there on."""
+    lead = f"{path}: "
+    return {place.removeprefix(lead): lines for place, lines in kept.items() if place.startswith(lead)}
+
+
+def _head(path: Path, options: RunOptions, trainer_type: str, has_comments: bool) -> str:
     """What there is to say about the whole file."""
-    former = sorted({settings.trainer_type for settings in options.behaviors.values()})
+    origins = list(options.behaviors.values()) or [options.default_settings]
+    former = sorted({settings.trainer_type for settings in origins})
     text = f"For trainer_type {trainer_type}, from {path.name}, which is for {', '.join(former)}. Values to begin with."
     if kinds := getattr(all_trainer_settings[trainer_type], "actions", ""):
         text += (
@@ -82,23 +110,28 @@ def _head(path: Path, options: Any, trainer_type: str) -> str:
             " poca's critic sees all agents of a group; here each learns from its own view, and from its own rewards "
             "and the group's."
         )
+    if has_comments:
+        text += f" The comments of {path.name} are kept, and may hold for it alone."
     return text
 
 
-def _behavior(name: str, written: Any, origin: TrainerSettings, trainer_type: str, indent: int = 4) -> list[str]:
+def _behavior(
+    name: str, written: Any, origin: TrainerSettings, trainer_type: str, kept: Kept, indent: int = 4
+) -> list[str]:
+    class_type = all_trainer_settings[trainer_type]
     if origin.trainer_type == trainer_type:
         result = copy.deepcopy(dict(written))
         comments: dict[str, str] = {}
         _leave_former_keys_out(result, comments)
-        return _rendered(result, comments, indent)
-    class_type = all_trainer_settings[trainer_type]
+        _without_warnings(name, result, class_type, written, comments)
+        return _rendered(result, comments, kept, indent)
     result, comments = _kept(written, origin, trainer_type, class_type)
     for change in _changes(class_type, origin):
         _apply(result, change, written, comments)
     _without_warnings(name, result, class_type, written, comments)
     if not result[HYPERPARAMETERS]:
         del result[HYPERPARAMETERS]  # its comments stay
-    return _rendered(result, comments, indent)
+    return _rendered(result, comments, kept, indent)
 
 
 def _changes(class_type: type, origin: TrainerSettings) -> list[Change]:
@@ -198,7 +231,7 @@ def _without_warnings(
         path, why = next(((path, why) for path, why in remarks.items() if holds(result, path)), ("", ""))
         if path:
             _apply(result, Change(path, None, why), written, comments)
-        elif result[HYPERPARAMETERS]:
+        elif result.get(HYPERPARAMETERS):
             # What is wrong beside it is a default: so none of these is kept.
             for key in list(result[HYPERPARAMETERS]):
                 why = " ".join(remarks.values())
@@ -225,33 +258,43 @@ def _at(written: Any, path: str) -> Any:
 # Text
 
 
-def _rendered(mapping: Mapping[Any, Any], comments: Mapping[str, str], indent: int, path: str = "") -> list[str]:
+def _rendered(
+    mapping: Mapping[Any, Any], comments: Mapping[str, str], kept: Kept, indent: int, path: str = ""
+) -> list[str]:
     """A mapping as lines of YAML, each comment above its key; keys that are left out come behind the others."""
     margin = " " * indent
     lines: list[str] = []
     for key, value in mapping.items():
         place = f"{path}{key}"
+        lines += _kept_lines(kept, place, indent)
         if place in comments:
             lines += _comment(
                 f"{key} {comments[place]}" if _is_former(comments[place]) else f"{key}: {comments[place]}", indent
             )
         if isinstance(value, Mapping) and value:
-            lines += [f"{margin}{_scalar(key)}:", *_rendered(value, comments, indent + 2, f"{place}: ")]
+            lines += [f"{margin}{_scalar(key)}:", *_rendered(value, comments, kept, indent + 2, f"{place}: ")]
         elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
             dumped = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True)
             lines += textwrap.indent(dumped, margin).rstrip().splitlines()
         else:
             lines.append(f"{margin}{_scalar(key)}: {_scalar(value)}")
-    return [*lines, *_left_out(mapping, comments, indent, path)]
+    return [*lines, *_left_out(mapping, comments, kept, indent, path)]
 
 
-def _left_out(mapping: Mapping[Any, Any], comments: Mapping[str, str], indent: int, path: str) -> Iterator[str]:
+def _left_out(
+    mapping: Mapping[Any, Any], comments: Mapping[str, str], kept: Kept, indent: int, path: str
+) -> Iterator[str]:
     for place, text in comments.items():
         parent, _, key = place.rpartition(": ")
         is_here = parent == path.removesuffix(": ") and key not in mapping
         is_of_absent = bool(parent) and not path and parent not in mapping and parent == HYPERPARAMETERS
         if is_here or is_of_absent:
+            yield from _kept_lines(kept, place, indent)
             yield from _comment(f"{key} {text}", indent)
+
+
+def _kept_lines(kept: Kept, place: str, indent: int) -> list[str]:
+    return [" " * indent + line for line in kept.get(place, ()) if not line.startswith(_FOR_EDITORS)]
 
 
 def _is_former(text: str) -> bool:

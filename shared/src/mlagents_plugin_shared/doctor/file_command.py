@@ -35,13 +35,32 @@ def _written(source: str, text_of: Callable[[], str], output: str | None) -> int
         with quiet():
             text = text_of()
         if output is None:
-            print(text, end="")
+            _print_whole(text)
         else:
             write_new(Path(output), text)
     except NotConverted as error:
         print(f"{source}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _print_whole(text: str) -> None:
+    """Prints a text that is to be a file, and so cannot have `?` for some of its characters.
+
+    Raises:
+        NotConverted: the encoding of the standard output lacks some of them, or it cannot be written.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+        print(text, end="", flush=True)
+    except UnicodeEncodeError as error:
+        lacking = text[error.start : error.end]
+        raise NotConverted(
+            f"what is printed here is in {encoding}, which has no {lacking!a}; write it with --output FILE."
+        ) from None
+    except OSError as error:
+        raise NotConverted(f"the standard output cannot be written: {error.strerror}.") from None
 
 
 def write_new(path: Path, text: str) -> None:
@@ -55,12 +74,21 @@ def write_new(path: Path, text: str) -> None:
         NotConverted: it is there, or cannot be written.
     """
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        path.touch(exist_ok=False)
+        _write_or_delete(path, text)
     except FileExistsError:
         raise NotConverted(f"{path} is there already; name another --output, or delete it.") from None
     except OSError as error:
         raise NotConverted(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _write_or_delete(path: Path, text: str) -> None:
+    """Leaves no half of a file behind, as on a full disk."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _schema() -> str:

@@ -42,7 +42,7 @@ def schema(trainers: Mapping[str, type]) -> Schema:
         "type": "object",
         "additionalProperties": _object("behavior"),
     }
-    root["properties"]["default_settings"]["allOf"] = [{"$ref": "#/definitions/behavior"}]
+    root["properties"]["default_settings"]["allOf"] = [{"$ref": "#/definitions/behavior"}, _NAMES_ITS_TRAINER]
     root["properties"]["environment_parameters"] = {
         **_described(root["properties"]["environment_parameters"]),
         "type": ["object", "null"],
@@ -167,6 +167,7 @@ class _Walk:
         lesson["properties"]["value"] = {**_described(lesson["properties"]["value"]), **_number_or("sampler")}
         lesson["properties"]["name"]["type"] = ["string", "number"]
         self.definitions["lesson"] = lesson
+        self.definitions["CompletionCriteriaSettings"].update(_OF_PROGRESS)
         curriculum = self.object_of(host.EnvironmentParameterSettings)
         curriculum["properties"]["curriculum"]["items"] = _object("lesson")
         curriculum["properties"]["curriculum"]["minItems"] = 1
@@ -175,7 +176,13 @@ class _Walk:
         self.definitions.pop("ParameterRandomizationSettings", None)
 
 
+# `progress` is a share of max_steps, and ML-Agents refuses one that is none.
+_OF_PROGRESS: Schema = {
+    "if": {"properties": {"measure": {"const": "progress"}}, "required": ["measure"]},
+    "then": {"properties": {"threshold": {"minimum": 0, "maximum": 1}}},
+}
 _OBJECT: Schema = {"type": "object"}
+_NAMES_ITS_TRAINER: Schema = {"dependencies": {HYPERPARAMETERS: ["trainer_type"]}}
 
 
 def _object(definition: str) -> Schema:
@@ -197,10 +204,9 @@ def _limits(class_type: type, field: Any) -> Schema:
     """The range of a field, in the keywords of a schema."""
     allowed = [*ranges_in(field.validator), *ranges_in(host_ranges(class_type).get(field.name))]
     limits = {keyword: limit for each in allowed for keyword, limit in each.limits.items()}
-    is_text = field.type is str and class_type not in _OF_THE_RUN
-    if class_type in _OF_THE_RUN and str in (field.type, *get_args(field.type)):
-        # ML-Agents takes a run_id of 7.
-        return {"type": ["string", "number", *(["null"] if get_args(field.type) else [])]}
+    is_text = str in (field.type, *get_args(field.type)) and get_origin(field.type) is not list
+    if class_type in _OF_THE_RUN and is_text:  # ML-Agents takes a run_id of 7.
+        limits["type"] = ["string", "number", *(["null"] if get_args(field.type) else [])]
     return {**limits, **({"minLength": 1} if is_text else {})}
 
 
@@ -259,7 +265,7 @@ def _of_defaults(trainers: Mapping[str, type]) -> list[Schema]:
             {"if": default[name], "then": then({"properties": {HYPERPARAMETERS: _hyperparameters_of(name)}})}
             for name in sorted(trainers)
         ),
-        {"if": unnamed, "then": then({"dependencies": {HYPERPARAMETERS: ["trainer_type"]}})},
+        {"if": unnamed, "then": then(_NAMES_ITS_TRAINER)},
     ]
 
 

@@ -1,5 +1,6 @@
 """What a file says beside its behaviours: the sections of a run, and environment parameters with their lessons."""
 
+import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -53,10 +54,10 @@ def value_faults(path: str, value: Any, kind: Any) -> Iterator[str]:
 
 
 def _as_text(value: Any) -> Any:
-    """Numbers as text: ML-Agents takes a run_id of 7."""
+    """Numbers and days as text: ML-Agents takes a run_id of 7 and of 2026-01-31."""
     if isinstance(value, list):
         return [_as_text(item) for item in value]
-    return str(value) if is_number(value) else value
+    return str(value) if is_number(value) or isinstance(value, datetime.date) else value
 
 
 def unknown_key(key: Any, known: Any) -> str:
@@ -120,6 +121,8 @@ def _lesson(path: str, lesson: Any, behaviors: Any) -> Iterator[str]:
             yield from _sampler(place, value, _NUMBER_OR_SAMPLER)
         elif key == "completion_criteria" and value is not None:
             yield from _criteria(place, value, behaviors)
+        elif key == "name":
+            yield from value_faults(place, value, str)
         elif key not in fields:
             yield f"{place}: {show(value)} is not valid; {unknown_key(key, fields)}"
     for key in ("name", "value"):
@@ -128,8 +131,9 @@ def _lesson(path: str, lesson: Any, behaviors: Any) -> Iterator[str]:
 
 
 def _criteria(path: str, written: Any, behaviors: Any) -> Iterator[str]:
-    yield from section_faults(path, written, host.CompletionCriteriaSettings)
-    behavior = written.get("behavior") if isinstance(written, Mapping) else None
+    faults = list(section_faults(path, written, host.CompletionCriteriaSettings))
+    yield from faults
+    behavior = None if faults else written["behavior"]
     if behaviors and behavior is not None and behavior not in behaviors:
         yield (
             f"{path}: behavior: {show(behavior)} is not valid; it must be one of behaviors: "

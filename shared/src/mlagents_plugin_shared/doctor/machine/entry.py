@@ -1,6 +1,7 @@
 """The command `mlagents-doctor`."""
 
 import argparse
+import io
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ try:
 except BaseException:
     sys.exit({CANNOT_READ})
 from mlagents_plugin_shared.doctor.machine import entry
+entry.print_what_the_console_has()
 sys.exit(file_command.run(entry.parsed(sys.argv[1:])))
 """
 
@@ -35,14 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     asked = parsed(arguments)
-    is_about_files = asked.config or asked.schema
+    print_what_the_console_has()
+    is_about_files = asked.config is not None or asked.schema
     if is_about_files and (code := _read(arguments)) is not None:
         return code
     if is_about_files:
         print("ML-Agents cannot be imported here, so no file can be read. What is wrong:\n", file=sys.stderr)
     checks = all_checks()
     print(as_json(checks) if asked.json else table(checks))
-    return int(bool(is_about_files) or any(check.state == PROBLEM for check in checks))
+    return int(is_about_files or any(check.state == PROBLEM for check in checks))
+
+
+def print_what_the_console_has() -> None:
+    """Has `?` printed for characters that the console's encoding lacks, such as cp437, where Python would raise."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:

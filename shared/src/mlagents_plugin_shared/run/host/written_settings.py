@@ -161,6 +161,9 @@ class _File:
             )
             return None
         reading = self._read(name, written)
+        if fault := _default_fault(name, self._defaults, written):
+            self.faults.append(fault)
+            return None
         if reading is None:
             if not isinstance(own, Mapping):
                 self.faults.append(
@@ -246,6 +249,25 @@ def _trainer_fault(name: str, written: Any) -> str | None:
     return f"{name}: trainer_type: Invalid trainer type {trainer_type} was found{meant}"
 
 
+def _default_fault(name: str, defaults: Any, written: Any) -> str | None:
+    """What ML-Agents refuses of a behaviour that has another of its own trainers than the default settings.
+
+    It hands all hyperparameters of these on, also those that nobody wrote.
+    """
+    if not (isinstance(defaults, Mapping) and isinstance(written, Mapping)) or _is_ours(defaults) or _is_ours(written):
+        return None
+    of_default, own = _settings_class(defaults), _settings_class(written)
+    foreign = [key for key in _types(of_default) if key not in _types(own)]
+    if None in (of_default, own) or not foreign:
+        return None
+    trainer_type = _trainer_type(written)
+    return (
+        f"{name}: trainer_type: {trainer_type} is not valid; {DEFAULTS} are for {_trainer_type(defaults)}, and "
+        f"ML-Agents hands all of its hyperparameters on, such as {foreign[0]}, which {trainer_type} does not have; "
+        f"write each behavior's settings under its name, and no {DEFAULTS}."
+    )
+
+
 def _is_behavior(written: Any) -> bool:
     """Whether a mapping holds keys that only stand under a behaviour's name."""
     return isinstance(written, Mapping) and any(key in attr.fields_dict(TrainerSettings) for key in written)
@@ -287,7 +309,9 @@ def _check_run(options: Mapping[str, Any], arguments: Collection[str] = ()) -> I
         elif key == "debug":
             yield from value_faults(key, value, bool)
         elif key == "environment_parameters":
-            yield from parameter_faults(key, value, None if DEFAULTS in options else options.get("behaviors"))
+            behaviors = options.get("behaviors")
+            is_known = DEFAULTS not in options and isinstance(behaviors, Mapping)
+            yield from parameter_faults(key, value, behaviors if is_known else None)
         elif key.endswith("_settings") and key != DEFAULTS:
             yield from section_faults(key, value, fields[key].type)
 
@@ -442,6 +466,10 @@ def _load_config(file: TextIO) -> Any:
         line = text.count("\n", 0, error.position) + 1
         raise TrainerConfigError(
             f"{name}: line {line}: the character #x{error.character:04x} cannot be in a YAML; delete it."
+        ) from None
+    except ValueError as error:  # such as 2026-02-31
+        raise TrainerConfigError(
+            f"{name}: a value has the form of a day or a number, and is none: {error}; put quotation marks around it."
         ) from None
     if not isinstance(loaded, Mapping):
         raise TrainerConfigError(f"{name}: there are no settings in it; behaviors: is expected, and names under it.")
