@@ -84,18 +84,18 @@ def test_recorded_scores_are_elos_in_self_play(tmp_path: Path) -> None:
     assert recorded_scores(tmp_path / "none", self_play=False) == []
 
 
-def test_file_that_is_damaged_is_read_up_to_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever a byte is another one: no value is shown that was not written, and the file is named."""
-    rows = [(step, 1000.0 + step, {REWARD: step / 10}) for step in (1, 2, 3)]
-    file = write_events(tmp_path, rows)
-    whole = read_curve(tmp_path)
-    content = file.read_bytes()
+def test_nothing_is_read_of_a_damaged_file_that_was_not_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever a byte is another one; where it is read no further it is named. A damaged tag is one of nobody's."""
+    file = write_events(tmp_path, [(step, 1000.0 + step, {REWARD: step / 10}) for step in (1, 2, 3)])
+    whole, content = read_curve(tmp_path), file.read_bytes()
     for place in range(0, len(content), 3):
         file.write_bytes(bytes([*content[:place], content[place] ^ 0x55, *content[place + 1 :]]))
         caplog.clear()
         curve = read_curve(tmp_path)
-        assert curve == whole[: len(curve)], place
-        assert curve == whole or "is damaged from byte" in caplog.text, place
+        assert set(curve) <= set(whole), place
+        assert len(curve) >= len(whole) - 1 or "is damaged from byte" in caplog.text, place
 
 
 @pytest.mark.parametrize(
