@@ -26,7 +26,7 @@ def comments_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _keys(node: yaml.Node, path: str) -> Iterator[tuple[int, str]]:
+def _keys(node: yaml.Node | None, path: str) -> Iterator[tuple[int, str]]:
     """The line of each key, and its path; of keys in a list the path of the list."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:

@@ -203,7 +203,7 @@ def _or_null(of: Schema) -> Schema:
 def _limits(class_type: type, field: Any) -> Schema:
     """The range of a field, in the keywords of a schema."""
     allowed = [*ranges_in(field.validator), *ranges_in(host_ranges(class_type).get(field.name))]
-    limits = {keyword: limit for each in allowed for keyword, limit in each.limits.items()}
+    limits: Schema = {keyword: limit for each in allowed for keyword, limit in each.limits.items()}
     is_text = str in (field.type, *get_args(field.type)) and get_origin(field.type) is not list
     if class_type in _OF_THE_RUN and is_text:  # ML-Agents takes a run_id of 7.
         limits["type"] = ["string", "number", *(["null"] if get_args(field.type) else [])]
