@@ -15,11 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mlagents_onnx_check.hints import callable_as
-from mlagents_plugin_progress.glyphs import count, duration, encodable, encoding_of, number, speed
+from mlagents_plugin_progress.glyphs import UNFOLDED, count, duration, encodable, encoding_of, number, speed
 from mlagents_plugin_progress.tally import Tally
-
-UNFOLDED = 10_000
-"""Columns in which no table is cut off."""
 
 _BEGINS_ANEW = {"--resume": False, "--force": False, "--initialize-from": True}
 

@@ -14,13 +14,11 @@ from rich.text import Text
 
 from mlagents_plugin_progress.differences import SEED, differing, short_keys, shown
 from mlagents_plugin_progress.event_files import Point
-from mlagents_plugin_progress.glyphs import count, duration, encodable, number, speed
+from mlagents_plugin_progress.glyphs import UNFOLDED, count, duration, encodable, number, speed
 from mlagents_plugin_progress.run_reading import Run, RunError, read_runs
 from mlagents_plugin_progress.streams import EncodableStream
 
 FAILED = 1
-UNFOLDED = 10_000
-"""Columns of a table that goes into a pipe: a program reads whole rows."""
 
 
 class Outcome(NamedTuple):
@@ -134,7 +132,7 @@ def _print(tables: Sequence[Rows]) -> None:
     console = Console(
         file=stream,  # type: ignore[arg-type]
         force_terminal=is_terminal,
-        width=None if is_terminal else UNFOLDED,
+        width=None if is_terminal else UNFOLDED,  # a program reads whole rows
         highlight=False,
         markup=False,
         emoji=False,

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+UNFOLDED = 10_000
+"""Columns in which no table is folded or cut off."""
+
 _CURVE, _ASCII_CURVE = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 _BAR, _ASCII_BAR = "━─", "=-"
 
