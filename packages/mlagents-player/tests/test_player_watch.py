@@ -132,30 +132,82 @@ def test_watch_with_an_opponent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_games_are_won_lost_or_undecided() -> None:
     """By the sign of the rewards where the game ended, and neither where time was up or it was cut off."""
     name = "SoccerTwos?team=0"
-    ended = [evaluation.Episode(name, total=total) for total in (0.9, 0.1, -1.0, 0.0)]
-    limited = [evaluation.Episode(name, total=0.5, interrupted=True), evaluation.Episode(name, total=-2, cut_off=True)]
-    others = [evaluation.Episode("SoccerTwos?team=1", total=1.0)]
+    ended = [evaluation.Episode(name, total=total, game=(0, place)) for place, total in enumerate((0.9, 0.1, -1, 0))]
+    limited = [
+        evaluation.Episode(name, total=0.5, interrupted=True, game=(0, 4)),
+        evaluation.Episode(name, total=-2, cut_off=True, game=(0, 5)),
+    ]
+    others = [evaluation.Episode("SoccerTwos?team=1", total=1.0, game=(0, 6))]
     assert evaluation.games(ended + limited + others, name) == {"won": 2, "lost": 1, "undecided": 3}
 
 
-def test_a_game_that_ran_out_of_time_is_undecided() -> None:
-    """Whatever small rewards were given in it."""
+def test_game_of_a_group_counts_once_and_by_what_the_team_got() -> None:
+    """Whoever left before its end, and whatever small rewards one of its agents had."""
+    name = "Game?team=0"
+    left_early, stayed = (evaluation.Episode(name, total=total, game=(1, 1)) for total in (-0.2, 1.0))
+    timed_out = [evaluation.Episode(name, total=0.5, interrupted=stays, game=(1, 2)) for stays in (False, True)]
+    other_field = [evaluation.Episode(name, total=-1.0, game=(3, 1)) for _ in range(2)]
+    found = evaluation.games([left_early, stayed, *timed_out, *other_field], name)
+    assert found == {"won": 1, "lost": 1, "undecided": 1}
+
+
+def batch(ids: list[int], groups: list[int] | None, *, reward: float, done: bool, interrupted: list[bool]) -> AgentInfos:
+    """A message about agents of groups, all with the same reward."""
+    return AgentInfos(
+        np.array(ids, np.int32),
+        np.full(len(ids), reward, np.float32),
+        [],
+        done=done,
+        interrupted=np.array(interrupted),
+        group_ids=None if groups is None else np.array(groups, np.int32),
+        group_rewards=None if groups is None else np.zeros(len(ids), np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (None, {"won": 0, "lost": 2, "undecided": 2}),
+        ([0, 0, 0, 0], {"won": 0, "lost": 2, "undecided": 2}),
+        ([1, 1, 3, 3], {"won": 0, "lost": 1, "undecided": 1}),
+    ],
+)
+def test_game_that_ran_out_of_time_is_undecided(groups: list[int] | None, expected: dict[str, int]) -> None:
+    """Whatever small rewards were given in it; agents of a group play it together, others each for itself."""
     chance = RandomPolicy(ActionSpec(0, (2,)), np.random.default_rng(0))
-    players = Evaluation({"Game?team=0": chance}, wanted=2)
-    ids, nothing = np.array([1, 2], np.int32), np.zeros(2, np.float32)
-    began = AgentInfos(ids, nothing, [], done=False, interrupted=np.zeros(2, bool))
-    ended = AgentInfos(ids, nothing - 1, [], done=True, interrupted=np.array([True, False]))
+    players = Evaluation({"Game?team=0": chance}, wanted=4)
+    ids = [1, 2, 3, 4]
+    began = batch(ids, groups, reward=0.0, done=False, interrupted=[False] * 4)
+    ended = batch(ids, groups, reward=-1.0, done=True, interrupted=[True, True, False, False])
     for infos in (began, ended):
         players.decide({"Game?team=0": [infos]})
-    assert evaluation.games(players.finished, "Game?team=0") == {"won": 0, "lost": 1, "undecided": 1}
+    assert evaluation.games(players.finished, "Game?team=0") == expected
 
 
-def test_watch_counts_the_games_of_two_teams(capsys: pytest.CaptureFixture[str]) -> None:
-    """What one team wins the other loses; a scene with one team has no games."""
-    cli.main(["watch", "random", "SoccerTwos", "--episodes", "8", "--json"])
-    first, second = (numbers["games"] for numbers in json.loads(capsys.readouterr().out)["behaviors"].values())
-    assert sum(first.values()) == 4
+def test_next_game_of_a_group_is_another_one() -> None:
+    """Its agents have the same group again."""
+    players = Evaluation({"Game?team=0": RandomPolicy(ActionSpec(0, (2,)), np.random.default_rng(0))}, wanted=4)
+    for reward in (1.0, -1.0):
+        began = batch([1, 2], [1, 1], reward=0.0, done=False, interrupted=[False] * 2)
+        ended = batch([1, 2], [1, 1], reward=reward, done=True, interrupted=[False] * 2)
+        players.decide({"Game?team=0": [began]})
+        players.decide({"Game?team=0": [ended]})
+    assert evaluation.games(players.finished, "Game?team=0") == {"won": 1, "lost": 1, "undecided": 0}
+
+
+def test_watch_counts_the_games_of_two_teams_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """What one team wins the other loses, two against two; a scene with one team has no games."""
+    command = ["watch", "random", "SoccerTwos", "--episodes", "8"]
+    cli.main([*command, "--json"])
+    teams = json.loads(capsys.readouterr().out)["behaviors"].values()
+    assert [numbers["episodes"] for numbers in teams] == [4, 4]
+    first, second = (numbers["games"] for numbers in teams)
+    assert sum(first.values()) == 2
     assert (first["won"], first["lost"], first["undecided"]) == (second["lost"], second["won"], second["undecided"])
+    cli.main(command)
+    assert f"; 2 games: {first['won']} won, {first['lost']} lost, {first['undecided']} undecided" in (
+        capsys.readouterr().out
+    )
     cli.main(["watch", "random", "Basic", "--episodes", "1", "--json"])
     assert "games" not in json.loads(capsys.readouterr().out)["behaviors"]["Basic"]
 

@@ -29,6 +29,7 @@ class Episode:
         decisions: How many.
         cut_off: It had not ended by then.
         interrupted: It ended by a limit of time; between two teams nobody had won by then.
+        game: What it has alike with those of its group that began together; of an agent in no group its own.
     """
 
     behavior: str
@@ -37,6 +38,7 @@ class Episode:
     decisions: int = 0
     cut_off: bool = False
     interrupted: bool = False
+    game: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Evaluation:
     finished: list[Episode] = field(default_factory=list)
     _running: dict[tuple[str, int], Episode] = field(default_factory=dict)
     _begun: int = 0
+    _messages: int = 0
     _academy: Academy | None = None
 
     def run(self, scene: Scene, each_step: Callable[[], None], goes_on: Callable[[], bool] = lambda: False) -> None:
@@ -101,6 +104,7 @@ class Evaluation:
     def decide(self, infos: dict[str, list[AgentInfos]]) -> Reply:
         """Count rewards and let the policies act."""
         reply = Reply()
+        self._messages += 1
         for behavior, batches in infos.items():
             for batch in batches:
                 if batch.done:
@@ -127,12 +131,14 @@ class Evaluation:
         return Reply(reset=True)
 
     def _count(self, behavior: str, batch: AgentInfos) -> None:
-        for agent, reward in zip(batch.ids.tolist(), rewards(batch), strict=True):
+        for agent, reward, group in zip(batch.ids.tolist(), rewards(batch), _groups(batch), strict=True):
             episode = self._running.get((behavior, agent))
             if episode:
                 episode.total += reward
             else:
-                episode = self._running[behavior, agent] = Episode(behavior, counts=self._begun < self.wanted)
+                game = (group, self._messages) if group else (0, self._begun)
+                episode = Episode(behavior, counts=self._begun < self.wanted, game=game)
+                self._running[behavior, agent] = episode
                 self._begun += 1
             if episode.counts and episode.decisions == self.longest:
                 self.finished.append(replace(episode, cut_off=True))
@@ -156,6 +162,11 @@ def rewards(batch: AgentInfos) -> list[float]:
     return [float(reward) for reward in given]
 
 
+def _groups(batch: AgentInfos) -> list[int]:
+    """Number of each agent's group; 0 is none."""
+    return [0] * len(batch.ids) if batch.group_ids is None else [int(group) for group in batch.group_ids]
+
+
 def summary(episodes: list[Episode]) -> dict[str, dict[str, Any]]:
     """The episodes of each behaviour: number, returns, lengths and how many were cut off, as JSON can hold them."""
     return {
@@ -165,15 +176,27 @@ def summary(episodes: list[Episode]) -> dict[str, dict[str, Any]]:
 
 
 def games(episodes: list[Episode], behavior: str) -> dict[str, int]:
-    """How often the agents of a team won, lost, or neither, in games between two teams.
+    """How many games between two teams a team has won, lost, or neither.
 
-    A game is won where it ended, not by a limit of time, and its rewards add up to more than 0; lost where they add up
-    to less. Every agent of a team counts.
+    A game counts once, however many agents the team's group has; an agent in no group plays games of its own. It is won
+    where it ended, not by a limit of time, and the rewards of the team's agents add up to more than 0; lost where they
+    add up to less.
+
+    Args:
+        episodes: that have ended.
+        behavior: the team's.
     """
-    ended = [episode for episode in episodes if episode.behavior == behavior]
-    decided = [episode.total for episode in ended if not (episode.interrupted or episode.cut_off)]
-    won, lost = sum(total > 0 for total in decided), sum(total < 0 for total in decided)
-    return {"won": won, "lost": lost, "undecided": len(ended) - won - lost}
+    played: dict[tuple[int, int], list[Episode]] = {}
+    for episode in episodes:
+        if episode.behavior == behavior:
+            played.setdefault(episode.game, []).append(episode)
+    totals = [
+        sum(episode.total for episode in team)
+        for team in played.values()
+        if not any(episode.interrupted or episode.cut_off for episode in team)
+    ]
+    won, lost = sum(total > 0 for total in totals), sum(total < 0 for total in totals)
+    return {"won": won, "lost": lost, "undecided": len(played) - won - lost}
 
 
 def _numbers(episodes: list[Episode]) -> dict[str, Any]:

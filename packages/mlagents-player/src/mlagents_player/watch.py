@@ -209,5 +209,13 @@ def _lines(behaviors: dict[str, dict[str, Any]], longest: int) -> Iterator[str]:
             f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
             f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
             + (f", {numbers['cut_off']} of them cut off after {longest}" if numbers["cut_off"] else "")
-            + "".join(f", {number} {kind}" for kind, number in numbers.get("games", {}).items())
+            + _games(numbers.get("games"))
         )
+
+
+def _games(counted: dict[str, int] | None) -> str:
+    """What follows in the line of a team."""
+    if not counted:
+        return ""
+    number = sum(counted.values())
+    return f"; {number} {'game' if number == 1 else 'games'}: " + ", ".join(f"{counted[kind]} {kind}" for kind in counted)
