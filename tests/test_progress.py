@@ -42,7 +42,9 @@ def test_every_trainer_is_shown(tmp_path: Path, players: Path, settings: dict) -
     run = tmp_path / "results" / "x"
     assert "reward_signals:" in (run / "run_logs" / "console.log").read_text()
     assert "reward_signals:" in (run / "configuration.yaml").read_text()
-    table = said.partition("The run took")[2]
+    before, _, table = said.partition("The run took")
+    assert ": ended at step " not in before
+    assert "see it play" not in before
     assert f"Model of Basic: {run / 'Basic.onnx'}" in table
     assert f"watch {run} Basic" in table
     assert table.strip().endswith("--resume")
@@ -66,6 +68,17 @@ def test_commands_of_the_end_work(tmp_path: Path, players: Path) -> None:
 def test_interrupted_run_ends_with_its_table(tmp_path: Path, players: Path) -> None:
     """Ctrl+C: code 0, and the way to go on is the last line."""
     assert re.search(r"^Go on: .*--resume$", interrupted(tmp_path, players).strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("how", ["off", "on"])
+def test_end_is_told_once(tmp_path: Path, players: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """By the trainer in one line where there is no progress, and in the table alone where there is."""
+    monkeypatch.setitem(ENVIRONMENT, "MLAGENTS_PROGRESS", how)
+    file = written(tmp_path, SCENES["Basic"])
+    said = trained(tmp_path, file, "--env", players / "Basic", "--run-id", "x")
+    assert said.count("The run took") == (how == "on")
+    assert said.count("Basic: ended at step ") == (how == "off")
+    assert len(re.findall("mlagents-player watch", said)) == 1
 
 
 def test_refused_start_shows_and_writes_nothing(tmp_path: Path, players: Path) -> None:

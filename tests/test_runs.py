@@ -113,8 +113,11 @@ def test_run_with_two_environments(tmp_path: Path, players: Path, trainer_type: 
 @pytest.mark.parametrize(
     ("small", "big", "threaded"), [("dqn", "a2c", False), ("pqn", "flashsac", False), ("flashsac", "pqn", True)]
 )
-def test_two_behaviors_are_trained_by_two_trainers(tmp_path: Path, small: str, big: str, threaded: bool) -> None:
+def test_two_behaviors_are_trained_by_two_trainers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: str, big: str, threaded: bool
+) -> None:
     """WallJump's agents change their behaviour with the wall's height; each goes on from its own checkpoint."""
+    monkeypatch.setitem(ENVIRONMENT, "MLAGENTS_PROGRESS", "off")  # which would tell the end
     subprocess.run(command("mlagents-player", "build", "WallJump", "--output", tmp_path), check=True, timeout=SECONDS)
     file = tmp_path / "config.yaml"
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from mlagents.trainers.settings import TrainerSettings
-from mlagents.trainers.stats import StatsReporter
+from mlagents.trainers.stats import StatsReporter, StatsWriter
 from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
 from mlagents_envs.exception import UnityCommunicatorStoppedException
 
@@ -195,6 +195,36 @@ def test_run_ends_with_one_line_after_its_model(
     assert f"The model is {tmp_path / BEHAVIOR}.onnx" in line
     assert (tmp_path / f"{BEHAVIOR}.onnx").is_file()
     assert "mean reward of the last" in line
+
+
+class Teller(StatsWriter):
+    """A writer that says of some behaviours what they have reached."""
+
+    def __init__(self, *behaviors: str) -> None:
+        self.behaviors = behaviors
+
+    def write_stats(self, category: str, values: dict, step: int) -> None:
+        """Nothing of it."""
+
+    def tells_the_end_of(self, behavior: str) -> bool:
+        """What a trainer asks."""
+        return behavior in self.behaviors
+
+
+@pytest.mark.parametrize(("told", "expected"), [((BEHAVIOR,), 0), (("Other",), 1), ((), 1)])
+def test_end_that_a_writer_tells_is_not_told_again(
+    tmp_path: Path,
+    registered: None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    told: tuple[str, ...],
+    expected: int,
+) -> None:
+    """It asks each writer, of its own behaviour."""
+    monkeypatch.setattr(StatsReporter, "writers", [*StatsReporter.writers, Teller(*told)])
+    train(Corridor(), config("replay"), tmp_path)
+    assert len(lines(caplog)) == expected
+    assert (tmp_path / f"{BEHAVIOR}.onnx").is_file()
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UnityCommunicatorStoppedException("closed")])

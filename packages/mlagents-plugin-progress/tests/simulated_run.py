@@ -59,6 +59,9 @@ def main(given: dict) -> None:
             _report(behavior, 100 * summary + given.get("from", 0), given)
     for line in given.get("lines", []):
         logger.info(line)
+    if "ask" in given:
+        tellers = [writer for writer in writers if hasattr(writer, "tells_the_end_of")]
+        print(f"told: {[name for name in given['ask'] if any(each.tells_the_end_of(name) for each in tellers)]}")
     if given.get("end") == "error":
         raise RuntimeError("the wheel came off")
     print(f"others got {listener.summaries} summaries")

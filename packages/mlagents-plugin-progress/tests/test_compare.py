@@ -128,7 +128,18 @@ def test_run_that_has_not_ended_has_unknown_settings(tmp_path: Path, capsys: pyt
     write_run(tmp_path / "b", UP, seed=2)
     write_run(tmp_path / "c", UP, has_ended=False)
     main([str(tmp_path / name) for name in "abc"])
-    assert ["seed", "1", "2", "?"] in rows(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert ["seed", "1", "2", "?"] in rows(said.out)
+    assert said.err.startswith(f"mlagents-compare: settings unknown of {tmp_path / 'c'}: no configuration.yaml, ")
+
+
+def test_settings_that_nobody_knows_are_said_to_be_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there would be no second table, and no reason; a single run is compared with nothing."""
+    killed = [str(write_run(tmp_path / name, UP, has_ended=False)) for name in "abc"]
+    main(killed)
+    assert f"settings unknown of {killed[0]} and 2 more: " in capsys.readouterr().err
+    main(killed[:1])
+    assert capsys.readouterr().err == ""
 
 
 def test_runs_are_grouped_by_all_but_their_seed(tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def test_seeds_are_one_line_and_their_number_is_said(tmp_path: Path) -> None:
     assert "dqn-2" in words(picture)
 
 
+def test_seeds_that_are_not_known_are_lines_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And it is said why, unless each was to be one anyway."""
+    runs = [str(write_run(tmp_path / f"dqn-{seed}", UP, seed=seed, has_ended=False)) for seed in (1, 2)]
+    command = [*runs, "--output", str(tmp_path / "picture.svg")]
+    main(command)
+    assert "and 1 more: no configuration.yaml" in capsys.readouterr().err
+    main([*command, "--no-groups"])
+    assert capsys.readouterr().err == ""
+
+
 def test_axes_say_what_they_show(tmp_path: Path) -> None:
     """Steps or time, the statistic, and that it is smoothed."""
     run = write_run(tmp_path / "dqn", UP)

@@ -63,7 +63,8 @@ def test_pipe_gets_a_line_at_each_summary_and_a_table(tmp_path: Path) -> None:
     assert settings.startswith("[INFO] Basic: ppo to step 1,000; network 2 x 128; learning_rate 0.0003;")
     table = lines[index_of("The run took", lines) :]
     assert table[2].split() == ["Behavior", "Steps", "Steps/s", "Last", "Best", "At", "step"]
-    assert [*table[4].split()[:2], *table[4].split()[-3:]] == ["Basic", "500", "0.550", "0.550", "500"]
+    assert table[4].split()[:4] == ["Basic", "500", "of", "1,000"]
+    assert table[4].split()[-3:] == ["0.550", "0.550", "500"]
 
 
 def test_color_that_ci_forces_makes_no_terminal_of_a_pipe(tmp_path: Path) -> None:
@@ -150,6 +151,28 @@ def test_model_and_commands_follow_the_table(tmp_path: Path) -> None:
     assert "mlagents-plot" in said.splitlines()[-1]
     said = piped(tmp_path / "run", MLAGENTS_PROGRESS_COMMANDS="off").text
     assert said.splitlines()[-1].startswith("Model of Basic: ")
+
+
+@pytest.mark.parametrize(("max_steps", "steps"), [(500, "500"), (1000, "500 of 1,000")])
+def test_table_says_how_many_steps_there_were_to_be(tmp_path: Path, max_steps: int, steps: str) -> None:
+    """Where they are not all done."""
+    said = piped(tmp_path / "run", {"settings": {"max_steps": max_steps}}).text
+    assert re.search(rf"^Basic +{steps}  ", said, re.M)
+
+
+def test_model_of_another_environment_goes_into_unity(tmp_path: Path) -> None:
+    """A model that the player cannot play."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "Basic.onnx").touch()
+    assert "In Unity: drag the model into the project" in piped(tmp_path / "run").text
+
+
+def test_trainer_learns_whether_the_end_is_told(tmp_path: Path) -> None:
+    """Of the behaviours that are shown, as long as progress is."""
+    asked = {"ask": ["Basic", "Other"]}
+    assert "told: ['Basic']" in piped(tmp_path / "run", asked).text
+    assert "told: []" in piped(tmp_path / "run", asked, MLAGENTS_PROGRESS="off").text
+    assert "told: []" in piped(tmp_path / "run", {**asked, "settings": {"max_steps": "a thousand"}}).text
 
 
 # How runs end

@@ -78,7 +78,8 @@ class Run:
         words += ["--env", str(player), "--base-port", str(port), "--no-graphics", *arguments]
         with self.log.open("a") as log:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-            environment |= {"OMP_NUM_THREADS": "1", **ON_A_BUSY_MACHINE, **env}
+            # Where mlagents-plugin-progress is installed, it would tell the end in the trainer's place.
+            environment |= {"MLAGENTS_PROGRESS": "off", "OMP_NUM_THREADS": "1", **ON_A_BUSY_MACHINE, **env}
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder, start_new_session=True
             )

@@ -21,12 +21,13 @@ from mlagents_plugin_progress.tally import Tally
 _BEGINS_ANEW = {"--resume": False, "--force": False, "--initialize-from": True}
 
 
-def table(tallies: Sequence[Tally], encoding: str) -> Table:
+def table(tallies: Sequence[Tally], encoding: str, *, trains: bool) -> Table:
     """What each behaviour has reached.
 
     Args:
         tallies: of the behaviours.
         encoding: of the terminal; what it lacks of a name is replaced before widths are taken.
+        trains: False in inference, which has no end to come nearer to.
     """
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     drawn.add_column("Behavior", overflow="fold")
@@ -37,7 +38,7 @@ def table(tallies: Sequence[Tally], encoding: str) -> Table:
         unit = "Elo " if tally.self_play else ""
         drawn.add_row(
             encodable(tally.behavior, encoding),
-            f"{tally.step:,}" if tally.step is not None else "-",
+            _steps(tally, trains=trains),
             speed(tally.mean_steps_per_second),
             unit + number(last.value) if last else "-",
             unit + number(tally.best.value) if tally.best else "-",
@@ -46,14 +47,22 @@ def table(tallies: Sequence[Tally], encoding: str) -> Table:
     return drawn
 
 
-def _in_words(tally: Tally) -> str:
+def _in_words(tally: Tally, *, trains: bool) -> str:
     """The row of a behaviour, for terminals in which the table would be cut off."""
-    words = [f"{tally.step:,} steps" if tally.step is not None else "no step"]
+    words = ["no step" if tally.step is None else f"{_steps(tally, trains=trains)} steps"]
     if tally.scores:
         words.append(f"last {number(tally.scores[-1].value)}")
     if tally.best:
         words.append(f"best {number(tally.best.value)} at {count(tally.best.step)}")
     return f"{tally.behavior}: {', '.join(words)}"
+
+
+def _steps(tally: Tally, *, trains: bool) -> str:
+    """How many; with those that there were to be, where they are not all done."""
+    if tally.step is None:
+        return "-"
+    is_short = trains and tally.max_steps > 0 and not tally.is_done
+    return f"{tally.step:,} of {tally.max_steps:,}" if is_short else f"{tally.step:,}"
 
 
 def models(tallies: Sequence[Tally], folder: Path) -> dict[str, Path]:
@@ -68,7 +77,7 @@ def models(tallies: Sequence[Tally], folder: Path) -> dict[str, Path]:
 
 
 def next_commands(folder: Path, environment: str | None, arguments: Sequence[str], *, is_done: bool) -> dict[str, str]:
-    """What to do after a run, and the command that does it, as it is typed here.
+    """What to do after a run, and the command that does it, as it is typed here; in Unity it is no command.
 
     Args:
         folder: `results/<run>`.
@@ -79,6 +88,8 @@ def next_commands(folder: Path, environment: str | None, arguments: Sequence[str
     commands = {}
     if scene := _scene_of_player(environment):
         commands["See it play"] = command_line([_script("mlagents-player"), "watch", str(folder), scene])
+    else:
+        commands["In Unity"] = "drag the model into the project, and from there into Model of the Behavior Parameters"
     commands["Draw its curves"] = command_line([_script("mlagents-plot"), str(folder)])
     if Path(arguments[0]).stem == "mlagents-learn":
         words = [*without(_BEGINS_ANEW, arguments[1:]), "--resume"]
@@ -106,7 +117,9 @@ def command_line(words: Sequence[str]) -> str:
     return f"{program} {quoted}".rstrip()
 
 
-def say(console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[str, str]) -> None:
+def say(
+    console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[str, str], *, trains: bool
+) -> None:
     """Prints the table, and what follows it as lines that are not folded, so that they can be copied.
 
     Args:
@@ -114,11 +127,13 @@ def say(console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[
         tallies: of the behaviours.
         seconds: that the run took.
         lines: what stands below, each under its name.
+        trains: False in inference.
     """
-    drawn = table(tallies, encoding_of(console.file))
+    drawn = table(tallies, encoding_of(console.file), trains=trains)
     fits = console.measure(drawn, options=console.options.update(width=UNFOLDED)).maximum <= console.width
-    reached = [drawn] if fits else [Text(_in_words(tally)) for tally in tallies]
-    console.print(Text(f"The run took {duration(seconds)}."), *reached, sep="\n")
+    reached = [drawn] if fits else [Text(_in_words(tally, trains=trains)) for tally in tallies]
+    heading = f"The run took {duration(seconds)}. Last, Best: a summary's mean reward, in self-play the Elo."
+    console.print(Text(heading), *reached, sep="\n")
     for name, line in lines.items():
         text = Text.assemble((f"{name}: ", "dim"), line)
         console.print(Text(encodable(text.plain, encoding_of(console.file)), spans=text.spans), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlagents_plugin_progress.differences import SEED, differing, short_keys, shown
+from mlagents_plugin_progress.differences import SEED, differing, of_unknown_settings, short_keys, shown
 from mlagents_plugin_progress.event_files import Point
 from mlagents_plugin_progress.glyphs import UNFOLDED, count, duration, encodable, number, speed
 from mlagents_plugin_progress.run_reading import Run, RunError, read_runs
@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return FAILED
     runs = [run for run, _ in found]
+    if len(runs) > 1 and (unknown := of_unknown_settings(runs)):
+        _complain(unknown)
     outcomes = [
         _outcome(place, run, behavior, curve, options.threshold)
         for place, (run, curves) in enumerate(found, 1)

@@ -80,6 +80,19 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     }
 
 
+def of_unknown_settings(runs: Sequence[Run]) -> str | None:
+    """Which runs cannot be compared by their settings, and why, in one line; None where all can.
+
+    Args:
+        runs: all that were asked for.
+    """
+    names = [run.name for run in runs if run.settings is None]
+    if not names:
+        return None
+    which = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return f"settings unknown of {which}: no configuration.yaml, which mlagents-learn writes when a run ends"
+
+
 def _differs(key: str, known: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a setting differs; that other trainers have no such key is no difference."""
     having = [settings for settings in known if key in settings]

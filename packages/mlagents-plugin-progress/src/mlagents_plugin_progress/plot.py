@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlagents_plugin_progress.differences import Group, grouped
+from mlagents_plugin_progress.differences import Group, grouped, of_unknown_settings
 from mlagents_plugin_progress.run_reading import RunError, read_runs
 from mlagents_plugin_progress.streams import EncodableStream
 
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _draw(options: argparse.Namespace) -> None:
     found = dict(read_runs(options.runs, options.tag, lambda line: _complain(f"left out: {line}")))
     runs = list(found)
+    if not options.no_groups and len(runs) > 1 and (unknown := of_unknown_settings(runs)):
+        _complain(f"{unknown}; each is a line of its own")
     groups = [Group(run.name, [run]) for run in runs] if options.no_groups else grouped(runs)
     from mlagents_plugin_progress.learning_curves import Line, Look, draw  # matplotlib, which takes a second
 

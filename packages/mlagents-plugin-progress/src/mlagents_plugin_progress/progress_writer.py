@@ -132,6 +132,15 @@ class ProgressWriter(StatsWriter):
             tally.recall(recorded_scores(self._folder / category, self_play=tally.self_play))
         self._draw()
 
+    def tells_the_end_of(self, behavior: str) -> bool:
+        """Whether the end of the run will be told here: a trainer that asks need not tell it once more.
+
+        Args:
+            behavior: that has ended.
+        """
+        tally = self._tallies.get(behavior)
+        return self.is_open and os.getpid() == self._process and tally is not None and tally.step is not None
+
     # From the beginning to the end
 
     def _draw(self) -> None:
@@ -162,7 +171,8 @@ class ProgressWriter(StatsWriter):
             self._shut()
             if any(tally.step is not None for tally in self._tallies.values()):
                 tallies = list(self._tallies.values())
-                closing.say(self._console, tallies, time.monotonic() - self._began, self._what_follows())
+                took = time.monotonic() - self._began
+                closing.say(self._console, tallies, took, self._what_follows(), trains=self._trains)
         except Exception as error:  # such as a pipe that nobody reads any more
             logger.debug(f"The end of the run could not be shown: {error}")
 

@@ -39,7 +39,7 @@ from mlagents_plugin_shared.run.parts import Stateful, load_parts, save_parts
 from mlagents_plugin_shared.run.rounds import Rounds
 from mlagents_plugin_shared.run.saves import Saves
 from mlagents_plugin_shared.run.settings import CheckedSettings
-from mlagents_plugin_shared.run.summary import RunSummary, report_often
+from mlagents_plugin_shared.run.summary import RunSummary, is_told_by_a_writer, report_often
 
 logger = get_logger(__name__)
 
@@ -336,8 +336,11 @@ class PluginTrainer(RLTrainer):
 
     def _keep_best(self) -> None:
         self.model_saver.save_best(self.brain_name)
-        best = self.goals.best
-        logger.info(f"{self.brain_name}: mean reward {best:.3f} is the best so far; kept at step {self._step}.")
+        best, window = self.goals.best, len(self.episodes.returns)
+        logger.info(
+            f"{self.brain_name}: the policy of step {self._step} is kept as {self.brain_name}-best.onnx, for the highest "
+            f"mean reward over {window} episodes so far, {best:.3f}."
+        )
 
     # Statistics
 
@@ -399,9 +402,13 @@ class PluginTrainer(RLTrainer):
             if self.optimizer is None or self.optimizer.guard.is_stuck:
                 return
             self.saves.must("final checkpoint and model", self._step, lambda: RLTrainer.save_model(self))
-            model = Path(f"{self.model_saver.model_path}.onnx")
-            reached, returns = self.goals.is_reached, self.episodes.returns
-            logger.info(self.summary.end(returns, self._step, self.get_max_steps, model, goal_reached=reached))
+            if not is_told_by_a_writer(self.brain_name):
+                self._say_what_was_reached()
+
+    def _say_what_was_reached(self) -> None:
+        model = Path(f"{self.model_saver.model_path}.onnx")
+        reached, returns = self.goals.is_reached, self.episodes.returns
+        logger.info(self.summary.end(returns, self._step, self.get_max_steps, model, goal_reached=reached))
 
     # What survives
 

@@ -1,4 +1,4 @@
-"""What a run says of itself: how often it reports, and in one line at its end what it has reached."""
+"""What a run says of itself: how often it reports, and in one line at its end what it has reached, if nobody else does."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -35,6 +35,18 @@ def report_often(settings: TrainerSettings) -> None:
     """
     if settings.summary_freq == _DEFAULT_FREQ and "summary_freq" not in written_settings(settings):
         settings.summary_freq = max(min(_DEFAULT_FREQ, settings.max_steps // REPORTS), 1)
+
+
+def is_told_by_a_writer(behavior: str) -> bool:
+    """Whether a stats writer says at the end of the run what a behaviour has reached, so that its trainer need not.
+
+    Such a writer has a method `tells_the_end_of(behavior)` that says so; that of mlagents-plugin-progress does.
+
+    Args:
+        behavior: its name.
+    """
+    asked = (getattr(writer, "tells_the_end_of", None) for writer in StatsReporter.writers)
+    return any(tells(behavior) for tells in asked if callable(tells))
 
 
 @attr.s(auto_attribs=True, frozen=True)
