@@ -39,6 +39,11 @@ UNBOUNDED = [  # they run on Pythons on which ML-Agents does not
 
 DRAWN_BY_GYMNASIUM = ["gymnasium[box2d]"]  # its physics, and pygame, with which the other families draw themselves
 
+# ML-Agents' own, at every start, and nobody who trains can do anything about it.
+WITHOUT_PKG_RESOURCES_WARNING = (
+    {} if "PYTHONWARNINGS" in os.environ else {"PYTHONWARNINGS": "ignore:pkg_resources is deprecated as an API"}
+)
+
 GITHUB_FILES = {  # check-jsonschema brings their schemas along
     "citation-file-format": "CITATION.cff",
     "dependabot": ".github/dependabot.yml",
@@ -250,7 +255,7 @@ def learn(session: nox.Session) -> None:
     if not is_given("--base-port", arguments):
         arguments += ["--base-port", str(free_port())]
     # The session ends with its own commands, which work outside of its environment.
-    env = {"MLAGENTS_PROGRESS_COMMANDS": "off"}
+    env = {"MLAGENTS_PROGRESS_COMMANDS": "off", **WITHOUT_PKG_RESOURCES_WARNING}
     try:
         # After Ctrl+C the trainer exports its models; nox would kill it after 0.3 seconds.
         session.run("mlagents-learn", *arguments, env=env, interrupt_timeout=60)

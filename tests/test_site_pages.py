@@ -20,6 +20,7 @@ FOREIGN = (
     "ERROR: No matching distribution found for mlagents==1.1.0",
     "Failed to build grpcio==1.48.2",
     "mlagents-learn: command not found",
+    "UserWarning: pkg_resources is deprecated as an API.",
 )
 
 

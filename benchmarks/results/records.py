@@ -31,7 +31,8 @@ class Played:
         min: the worst one.
         max: the best one.
         episodes: how many.
-        games: how many were `won`, `lost` and `undecided`, between two teams.
+        games: how many were `won`, `lost` and `undecided`, between two teams; a game is one, its episodes are those of
+            all agents of the team.
     """
 
     mean: float
