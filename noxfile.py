@@ -267,9 +267,9 @@ def learn(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def watch(session: nox.Session) -> None:
-    """Let a trained model play: nox -s watch -- results/basic Basic [--output FILM.gif]."""
-    if len(session.posargs) < 2:
-        session.error("no model and scene given; try: nox -s watch -- results/basic Basic")
+    """Let a trained model play: nox -s watch -- results/basic Basic, or --pretrained NAME [--output FILM.gif]."""
+    if len(session.posargs) < 2 and value_of("--pretrained", session.posargs) is None:
+        session.error("no model and scene given; try: nox -s watch -- results/basic Basic, or -- --pretrained pqn/Hallway")
     build_wheels(session)
     install(session, *with_extra("watch"), *(DRAWN_BY_GYMNASIUM if is_gymnasium(session.posargs) else []))
     session.run("mlagents-player", "watch", *session.posargs)
@@ -520,14 +520,20 @@ def chosen_config(session: nox.Session) -> Path:
 
 def scene_of(config: Path) -> tuple[str, list[str]]:
     """The player's scene that a configuration is named after, and what it needs beside the packages."""
-    if re.search(r"-v\d+$", config.stem):  # so Gymnasium names its environments, and Unity no scene
+    if is_of_gymnasium(config.stem):
         return f"gym:{config.stem}", DRAWN_BY_GYMNASIUM
     return config.stem, []
 
 
+def is_of_gymnasium(name: str) -> bool:
+    """Whether a file or a model is named after an environment of Gymnasium's: no scene of Unity's is called so."""
+    return re.search(r"-v\d+$", name) is not None
+
+
 def is_gymnasium(arguments: Sequence[str]) -> bool:
-    """Whether one of the arguments is a scene of Gymnasium's."""
-    return any(argument.startswith("gym:") for argument in arguments)
+    """Whether one of the arguments of `watch` is a scene of Gymnasium's, or a model that comes with its scene."""
+    pretrained = value_of("--pretrained", arguments) or ""
+    return any(argument.startswith("gym:") for argument in arguments) or is_of_gymnasium(pretrained)
 
 
 def with_extra(name: str) -> list[str]:

@@ -136,4 +136,7 @@ def test_watching_brings_what_it_needs(noxfile: ModuleType) -> None:
     assert noxfile.with_extra("watch") == ["mlagents-player[watch]"]
     assert noxfile.with_extra("none") == []
     assert noxfile.is_gymnasium(["results/x", "gym:CartPole-v1"])
+    assert noxfile.is_gymnasium(["--pretrained", "pqn/CartPole-v1"])
+    assert noxfile.is_gymnasium(["--pretrained=pqn/CartPole-v1"])
     assert not noxfile.is_gymnasium(["results/gym:x", "Basic"])
+    assert not noxfile.is_gymnasium(["--pretrained", "pqn/Hallway"])

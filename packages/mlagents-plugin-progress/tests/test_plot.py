@@ -111,6 +111,51 @@ def test_one_point_is_drawn(tmp_path: Path, rewards: list[float], monkeypatch: p
     assert markers == (["o"] if len(rewards) == 1 else [""])
 
 
+Drawn = list[tuple[float, float, float]]
+"""First x, last x and width of each line."""
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """The lines of a picture."""
+    lines: Drawn = []
+    plot = learning_curves.Axes.plot
+
+    def noted(axes, x, y, **how):
+        lines.append((float(x[0]), float(x[-1]), how["linewidth"]))
+        return plot(axes, x, y, **how)
+
+    monkeypatch.setattr(learning_curves.Axes, "plot", noted)
+    return lines
+
+
+def test_seed_that_trained_for_longer_goes_on_as_a_thin_line(tmp_path: Path, drawn: Drawn) -> None:
+    """The mean ends where the first seed does, and the picture says what the thin line is."""
+    runs = [write_run(tmp_path / f"dqn-{seed}", UP * seed, seed=seed) for seed in (1, 2)]
+    main([*map(str, runs), "--output", str(tmp_path / "picture.svg")])
+    assert drawn == [(100, 400, 1.6), (400, 800, pytest.approx(0.7))]
+    assert "Thin: single seeds" in words(tmp_path / "picture.svg")
+
+
+def test_seeds_of_one_length_have_no_thin_lines(tmp_path: Path, drawn: Drawn) -> None:
+    """And nothing is said of any."""
+    runs = [write_run(tmp_path / f"dqn-{seed}", UP, seed=seed) for seed in (1, 2)]
+    main([*map(str, runs), "--output", str(tmp_path / "picture.svg")])
+    assert drawn == [(100, 400, 1.6)]
+    assert "Thin" not in words(tmp_path / "picture.svg")
+
+
+def test_seeds_of_other_speeds_are_one_line_by_time(tmp_path: Path, drawn: Drawn) -> None:
+    """One takes 10 s for 100 steps, the other 20 s: the step 400 is at (40 + 80) / 2 s, and none of it is lost."""
+    runs = [write_run(tmp_path / f"dqn-{seed}", UP, seed=seed) for seed in (1, 2)]
+    slow = [(100 * place, 1000.0 + 20 * place, {REWARD: reward}) for place, reward in enumerate(UP, 1)]
+    write_events(runs[1] / "Basic", slow)
+    main([*map(str, runs), "--by", "time", "--output", str(tmp_path / "picture.svg")])
+    assert drawn == [(15, 60, 1.6)]
+    assert "training time (seconds)" in words(tmp_path / "picture.svg")
+    assert "each step at its mean time" in words(tmp_path / "picture.svg")
+
+
 def test_seeds_with_no_step_in_common_are_lines_of_their_own(tmp_path: Path) -> None:
     """Nothing can be averaged, and nothing fails."""
     runs = [write_run(tmp_path / f"dqn-{seed}", UP[:1], seed=seed) for seed in (1, 2)]

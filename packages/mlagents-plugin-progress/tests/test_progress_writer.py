@@ -157,7 +157,7 @@ def test_model_and_commands_follow_the_table(tmp_path: Path) -> None:
 def test_table_says_how_many_steps_there_were_to_be(tmp_path: Path, max_steps: int, steps: str) -> None:
     """Where they are not all done."""
     said = piped(tmp_path / "run", {"settings": {"max_steps": max_steps}}).text
-    assert re.search(rf"^Basic +{steps}  ", said, re.M)
+    assert re.search(rf"^ *Basic +{steps}  ", said, re.M)
 
 
 def test_model_of_another_environment_goes_into_unity(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def command_line(words: Sequence[str]) -> str:
 
 
 def say(
-    console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[str, str], *, trains: bool
+    console: Console, tallies: Sequence[Tally], seconds: float, lines: dict[str, str], *, trains: bool = True
 ) -> None:
     """Prints the table, and what follows it as lines that are not folded, so that they can be copied.
 
@@ -132,7 +132,9 @@ def say(
     drawn = table(tallies, encoding_of(console.file), trains=trains)
     fits = console.measure(drawn, options=console.options.update(width=UNFOLDED)).maximum <= console.width
     reached = [drawn] if fits else [Text(_in_words(tally, trains=trains)) for tally in tallies]
-    heading = f"The run took {duration(seconds)}. Last, Best: a summary's mean reward, in self-play the Elo."
+    heading = f"The run took {duration(seconds)}."
+    if not all(tally.self_play for tally in tallies):  # an Elo is called so where it stands
+        heading += " Last, Best: mean reward of the episodes of a summary."
     console.print(Text(heading), *reached, sep="\n")
     for name, line in lines.items():
         text = Text.assemble((f"{name}: ", "dim"), line)

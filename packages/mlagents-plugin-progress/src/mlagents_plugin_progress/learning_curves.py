@@ -1,6 +1,6 @@
 """Pictures of learning curves: a panel for each behaviour, a line for each run, a band for several seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 _PANEL = (6.4, 3.6)  # inches
 _LONGEST_LABEL = 72
+_THIN = 0.7  # points
 
 
 class Line(NamedTuple):
@@ -67,7 +68,8 @@ def draw(panels: Mapping[str, Sequence[Line]], look: Look, file: Path) -> None:
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
     legend = _legend_columns(labels)
-    below = 0.2 * -(-len(labels) // legend) + 0.4
+    caption = _caption(panels, look)
+    below = 0.2 * -(-len(labels) // legend) + 0.4 + 0.15 * caption.count("\n")
     # A text of the picture stays text in an SVG, a $ in a name is one, and the same runs give the same file.
     how = {"svg.fonttype": "none", "svg.hashsalt": "mlagents-plot", "font.size": 10, "text.parse_math": False}
     with rc_context(how):
@@ -81,7 +83,7 @@ def draw(panels: Mapping[str, Sequence[Line]], look: Look, file: Path) -> None:
             panel.set_title(behavior)
         for unused in axes[len(panels) :]:
             unused.set_visible(False)
-        _add_legend(figure, shown, legend, _caption(panels))
+        _add_legend(figure, shown, legend, caption)
         figure.savefig(file, dpi=150, metadata=_metadata(file))
 
 
@@ -107,29 +109,54 @@ def _panel(axes: Axes, lines: Sequence[Line], labels: Sequence[str], look: Look)
     return shown
 
 
+class _Seed(NamedTuple):
+    """One curve as arrays: agent steps, where its points are drawn, and how high."""
+
+    steps: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+    def beyond(self, low: float, high: float) -> Iterator["_Seed"]:
+        """Its part before the step `low` and that after `high`, with the neighbouring point; where there are such."""
+        before, after = int(sum(self.steps < low)), int(sum(self.steps > high))
+        if before:
+            yield _Seed(*(values[: before + 1] for values in self))
+        if after:
+            yield _Seed(*(values[-after - 1 :] for values in self))
+
+
 def _add_line(axes: Axes, line: Line, look: Look, unit: float, how: dict) -> tuple[str, Line2D]:
-    curves = [_arrays(curve, look, unit) for curve in line.curves]
-    label = f"{line.label} ({len(curves)} seeds)" if len(curves) > 1 else line.label
-    if missing := sum(map(len, line.curves)) - sum(len(x) for x, _ in curves):
+    seeds = [_seed(curve, look, unit) for curve in line.curves]
+    label = f"{line.label} ({len(seeds)} seeds)" if len(seeds) > 1 else line.label
+    if missing := sum(map(len, line.curves)) - sum(len(seed.steps) for seed in seeds):
         label += f" ({missing} not finite)"
-    curves = [(x, y) for x, y in curves if len(x)] or [(np.empty(0), np.empty(0))]
-    places, values = on_one_axis(curves) if len(curves) > 1 else (np.empty(0), np.empty((0, 1)))
-    if len(places):
-        low, high = bootstrap_interval(values)
-        axes.fill_between(places, low, high, color=how["color"], alpha=0.18, linewidth=0)
-        curves = [(places, interquartile_mean(values))]
-    drawn = [  # seeds with no step in common stay lines of their own
-        axes.plot(x, y, linewidth=1.6, marker="o" if len(x) == 1 else "", **how)[0] for x, y in curves
-    ]
-    return label, drawn[0]
+    seeds = [seed for seed in seeds if len(seed.steps)]
+    places, values = on_one_axis([(seed.steps, seed.y) for seed in seeds]) if len(seeds) > 1 else (np.empty(0), None)
+    if not len(places):  # seeds with no step in common stay lines of their own
+        nothing = _Seed(np.empty(0), np.empty(0), np.empty(0))
+        return label, [_plot(axes, seed, how) for seed in seeds or [nothing]][0]
+    # By time a step stands at its mean time: one seed may have run on a busier machine than another.
+    x = np.mean([np.interp(places, seed.steps, seed.x) for seed in seeds], axis=0)
+    low, high = bootstrap_interval(values)
+    axes.fill_between(x, low, high, color=how["color"], alpha=0.18, linewidth=0)
+    for seed in seeds:
+        for part in seed.beyond(places[0], places[-1]):
+            _plot(axes, part, how, width=_THIN)
+    return label, _plot(axes, _Seed(places, x, interquartile_mean(values)), how)
 
 
-def _arrays(curve: Sequence[Point], look: Look, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places and values of a curve, those that are finite: the others would be drawn nowhere, and spoil means."""
-    x = np.array([point.seconds / unit if look.by_time else point.step for point in curve], dtype=float)
+def _plot(axes: Axes, seed: _Seed, how: dict, width: float = 1.6) -> Line2D:
+    return axes.plot(seed.x, seed.y, linewidth=width, marker="o" if len(seed.x) == 1 else "", **how)[0]
+
+
+def _seed(curve: Sequence[Point], look: Look, unit: float) -> _Seed:
+    """A curve without the values that are not finite: they would be drawn nowhere, and spoil means."""
+    steps = np.array([point.step for point in curve], dtype=float)
+    x = np.array([point.seconds / unit for point in curve], dtype=float) if look.by_time else steps
     y = np.array([point.value for point in curve])
-    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
-    return x, smoothed(y, look.smoothing) if look.smoothing else y
+    is_finite = np.isfinite(y)
+    y = y[is_finite]
+    return _Seed(steps[is_finite], x[is_finite], smoothed(y, look.smoothing) if look.smoothing else y)
 
 
 def _unit(lines: Sequence[Line]) -> tuple[float, str]:
@@ -153,10 +180,14 @@ def _add_legend(figure: Figure, shown: Mapping[str, Line2D], columns: int, capti
         text.set_text(shortened(label, _LONGEST_LABEL))
 
 
-def _caption(panels: Mapping[str, Sequence[Line]]) -> str:
-    if all(len(line.curves) == 1 for lines in panels.values() for line in lines):
+def _caption(panels: Mapping[str, Sequence[Line]], look: Look) -> str:
+    several = [line.curves for lines in panels.values() for line in lines if len(line.curves) > 1]
+    if not several:
         return ""
-    return "Of several seeds: interquartile mean, its 95 % bootstrap interval, where all of them have data"
+    caption = "Of several seeds: interquartile mean and its 95 % bootstrap interval"
+    caption += ", each step at its mean time" if look.by_time else ""
+    ends = [{(curve[0].step, curve[-1].step) for curve in curves} for curves in several]
+    return caption + ("\nThin: single seeds, where not all of them have data" if any(len(each) > 1 for each in ends) else "")
 
 
 def _metadata(file: Path) -> dict:
