@@ -30,6 +30,7 @@ html_static_path = ["site/static"]
 html_css_files = ["site.css"]
 html_additional_pages = {"index": "front.html"}
 templates_path = ["site/templates"]
+highlight_language = "text"  # commands and messages; blocks of code name their language
 pygments_style = "friendly"
 pygments_dark_style = "native"
 
