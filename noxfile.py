@@ -269,7 +269,7 @@ def learn(session: nox.Session) -> None:
 def watch(session: nox.Session) -> None:
     """Let a trained model play: nox -s watch -- results/basic Basic, or --pretrained NAME [--output FILM.gif]."""
     if len(session.posargs) < 2 and value_of("--pretrained", session.posargs) is None:
-        session.error("no model and scene given; try: nox -s watch -- results/basic Basic, or -- --pretrained pqn/Hallway")
+        session.error("no model and scene given; try: nox -s watch -- results/basic Basic, or --pretrained pqn/Hallway")
     build_wheels(session)
     install(session, *with_extra("watch"), *(DRAWN_BY_GYMNASIUM if is_gymnasium(session.posargs) else []))
     session.run("mlagents-player", "watch", *session.posargs)

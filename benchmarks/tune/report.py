@@ -15,7 +15,9 @@ from mlagents_player.scenes import GYMNASIUM
 from tune.space import changed
 from tune.tuning import FINAL, Tuning
 
-_ROWS = 8
+_MOST, _WIDTH = 8, 11
+"""Trials beside each other, and the columns of a terminal that each takes."""
+
 UNITS = {
     "buffer_init_steps": "agent steps",
     "checkpoint_interval": "agent steps",
@@ -38,22 +40,35 @@ def show(tuning: Tuning, console: Console) -> None:
     """
     completed = best_first(tuning)
     pruned = len(tuning.ended()) - len(completed)
-    console.print(f"{len(completed)} trials trained to their end, {pruned} were pruned.", highlight=False)
+    were = "was" if pruned == 1 else "were"
+    console.print(f"{_trials(len(completed))} trained to the end, {pruned} {were} pruned.", highlight=False)
     if not completed:
         return
-    table = Table("trial", "reward", "seeds", *(key.path[-1] for key in tuning.keys), box=None)
-    for trial in completed[:_ROWS]:
-        steps = tuning.steps[tuning.behaviors[0]]
-        values = tuning.values(trial, steps)
-        seeds = " ".join(f"{each:.3g}" for each in trial.user_attrs["seeds"])
-        cells = [str(values.get(key.path, "")) for key in tuning.keys]
-        table.add_row(
-            f"{trial.number}{' (the file)' if trial.number == 0 else ''}", f"{trial.value:.4g}", seeds, *cells
-        )
-    console.print(table, soft_wrap=True)
+    console.print(_table(tuning, completed, console.width))
     if weights := importance(tuning):
         told = ", ".join(f"{name.rpartition('.')[2]} {share:.0%}" for name, share in weights.items())
         console.print(f"What the reward depended on: {told}", highlight=False, soft_wrap=True)
+
+
+def _trials(number: int) -> str:
+    return f"{number} trial{'' if number == 1 else 's'}"
+
+
+def _table(tuning: Tuning, completed: Sequence[FrozenTrial], width: int) -> Table:
+    """The best trials beside each other, as many as a terminal has room for, the best one first."""
+    names = max(len("reward of seed 1"), *(len(key.path[-1]) for key in tuning.keys))
+    best = completed[: max(1, min(_MOST, (width - names) // _WIDTH))]
+    values = [tuning.values(trial, tuning.steps[tuning.behaviors[0]]) for trial in best]
+    table = Table("trial", box=None)
+    for trial in best:
+        table.add_column("the file" if trial.number == 0 else str(trial.number), justify="right")
+    table.add_row("reward", *(f"{trial.value:.4g}" for trial in best))
+    if tuning.request.seeds > 1:
+        for seed in range(tuning.request.seeds):
+            table.add_row(f"reward of seed {seed + 1}", *(f"{each.user_attrs['seeds'][seed]:.3g}" for each in best))
+    for key in tuning.keys:
+        table.add_row(key.path[-1], *(str(each.get(key.path, "")) for each in values))
+    return table
 
 
 def best_first(tuning: Tuning) -> list[FrozenTrial]:
@@ -150,7 +165,7 @@ def header(tuning: Tuning, completed: Sequence[FrozenTrial], stem: str, command:
         f"# Steps:       {full:,} agent steps{shortened}",
         f"# Wall-clock:  about {minutes:.1f} minutes in the search",
         f"# Seeds:       {seeds}, those of the search; others may do worse",
-        f"# Status:      almost tuned, the best of {len(tuning.ended())} trials over {searched}",
+        f"# Status:      almost tuned, the best of {_trials(len(tuning.ended()))} over {searched}",
         f"# Command:     {command}",
     ]
 

@@ -151,7 +151,9 @@ def test_game_of_a_group_counts_once_and_by_what_the_team_got() -> None:
     assert found == {"won": 1, "lost": 1, "undecided": 1}
 
 
-def batch(ids: list[int], groups: list[int] | None, *, reward: float, done: bool, interrupted: list[bool]) -> AgentInfos:
+def batch(
+    ids: list[int], groups: list[int] | None, *, reward: float, done: bool, interrupted: list[bool]
+) -> AgentInfos:
     """A message about agents of groups, all with the same reward."""
     return AgentInfos(
         np.array(ids, np.int32),

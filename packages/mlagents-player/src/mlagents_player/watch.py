@@ -207,7 +207,7 @@ def _lines(behaviors: dict[str, dict[str, Any]], longest: int) -> Iterator[str]:
         total, decisions = numbers["return"], numbers["decisions"]["mean"]
         yield (
             f"{name}: return {total['mean']:.3f} ± {total['std']:.3f} ({total['min']:.3f} to {total['max']:.3f}), "
-            f"{numbers['episodes']} episodes of {decisions:.1f} decisions"
+            f"{_number(numbers['episodes'], 'episode')} of {decisions:.1f} decisions"
             + (f", {numbers['cut_off']} of them cut off after {longest}" if numbers["cut_off"] else "")
             + _games(numbers.get("games"))
         )
@@ -217,5 +217,9 @@ def _games(counted: dict[str, int] | None) -> str:
     """What follows in the line of a team."""
     if not counted:
         return ""
-    number = sum(counted.values())
-    return f"; {number} {'game' if number == 1 else 'games'}: " + ", ".join(f"{counted[kind]} {kind}" for kind in counted)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counted.items())
+    return f"; {_number(sum(counted.values()), 'game')}: {kinds}"
+
+
+def _number(number: int, of_what: str) -> str:
+    return f"{number} {of_what}{'' if number == 1 else 's'}"

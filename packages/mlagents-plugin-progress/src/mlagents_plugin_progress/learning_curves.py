@@ -187,7 +187,8 @@ def _caption(panels: Mapping[str, Sequence[Line]], look: Look) -> str:
     caption = "Of several seeds: interquartile mean and its 95 % bootstrap interval"
     caption += ", each step at its mean time" if look.by_time else ""
     ends = [{(curve[0].step, curve[-1].step) for curve in curves} for curves in several]
-    return caption + ("\nThin: single seeds, where not all of them have data" if any(len(each) > 1 for each in ends) else "")
+    has_thin_lines = any(len(each) > 1 for each in ends)
+    return caption + ("\nThin: single seeds, where not all of them have data" if has_thin_lines else "")
 
 
 def _metadata(file: Path) -> dict:

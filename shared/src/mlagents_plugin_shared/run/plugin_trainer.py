@@ -338,8 +338,8 @@ class PluginTrainer(RLTrainer):
         self.model_saver.save_best(self.brain_name)
         best, window = self.goals.best, len(self.episodes.returns)
         logger.info(
-            f"{self.brain_name}: the policy of step {self._step} is kept as {self.brain_name}-best.onnx, for the highest "
-            f"mean reward over {window} episodes so far, {best:.3f}."
+            f"{self.brain_name}: the policy of step {self._step} is kept as {self.brain_name}-best.onnx, for the "
+            f"highest mean reward over {window} episodes so far, {best:.3f}."
         )
 
     # Statistics

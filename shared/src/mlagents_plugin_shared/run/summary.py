@@ -1,4 +1,4 @@
-"""What a run says of itself: how often it reports, and in one line at its end what it has reached, if nobody else does."""
+"""What a run says of itself: how often it reports, and in one line at its end what it has reached."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
