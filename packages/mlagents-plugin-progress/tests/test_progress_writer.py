@@ -283,7 +283,7 @@ def test_end_in_a_narrow_terminal_is_told_in_words(tmp_path: Path, columns: int)
     run = shown(tmp_path / "run", columns=columns)
     said = " ".join(" ".join(run.lines).split())
     assert "The run took" in said
-    assert "Basic: 500 steps, last 0.550, best 0.550 at 500" in said
+    assert "Basic: 500 of 1,000 steps, last 0.550, best 0.550 at 500" in said
 
 
 @posix

@@ -25,6 +25,7 @@ STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _PANEL = (6.4, 3.6)  # inches
 _LONGEST_LABEL = 72
 _THIN = 0.7  # points
+_NOTHING = np.empty(0), np.empty((0, 1))
 
 
 class Line(NamedTuple):
@@ -131,18 +132,21 @@ def _add_line(axes: Axes, line: Line, look: Look, unit: float, how: dict) -> tup
     if missing := sum(map(len, line.curves)) - sum(len(seed.steps) for seed in seeds):
         label += f" ({missing} not finite)"
     seeds = [seed for seed in seeds if len(seed.steps)]
-    places, values = on_one_axis([(seed.steps, seed.y) for seed in seeds]) if len(seeds) > 1 else (np.empty(0), None)
+    places, values = on_one_axis([(seed.steps, seed.y) for seed in seeds]) if len(seeds) > 1 else _NOTHING
     if not len(places):  # seeds with no step in common stay lines of their own
-        nothing = _Seed(np.empty(0), np.empty(0), np.empty(0))
-        return label, [_plot(axes, seed, how) for seed in seeds or [nothing]][0]
+        first, *others = seeds or [_Seed(*np.empty((3, 0)))]
+        for seed in others:
+            _plot(axes, seed, how)
+        return label, _plot(axes, first, how)
     # By time a step stands at its mean time: one seed may have run on a busier machine than another.
     x = np.mean([np.interp(places, seed.steps, seed.x) for seed in seeds], axis=0)
     low, high = bootstrap_interval(values)
     axes.fill_between(x, low, high, color=how["color"], alpha=0.18, linewidth=0)
+    middle = _plot(axes, _Seed(places, x, interquartile_mean(values)), how)
     for seed in seeds:
         for part in seed.beyond(places[0], places[-1]):
             _plot(axes, part, how, width=_THIN)
-    return label, _plot(axes, _Seed(places, x, interquartile_mean(values)), how)
+    return label, middle
 
 
 def _plot(axes: Axes, seed: _Seed, how: dict, width: float = 1.6) -> Line2D:

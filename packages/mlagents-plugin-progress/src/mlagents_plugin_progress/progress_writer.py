@@ -171,13 +171,8 @@ class ProgressWriter(StatsWriter):
             self._shut()
             if any(tally.step is not None for tally in self._tallies.values()):
                 tallies = list(self._tallies.values())
-<<<<<<< HEAD
                 took = time.monotonic() - self._began
                 closing.say(self._console, tallies, took, self._what_follows(), trains=self._trains)
-=======
-                seconds = time.monotonic() - self._began
-                closing.say(self._console, tallies, seconds, self._what_follows(), trains=self._trains)
->>>>>>> a36b2ff (progress: seeds of other lengths and speeds are one line, with thin ones for what not all have; nox: watch brings Gymnasium for a pretrained model of it; docs: how the curves of the first run are drawn)
         except Exception as error:  # such as a pipe that nobody reads any more
             logger.debug(f"The end of the run could not be shown: {error}")
 
