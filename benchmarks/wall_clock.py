@@ -3,8 +3,10 @@
 Each learns in this process, on one thread, from the file of configs/ or of results/peers (Unity's own values) that is
 named after the scene, one after the other, seed by seed; the player's scene or Gymnasium environment runs beside it in
 the same process. The time ends once the mean of the last five summaries is at the goal, since a single one of few
-episodes may be luck. A run that ends before, or that takes `--factor` times as long as the first learner took with that
-seed, has not reached it. Seconds are those of the processor, which other work on the machine does not lengthen.
+episodes may be luck; none counts before each agent has had the time of the longest episode, since only short ones, which
+may be the good ones, have ended until then. A run that ends before, or that takes `--factor` times as long as the first
+learner took with that seed, has not reached it. Seconds are those of the processor, which other work on the machine
+does not lengthen.
 """
 
 import argparse
@@ -20,6 +22,8 @@ from typing import Any, NamedTuple
 
 from _in_process import Enough, Summary, train
 from results.suites import SuiteError, learner_config
+
+from mlagents_player import scenes
 
 SUMMARIES = 100
 """Of a run to its `max_steps`: they say when a goal was reached."""
@@ -53,21 +57,29 @@ def watched(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def steps_of_an_episode(scene: str, areas: int) -> int:
+    """Agent steps until all agents of a scene have had the time of its longest episode; 0 where it has no limit."""
+    found = scenes.load(scene)
+    return areas * found.areas * found.agents_per_area * (found.max_step // found.decision_period)
+
+
 def time_to_goal(config: dict[str, Any], scene: str, goal: float, seed: int, longest: float) -> Reached:
     """Trains until the last summaries are at the goal, or for so many seconds."""
     last = Reached(0.0, 0, -math.inf, False)
+    areas = int(config.get("env_settings", {}).get("num_areas", 1))
+    least = steps_of_an_episode(scene, areas)
     rewards: deque[float] = deque(maxlen=WINDOW)
     began = time.process_time()
 
     def note(summary: Summary) -> None:
         nonlocal last
-        rewards.append(summary.reward)
-        mean = fmean(rewards)
+        if summary.step > least:
+            rewards.append(summary.reward)
+        mean = fmean(rewards) if rewards else -math.inf
         last = Reached(time.process_time() - began, summary.step, mean, len(rewards) == WINDOW and mean >= goal)
         if last.is_there or last.seconds > longest:
             raise Enough
 
-    areas = int(config.get("env_settings", {}).get("num_areas", 1))
     with tempfile.TemporaryDirectory() as folder:
         train(scene, watched(config), Path(folder), seed, note, areas)
     return last
