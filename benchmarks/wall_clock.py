@@ -3,8 +3,8 @@
 Each learns in this process, on one thread, from the file of configs/ or of results/peers (Unity's own values) that is
 named after the scene, one after the other, seed by seed; the player's scene or Gymnasium environment runs beside it in
 the same process. The time ends once the mean of the last five summaries is at the goal, since a single one of few
-episodes may be luck; none counts before each agent has had the time of the longest episode, since only short ones, which
-may be the good ones, have ended until then. A run that ends before, or that takes `--factor` times as long as the first
+episodes may be luck; none counts before each agent has had the time of the longest episode, since only short ones,
+maybe the good ones, have ended until then. A run that ends before, or that takes `--factor` times as long as the first
 learner took with that seed, has not reached it. Seconds are those of the processor, which other work on the machine
 does not lengthen.
 """
