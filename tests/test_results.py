@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from results import claims, records, suites, tables  # noqa: E402 - lies beside the packages, not in one
+from results import claims, page, records, suites, tables  # noqa: E402 - lies beside the packages, not in one
 
 
 def training(seed: int = 1, **changes: object) -> suites.Training:
@@ -124,3 +124,11 @@ def test_records_of_former_values_count_no_more() -> None:
     same = replace(current, training=replace(current.training, config=own))
     (found,) = claims.current([current, same]).values()
     assert found == [same]
+
+
+def test_page_leaves_out_what_no_suite_asks_for_any_more() -> None:
+    """Of a file with former and present values, the present ones have a row."""
+    asked = next(each for each in suites.load("full") if each.learner == "dqn")
+    now = replace(record(101, 0.9), training=asked)
+    former = replace(now, training=replace(asked, config={"behaviors": {"Basic": {"max_steps": 1}}}))
+    assert page.current([former, now]) == [now]

@@ -1,6 +1,6 @@
 """The page of results, `docs/results.md`, made of the records alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 
@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 
 from mlagents_player.scenes import GYMNASIUM
-from results import plots, records, tables
+from results import plots, records, suites, tables
+from results.records import Record
 from results.suites import CHANCE, CONFIGS, HERE, ROOT, STABLE_BASELINES
 from results.tables import Row
 
@@ -39,7 +40,7 @@ def make() -> list[Path]:
     Returns:
         The files.
     """
-    found = records.load()
+    found = current(records.load())
     rows = tables.rows(found)
     goals = yaml.safe_load((HERE / "scenes.yaml").read_text("utf-8"))
     files = [PAGE]
@@ -51,6 +52,16 @@ def make() -> list[Path]:
     text += _origin(found)
     PAGE.write_text("\n".join(text), encoding="utf-8", newline="\n")
     return files
+
+
+def current(found: Iterable[Record]) -> list[Record]:
+    """The records of what the suites ask for now: those of former values of a file count no more.
+
+    Args:
+        found: all that there are.
+    """
+    digests = suites.asked_for()
+    return [record for record in found if record.training.digest in digests]
 
 
 def _overview(rows: list[Row], goals: dict, files: list[Path]) -> Iterator[str]:
@@ -140,7 +151,7 @@ def _behavior(rows: list[Row], goal: dict, files: list[Path]) -> Iterator[str]:
     yield ""
 
 
-def _origin(found: list[records.Record]) -> Iterator[str]:
+def _origin(found: list[Record]) -> Iterator[str]:
     yield "## Where the figures come from\n"
     yield "| commit | trainings | machine | versions |\n|---|---|---|---|"
     groups: dict[tuple, int] = {}

@@ -99,6 +99,11 @@ def load(suite: str) -> list[Training]:
     return list({training.digest: training for training in ordered}.values())
 
 
+def asked_for() -> set[str]:
+    """Digests of all trainings of all suites, with the values that their files have now."""
+    return {training.digest for suite in available() for training in load(suite)}
+
+
 def _trainings(cell: dict[str, Any], learner: str, episodes: int) -> Iterator[Training]:
     scene = cell["scene"]
     config = learner_config(learner, scene)
