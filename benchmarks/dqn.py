@@ -9,84 +9,19 @@ does the mathematics of masked, double, dueling, 3-step DQN on a batch of tensor
 
 import argparse
 import copy
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import yaml
 from _timing import medians
-from mlagents.plugins.trainer_type import register_trainer_plugins
+from _updates import fill, trainer, updates_of_ours, updates_of_sac
 from mlagents.torch_utils import torch
-from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
-from mlagents.trainers.buffer import RewardSignalUtil
-from mlagents.trainers.sac.trainer import SACTrainer
-from mlagents.trainers.settings import TrainerSettings
-from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
-from mlagents.trainers.trajectory import AgentExperience, Trajectory
-from mlagents_envs.base_env import (
-    ActionSpec,
-    ActionTuple,
-    BehaviorSpec,
-    DimensionProperty,
-    ObservationSpec,
-    ObservationType,
-)
-
-from mlagents_plugin_dqn.trainer import DQNTrainer
-from mlagents_plugin_shared.data.trajectories import trajectory_to_segment
+from mlagents_envs.base_env import ActionSpec
 
 ACTIONS = 4
-HORIZON = 64
-BEHAVIOR = BehaviorIdentifiers.from_name_behavior_id("Toy?team=0")
-KINDS = {"dqn": DQNTrainer, "sac": SACTrainer}
 
 
-def behavior_spec(floats: int) -> BehaviorSpec:
-    """A vector and one branch."""
-    sensor = ObservationSpec((floats,), (DimensionProperty.NONE,), ObservationType.DEFAULT, "vector")
-    return BehaviorSpec([sensor], ActionSpec(0, (ACTIONS,)))
-
-
-def trainer(kind: str, floats: int, batch_size: int, capacity: int, hyperparameters: dict[str, Any]) -> Any:
-    """A trainer with two layers of 128."""
-    register_trainer_plugins()
-    config = {
-        "trainer_type": kind,
-        "hyperparameters": {"batch_size": batch_size, "buffer_size": capacity, **hyperparameters},
-        "network_settings": {"hidden_units": 128, "num_layers": 2},
-    }
-    result = KINDS[kind](
-        "Toy", 1, TrainerSettings.structure(config, TrainerSettings), True, False, 0, tempfile.mkdtemp()
-    )
-    result.add_policy(BEHAVIOR, result.create_policy(BEHAVIOR, behavior_spec(floats)))
-    return result
-
-
-def trajectory(floats: int, seed: int) -> Trajectory:
-    """Random steps of an agent."""
-    rng = np.random.default_rng(seed)
-    observations = [[rng.random(floats, dtype=np.float32)] for _ in range(HORIZON + 1)]
-    steps = [
-        AgentExperience(
-            obs=observations[t],
-            reward=np.float32(rng.normal()),
-            done=t == HORIZON - 1,
-            action=ActionTuple(np.zeros((0,), np.float32), rng.integers(ACTIONS, size=1, dtype=np.int32)),
-            action_probs=LogProbsTuple.empty_log_probs(),
-            action_mask=[np.zeros(ACTIONS, bool)],
-            prev_action=rng.integers(ACTIONS, size=1, dtype=np.int32),
-            interrupted=False,
-            memory=None,
-            group_status=[],
-            group_reward=0.0,
-        )
-        for t in range(HORIZON)
-    ]
-    return Trajectory(steps, observations[HORIZON], [], f"agent_0-{seed}", "Toy?team=0")
-
-
-def bare_loop(dqn: DQNTrainer, batch_size: int, floats: int) -> Callable[[], None]:
+def bare_loop(dqn: Any, batch_size: int, floats: int) -> Callable[[], None]:
     """An update of the same network on tensors that are in memory."""
     body = dqn.policy.actor.network_body._body_endoder.seq_layers
 
@@ -123,28 +58,6 @@ def bare_loop(dqn: DQNTrainer, batch_size: int, floats: int) -> Callable[[], Non
     return update
 
 
-def updates_of_sac(sac: SACTrainer, batch_size: int) -> Callable[[], None]:
-    """What SACTrainer does for each update."""
-
-    def update() -> None:
-        batch = sac.update_buffer.sample_mini_batch(batch_size)
-        for name, signal in sac.optimizer.reward_signals.items():
-            batch[RewardSignalUtil.rewards_key(name)] = signal.evaluate(batch) * signal.strength
-        sac.optimizer.update(batch, batch_size)
-
-    return update
-
-
-def updates_of_ours(dqn: DQNTrainer) -> Callable[[], None]:
-    """What the trainer does for each update that is due."""
-
-    def update() -> None:
-        dqn._updates_due = 1.0
-        dqn._update_policy()
-
-    return update
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Updates of DQN against SAC and a bare torch loop.")
@@ -158,12 +71,11 @@ def main() -> None:
     changes = {key: yaml.safe_load(value) for key, _, value in (change.partition("=") for change in arguments.changes)}
     print(f"{'us an update':<32}{'SAC':>10}{'bare loop':>12}{'ours':>10}{'x SAC':>9}{'x loop':>9}")
     for floats in arguments.floats:
-        size, capacity = arguments.batch_size, arguments.capacity
-        ours, sac = trainer("dqn", floats, size, capacity, changes), trainer("sac", floats, size, capacity, {})
-        for seed in range(capacity // HORIZON):
-            fake = trajectory(floats, seed)
-            fake.to_agentbuffer().resequence_and_append(sac.update_buffer, training_length=1)
-            ours.update_buffer.add(trajectory_to_segment(fake, ActionSpec(0, (ACTIONS,))))
+        size, actions = arguments.batch_size, ActionSpec(0, (ACTIONS,))
+        common = {"batch_size": size, "buffer_size": arguments.capacity}
+        ours = trainer("dqn", floats, actions, 128, {**common, **changes})
+        sac = trainer("sac", floats, actions, 128, common)
+        fill([ours, sac], floats, actions, arguments.capacity)
         calls = {
             "sac": updates_of_sac(sac, size),
             "loop": bare_loop(ours, size, floats),
