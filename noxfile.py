@@ -61,6 +61,7 @@ TORCHES = [
     "2.13.0",
     NEWEST,
 ]  # the oldest that ML-Agents allows, the last with the former exporter, the newest tried, and that of the day
+ON_GPU = ("contract", "devices", "export", "resume")  # ends of names of test files
 ORDINARY = "not cluster and not clone and not doctor and not faults and not learning"  # have no session
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OWN_PYTHON_FITS = OWN_PYTHON in PYTHONS
@@ -205,6 +206,17 @@ def learning(session: nox.Session) -> None:
     """Run the tests that train for minutes."""
     install_all(session, *group(ROOT, "test"))
     run_pytest(session, PACKAGES.values(), ROOT / "tests", "-m", "learning", *session.posargs)
+
+
+@nox.session(python=ONE_PYTHON, reuse_venv=True)
+def cuda(session: nox.Session) -> None:
+    """Run on this machine's GPU what has to hold on one: contract suites, exports, resuming, the mathematics."""
+    install_all(session, *group(ROOT, "test"))
+    session.run("python", "-c", "import torch; assert torch.cuda.is_available(), 'PyTorch finds no GPU here'")
+    for folder in PACKAGES.values():
+        found = [file for kind in ON_GPU for file in sorted(folder.glob(f"tests/test_*{kind}.py"))]
+        if found:
+            run_pytest(session, [folder], folder / "tests", "-k", " or ".join(file.stem for file in found), gpu=True)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
@@ -497,12 +509,19 @@ for name in sys.argv[1:]:
 
 
 def run_pytest(
-    session: nox.Session, packages: Iterable[Path], tests: Path, *arguments: str, command: Sequence[str] = ("pytest",)
+    session: nox.Session,
+    packages: Iterable[Path],
+    tests: Path,
+    *arguments: str,
+    command: Sequence[str] = ("pytest",),
+    gpu: bool = False,
 ) -> None:
-    """Run tests from an empty directory, so that they see the installed packages and not ``src``."""
+    """Run tests from an empty directory, so that they see the installed packages and not ``src``, and no GPU."""
     names = [import_name(folder) for folder in packages]
     # One thread for each of pytest's processes: torch would start as many as there are cores in every one.
     env = {"PYTHONPATH": None, "OMP_NUM_THREADS": "1"}
+    if not gpu:  # numbers that tests expect are those of a CPU
+        env["CUDA_VISIBLE_DEVICES"] = "-1"
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
         session.run("python", "-c", LIES_IN_SITE_PACKAGES, *names, env=env, log=False)
         session.run(*command, "--numprocesses=auto", "--timeout=600", str(tests), *arguments, env=env)

@@ -34,7 +34,8 @@ def unlike_its_first_weights(
     with torch.no_grad():
         for weight in a2c.policy.actor.parameters():
             if weight.requires_grad:  # the others are what the model tells Unity
-                weight.add_(torch.randn_like(weight) * weight.std(unbiased=False).clamp(min=0.1))
+                noise = torch.randn(weight.shape, device="cpu").to(weight)  # on a GPU the same
+                weight.add_(noise * weight.std(unbiased=False).clamp(min=0.1))
         for weight in a2c.policy.actor.action_model.parameters():
             weight.mul_(5.0)  # at first, actions hardly depend on what is observed
     seen = masked_decisions(a2c.policy.behavior_spec, 50, np.random.default_rng(9), scale=2.0)

@@ -82,8 +82,9 @@ def filled(actions: ActionSpec = HYBRID, *, scale: float = 1.0, **options: Any) 
     with torch.no_grad():
         for network in (made.policy.actor, made.optimizer.twins, made.optimizer.target):
             for weight in network.parameters():
-                if weight.is_floating_point() and weight.dim() > 1:
-                    weight.add_(0.3 * torch.randn_like(weight))
+                told = network is made.policy.actor and not weight.requires_grad  # by a model, to Unity
+                if weight.dim() > 1 and not told:
+                    weight.add_(0.3 * torch.randn(weight.shape, device="cpu").to(weight))
     return made
 
 

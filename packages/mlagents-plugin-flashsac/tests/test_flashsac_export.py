@@ -73,10 +73,10 @@ def test_sampled_outputs_are_drawn_from_the_policy(tmp_path: Path) -> None:
         encoding, _ = made.policy.actor.encode([torch.as_tensor(steps.obs[0][:1])])
         choice = made.policy.actor.choice(encoding, torch.ones(1, 5))
     shares = [(found["discrete_actions"][:, 0] == a).mean() for a in range(3)]
-    np.testing.assert_allclose(shares, choice.log_policy.exp()[0, :3].numpy(), atol=0.02)
+    np.testing.assert_allclose(shares, choice.log_policy.exp()[0, :3].cpu().numpy(), atol=0.02)
     u = np.arctanh(found["continuous_actions"].astype(np.float64).clip(-1 + 1e-7, 1 - 1e-7))
-    np.testing.assert_allclose(np.median(u, axis=0), choice.mean[0].numpy(), atol=0.1)
-    spread = choice.log_std.exp()[0].numpy()
+    np.testing.assert_allclose(np.median(u, axis=0), choice.mean[0].cpu().numpy(), atol=0.1)
+    spread = choice.log_std.exp()[0].cpu().numpy()
     np.testing.assert_allclose(np.diff(np.quantile(u, [0.1587, 0.8413], axis=0), axis=0)[0] / 2, spread, rtol=0.05)
 
 

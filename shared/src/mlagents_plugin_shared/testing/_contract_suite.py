@@ -297,7 +297,9 @@ class Contract:
         rng, memories = np.random.default_rng(0), None
         for _ in range(5):
             steps = masked_decisions(spec, 100, rng)
-            taken, found = made.policy.get_action(steps), model.act(steps)
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # which rounds to three digits
+                taken = made.policy.get_action(steps)
+            found = model.act(steps)
             if actions.continuous_size:
                 np.testing.assert_allclose(
                     found["deterministic_continuous_actions"], taken.env_action.continuous, rtol=0, atol=1e-5
@@ -306,7 +308,7 @@ class Contract:
                 np.testing.assert_array_equal(found["deterministic_discrete_actions"], taken.env_action.discrete)
             if recurrent:
                 memories = found["recurrent_out"][:, 0]
-                np.testing.assert_allclose(memories, taken.outputs["memory_out"], rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(memories, taken.outputs["memory_out"], rtol=1e-4, atol=3e-5)
         assert memories is None or memories.std() > 0
 
     def test_keeps_to_masks(self, tmp_path: Path, masked: str, variant: str) -> None:
@@ -427,7 +429,8 @@ def _stir(trainer: Trainer) -> None:
     with torch.no_grad():
         for weight in trainer.policy.actor.parameters():
             if weight.requires_grad:  # the others are what a model tells Unity
-                weight.add_(torch.randn_like(weight) * weight.std(unbiased=False).clamp(min=0.1))
+                noise = torch.randn(weight.shape, device="cpu").to(weight)  # on a GPU the same
+                weight.add_(noise * weight.std(unbiased=False).clamp(min=0.1))
     if trainer.policy.normalize:
         seen = masked_decisions(trainer.policy.behavior_spec, 50, np.random.default_rng(9), scale=2.0)
         for body in trainer.optimizer.network_bodies:

@@ -1,16 +1,20 @@
 """Whether a run that was killed and resumed ends as one that was not: bit for bit."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlagents.torch_utils import torch
+from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.trainer import Trainer
 
 from mlagents_plugin_shared.testing.in_process import train
 from mlagents_plugin_shared.testing.toy_environment import BEHAVIOR, ToyEnv
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without, sums on a GPU are in any order
 
 
 class _Repeatable(ToyEnv):
@@ -45,8 +49,8 @@ def killed_and_resumed(
 ) -> tuple[Trainer, Trainer]:
     """Trains without a stop, and again from that run's first checkpoint on, as after a kill.
 
-    The task goes on with the episode that had just begun at the checkpoint, as a player cannot: so what differs in the
-    end was not restored.
+    The task goes on with the episode that had just begun at the checkpoint, as a player cannot, and a GPU sums in a
+    fixed order, as it does only when asked: so what differs in the end was not restored.
 
     Args:
         task: one whose agents begin and end their episodes together, such as `Match`, `Target` or `Recall`.
@@ -62,12 +66,27 @@ def killed_and_resumed(
         ValueError: the task's agents do not end together, or there was no checkpoint before the end.
     """
     repeatable = type(f"Repeatable{task.__name__}", (_Repeatable, task), {})
-    env = repeatable(results=folder / "run", **options)
-    whole = train(env, config, folder / "run")
-    if env.copied_to is None:
-        raise ValueError("the run ended before its first checkpoint")
-    resumed = train(repeatable(episode=env.episode_at_kill, **options), config, env.copied_to, resume=True)
+    with _in_a_fixed_order():
+        env = repeatable(results=folder / "run", **options)
+        whole = train(env, config, folder / "run")
+        if env.copied_to is None:
+            raise ValueError("the run ended before its first checkpoint")
+        resumed = train(repeatable(episode=env.episode_at_kill, **options), config, env.copied_to, resume=True)
     return whole, resumed
+
+
+@contextmanager
+def _in_a_fixed_order() -> Iterator[None]:
+    """On a GPU, PyTorch's deterministic algorithms, which are slower; on the CPU what there is."""
+    if default_device().type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def differences(first: Trainer, second: Trainer) -> list[str]:
@@ -81,7 +100,8 @@ def differences(first: Trainer, second: Trainer) -> list[str]:
         second: another.
     """
     states = [
-        torch.load(Path(trainer.artifact_path) / "checkpoint.pt", weights_only=True) for trainer in (first, second)
+        torch.load(Path(trainer.artifact_path) / "checkpoint.pt", map_location="cpu", weights_only=True)
+        for trainer in (first, second)
     ]
     replays: list[dict] = [getattr(trainer.update_buffer, "row_arrays", dict)() for trainer in (first, second)]
     for replay in replays:

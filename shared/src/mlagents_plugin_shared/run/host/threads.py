@@ -1,11 +1,13 @@
-"""A trainer with `threaded: true` that fails ends the run with its reason.
+"""A trainer with `threaded: true` learns on the GPU, and ends the run with its reason where it fails.
 
-In ML-Agents only its thread would end, with a traceback: players and other trainers would go on for ever.
+In ML-Agents its tensors would be on the CPU, since PyTorch keeps a default device for each thread, and after a failure
+only its thread would end, with a traceback: players and other trainers would go on for ever.
 """
 
 import sys
 from typing import Any
 
+from mlagents.torch_utils import default_device, torch
 from mlagents.trainers.trainer_controller import TrainerController
 
 _update = TrainerController.trainer_update_func
@@ -15,6 +17,8 @@ _join_threads = TrainerController.join_threads
 
 def _update_until_failure(controller: Any, trainer: Any) -> None:
     """What runs in the thread."""
+    if default_device().type == "cuda":
+        torch.set_default_device(default_device())
     try:
         _update(controller, trainer)
     except Exception as failure:
