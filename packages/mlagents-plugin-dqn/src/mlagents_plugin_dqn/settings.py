@@ -11,7 +11,15 @@ from mlagents_plugin_shared.run.conversion import Change
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
-from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import (
+    Conflict,
+    Idle,
+    atom_conflicts,
+    between,
+    by_preset,
+    not_negative,
+    positive,
+)
 
 
 class LossType(Enum):
@@ -80,10 +88,7 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
 }
 """What each preset sets. A key that stands in the YAML wins."""
 
-
-def _preset_or(key: str, default: Any) -> Any:
-    """attrs default of a key: what the preset says, else `default`."""
-    return attr.Factory(lambda settings: PRESETS.get(settings.preset, {}).get(key, default), takes_self=True)
+_preset_or = by_preset(PRESETS)
 
 
 def _target_update_interval(settings: Any) -> int:

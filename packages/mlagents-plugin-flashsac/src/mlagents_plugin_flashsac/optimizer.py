@@ -64,14 +64,7 @@ class FlashSACOptimizer(PluginOptimizer):
     def _add_descent(self, name: str, *networks: torch.nn.Module) -> Descent:
         settings = self.hyperparameters
         weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
-        return self.add_descent(
-            adam(weights, settings.learning_rate),
-            name,
-            learning_rate=self.schedule(
-                settings.learning_rate_schedule, settings.learning_rate, settings.final_learning_rate
-            ),
-            max_grad_norm=settings.max_grad_norm,
-        )
+        return self.add_descent(adam(weights, settings.learning_rate), name, max_grad_norm=settings.max_grad_norm)
 
     @property
     def network_bodies(self) -> list[Any]:
@@ -107,7 +100,8 @@ class FlashSACOptimizer(PluginOptimizer):
         error = self.twins.head.error(prediction_tm1, None, target_t).mean(dim=(1, 2))  # [2B]
         loss = transitions.weighted_mean(of_twins(error).sum(dim=0))
         grad_norm = self._descend(self.value_descent, loss, self.twins)
-        statistics = self._report(transitions, prediction_tm1, target_t, loss, grad_norm)
+        statistics = self._report(transitions, prediction_tm1, target_t)
+        statistics.update({"Losses/Value Loss": loss.detach(), "Policy/Gradient Norm": grad_norm})
 
         # 4. gradient steps of actor and temperatures
         if self.updates % self.hyperparameters.actor_update_interval == 0:
@@ -194,24 +188,15 @@ class FlashSACOptimizer(PluginOptimizer):
         return norm
 
     @torch.no_grad()
-    def _report(
-        self,
-        transitions: Transitions,
-        prediction_tm1: torch.Tensor,
-        target_t: torch.Tensor,
-        loss: torch.Tensor,
-        grad_norm: float,
-    ) -> Statistics:
+    def _report(self, transitions: Transitions, prediction_tm1: torch.Tensor, target_t: torch.Tensor) -> Statistics:
         """What others are told of an update of the critics: the replay its errors, and TensorBoard these statistics."""
         head = self.twins.head
         error = of_twins(head.td_error(prediction_tm1, target_t).abs().mean(dim=(1, 2))).mean(dim=0)
         transitions.record_errors(error)
         q = of_twins(head.predicted_mean(prediction_tm1).sum(dim=1).mean(dim=1)).mean(dim=0)
         return {
-            "Losses/Value Loss": loss.detach(),
             "Policy/Q Value": transitions.mean(q),
             "Policy/TD Error": transitions.mean(error),
-            "Policy/Gradient Norm": grad_norm,
             "Policy/Reward Scale": self.reward_scale.scale.max(),
             "Policy/Learning Rate": self.value_descent.learning_rate(self.policy.get_current_step()),
         }

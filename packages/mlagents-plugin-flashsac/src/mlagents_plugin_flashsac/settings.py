@@ -12,7 +12,17 @@ from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
 from mlagents_plugin_shared.run.conversion import Change, within
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
-from mlagents_plugin_shared.run.settings import Conflict, Idle, atom_conflicts, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import (
+    Conflict,
+    Idle,
+    atom_conflicts,
+    between,
+    by_preset,
+    not_negative,
+    positive,
+)
+
+CONSTANT = ScheduleType.CONSTANT
 
 
 class Preset(Enum):
@@ -42,16 +52,13 @@ class Distribution(Enum):
 
 
 _CLASSIC: Dict[str, Any] = {
-    "learning_rate_schedule": ScheduleType.CONSTANT,
-    "batch_size": 256,
+    "learning_rate_schedule": CONSTANT,
     "tau": 0.005,
     "actor_update_interval": 1,
     "distribution": Distribution.NONE,
     "reward_scaling": False,
-    "residual": False,
     "normalization": Normalization.NONE,
     "weight_normalization": False,
-    "critic_width": 1.0,
     "init_entcoef": 1.0,
     "discrete_init_entcoef": 1.0,
     "target_sigma": None,
@@ -70,24 +77,19 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
         "actor_update_interval": 3,
     },
     Preset.XQC: {
-        **_CLASSIC,
-        "normalization": Normalization.BATCH,
-        "weight_normalization": True,
-        "distribution": Distribution.CATEGORICAL,
-        "reward_scaling": True,
+        "learning_rate_schedule": CONSTANT,
+        "tau": 0.005,
         "actor_update_interval": 3,
         "critic_width": 2.0,
-        "init_entcoef": 0.01,
-        "discrete_init_entcoef": 0.3,
+        "target_sigma": None,
+        "decoupled_entropy": False,
+        "noise_repeat": 1,
     },
     Preset.FLASHSAC: {"batch_size": 512, "residual": True, "critic_width": 2.0},
 }
 """What each preset sets in place of the defaults. A key that stands in the YAML wins."""
 
-
-def _preset_or(key: str, default: Any) -> Any:
-    """attrs default of a key: what the preset says, else `default`."""
-    return attr.Factory(lambda settings: PRESETS[settings.preset].get(key, default), takes_self=True)
+_preset_or = by_preset(PRESETS)
 
 
 @attr.s(auto_attribs=True)
@@ -95,26 +97,19 @@ class FlashSACSettings(ReplaySettings):
     """Hyperparameters of FlashSAC.
 
     `batch_size`, `buffer_size`, `learning_rate`, `learning_rate_schedule`, `buffer_init_steps`, `steps_per_update`,
-    `tau`, `init_entcoef`, `save_replay_buffer` and `reward_signal_steps_per_update` mean what they mean in ML-Agents'
-    SAC.
+    `tau`, `init_entcoef`, `save_replay_buffer` and `reward_signal_steps_per_update` mean the same in ML-Agents' SAC.
     """
 
     idle = (
-        Idle(
-            ("num_atoms", "v_min"),
-            lambda own, _: own.distribution is not Distribution.CATEGORICAL,
-            "distribution is not categorical",
-        ),
+        Idle(("num_atoms", "v_min"), lambda own, _: own.distribution is Distribution.NONE, "distribution is none"),
         Idle(
             ("v_max",),
-            lambda own, _: own.distribution is not Distribution.CATEGORICAL and not own.reward_scaling,
-            "distribution is not categorical, and rewards are not scaled",
+            lambda own, _: own.distribution is Distribution.NONE and not own.reward_scaling,
+            "distribution is none, and rewards are not scaled",
         ),
         Idle(("tau",), lambda own, _: not own.target_network, "there is no target network"),
         Idle(
-            ("final_learning_rate",),
-            lambda own, _: own.learning_rate_schedule is ScheduleType.CONSTANT,
-            "learning_rate_schedule is constant",
+            ("final_learning_rate",), lambda own, _: own.learning_rate_schedule is CONSTANT, "the schedule is constant"
         ),
     )
 

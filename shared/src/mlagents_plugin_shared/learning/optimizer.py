@@ -172,7 +172,8 @@ class PluginOptimizer(TorchOptimizer):
         streams: names of the reward streams.
         descents: by name, what `add_descent` made.
         guard: counts the gradient steps that were left out.
-        learning_rate: `learning_rate` of the settings by step, as its schedule says.
+        learning_rate: `learning_rate` of the settings by step, as its schedule says: linear ones end at
+            `final_learning_rate` where the settings have it, else next to 0.
     """
 
     def __init__(self, policy: TorchPolicy, trainer_settings: TrainerSettings) -> None:
@@ -183,7 +184,9 @@ class PluginOptimizer(TorchOptimizer):
         self._targets: dict[str, tuple[nn.Module, nn.Module]] = {}
         self.guard = StepGuard()
         self.learning_rate = self.schedule(
-            self.hyperparameters.learning_rate_schedule, self.hyperparameters.learning_rate, 1e-10
+            self.hyperparameters.learning_rate_schedule,
+            self.hyperparameters.learning_rate,
+            getattr(self.hyperparameters, "final_learning_rate", 1e-10),
         )
 
     @property

@@ -6,7 +6,7 @@ A settings class says it in tables and short methods; `reading` goes through a f
 # No `from __future__ import annotations` here: cattrs < 1.7 reads the annotations of settings as types.
 import math
 from enum import Enum
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import attr
 from mlagents.trainers import settings as host
@@ -98,6 +98,22 @@ not_negative = Range("be 0 or greater", lambda value: value >= 0, minimum=0)
 def between(low: float, high: float) -> Range:
     """attrs validator: low <= value <= high."""
     return Range(f"lie between {low} and {high}", lambda value: low <= value <= high, minimum=low, maximum=high)
+
+
+def by_preset(presets: Mapping[Any, Mapping[str, Any]]) -> Callable[[str, Any], Any]:
+    """For keys whose default goes with the `preset` of the same settings, which stands before them.
+
+    Args:
+        presets: by preset, the keys that it sets.
+
+    Returns:
+        What makes the attrs default of a key, from its name and what it is where the preset says nothing.
+    """
+
+    def default_of(key: str, otherwise: Any) -> Any:
+        return attr.Factory(lambda settings: presets.get(settings.preset, {}).get(key, otherwise), takes_self=True)
+
+    return default_of
 
 
 def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Conflict]:
