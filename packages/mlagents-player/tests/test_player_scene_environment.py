@@ -126,6 +126,7 @@ class Visitors(Scene):
         ("Basic", 3, 40),
         ("3DBall", 1, 60),
         ("3DBallHard", 1, 6),
+        ("3DBallDiscrete", 1, 60),
         ("GridWorld", 1, 8),
         ("PushBlock", 1, 5),
         ("Hallway", 1, 6),

@@ -15,6 +15,7 @@ AGENTS = {
     "Basic": 1,
     "3DBall": 12,
     "3DBallHard": 12,
+    "3DBallDiscrete": 12,
     "GridWorld": 9,
     "PushBlock": 32,
     "Hallway": 15,
