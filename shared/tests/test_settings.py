@@ -101,6 +101,6 @@ def test_entries_are_those_of_all_bases() -> None:
         idle = (*ReplaySettings.idle, own)
 
     inherited = entries(Both, "idle")
-    assert set(inherited) == {*ExplorationSettings.idle, *ReplaySettings.idle}
+    assert set(inherited) == {*CheckedSettings.idle, *ExplorationSettings.idle, *ReplaySettings.idle}
     assert entries(Both, "far") == list(ReplaySettings.far)
     assert entries(More, "idle") == [*inherited, own]

@@ -135,6 +135,15 @@ def test_normalization_may_follow_each_trajectory(tmp_path: Path, monkeypatch: p
     assert normalizer.normalization_steps.item() == trainer.get_step + 1
 
 
+@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
+def test_normalization_stops_where_it_is_told_to(tmp_path: Path, trainer_type: str) -> None:
+    """Steps beyond `normalize_steps` are not counted, but for those that come in one go with the last one."""
+    trainer = train(Corridor(), config(trainer_type, buffer_size=32, normalize_steps=100), tmp_path)
+    normalizer = trainer.policy.actor.network_body.processors[0].normalizer
+    assert trainer.get_step > 200
+    assert 60 <= normalizer.normalization_steps.item() <= 135
+
+
 def test_normalization_follows_after_each_rollout(tmp_path: Path) -> None:
     """With `normalize: true` the statistics have seen the rollouts that were learnt from, and no other step."""
     trainer = train(Corridor(), config("rollout", buffer_size=50), tmp_path)

@@ -208,7 +208,7 @@ class PluginTrainer(RLTrainer):
             self.forget_episode(segment.agent_id)
         batch = segment.batch()
         self._warn_if_group_reward(batch)
-        if self.is_training and self.policy.normalize:
+        if self.is_training and self.follows_normalization:
             self.update_normalization(segment)
         rewards = self.evaluate_rewards(batch)
         self._count_rewards(segment, rewards)
@@ -225,6 +225,12 @@ class PluginTrainer(RLTrainer):
             segment: T steps of one agent.
             rewards: [T] rewards of each reward stream, scaled by its strength.
         """
+
+    @property
+    def follows_normalization(self) -> bool:
+        """Whether the statistics by which observations are normalised still follow the data."""
+        limit = self.hyperparameters.normalize_steps
+        return self.policy.normalize and (limit is None or self.get_step <= limit)
 
     def update_normalization(self, segment: Segment) -> None:
         """Takes a segment into the statistics by which observations are normalised.

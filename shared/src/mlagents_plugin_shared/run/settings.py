@@ -223,10 +223,17 @@ class CheckedSettings:
     is to be told of its own keys; what its bases list holds too.
     """
 
-    idle: ClassVar[Tuple[Idle, ...]] = ()
+    idle: ClassVar[Tuple[Idle, ...]] = (
+        Idle(("normalize_steps",), lambda _, behavior: not behavior.network_settings.normalize, "normalize is false"),
+    )
     far: ClassVar[Tuple[Far, ...]] = ()
     actions: ClassVar[str] = ""
     """Which actions the algorithm can play, such as `discrete`; empty where it plays all."""
+
+    normalize_steps: Optional[int] = attr.ib(default=None, validator=attr.validators.optional(positive))
+    """Agent steps after which the mean and deviation of `network_settings: normalize` stay as they are; without, they
+    follow to the end, and shrink to what a good policy sees: an episode's start may then lie far out. Low keeps the
+    scale of first steps; high that of later ones."""
 
     keep_best: bool = False
     """Keep the policy whose training episodes were the best so far, as `<Behavior>-best.onnx` and `.pt`."""
