@@ -1,8 +1,6 @@
 """What has to be mended in ML-Agents (1.1.0) itself for a run to lose neither work nor time; it offers no hook for it.
 
-So also in PyTorch, where its own optimizers cost the start of a run.
-
-Importing the package does it, for every trainer of the process. Each module mends one thing:
+Importing the package does it, for every trainer of the process. Each module mends one thing, `compiler` in PyTorch:
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
 * `final_saving`: at the end every behaviour is saved, even if one cannot be, and no failure there hides the reason.
