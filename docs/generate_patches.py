@@ -1,4 +1,4 @@
-"""Writes the table in docs/architecture.md of what `mlagents_plugin_shared.run.host` replaces in ML-Agents.
+"""Writes the table in docs/architecture.md of what `mlagents_plugin_shared.run.host` replaces in ML-Agents and PyTorch.
 
 A row is a module of that package: what its docstring's list says of it, and the names that it assigns to.
 """
@@ -66,7 +66,7 @@ def table() -> list[str]:
     found, why = patches(), reasons()
     names = {path for paths in found.values() for path in paths}
     return [
-        f"{len(names)} names of ML-Agents and Python, in {len(found)} modules:",
+        f"{len(names)} names of ML-Agents, PyTorch and Python, in {len(found)} modules:",
         "",
         "| module | what is mended | what it replaces or adds |",
         "|---|---|---|",

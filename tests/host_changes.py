@@ -1,4 +1,4 @@
-"""Prints what an import of every module of the shared package changes in ML-Agents, and Python's excepthook.
+"""Prints what importing all of the shared package changes in ML-Agents, PyTorch's optimizers and Python's excepthook.
 
 To be run as a program, since it has to see ML-Agents as it was before. Arguments are paths that are expected to change;
 they are printed too, by the class that they belong to wherever they were named by another module.
@@ -16,6 +16,7 @@ from typing import Any
 import mlagents
 import mlagents_envs
 
+HOSTS = ("mlagents.", "mlagents_envs.", "torch.optim.")
 SKIPPED = {"tests", "mock", "registry", "envs"}  # the last two ask the network
 
 
@@ -39,8 +40,8 @@ def members(owner: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def state() -> dict[str, Any]:
-    """Everything in ML-Agents by its path."""
-    hosts = [name for name in sys.modules if name.partition(".")[0] in ("mlagents", "mlagents_envs")]
+    """Everything in ML-Agents and PyTorch's optimizers by its path."""
+    hosts = [name for name in sys.modules if f"{name}.".startswith(HOSTS)]
     modules = {name: sys.modules[name] for name in hosts if not SKIPPED & set(name.split("."))}
     found = {path: value for name, module in modules.items() for path, value in members(module, name)}
     return {**found, "sys.excepthook": sys.excepthook}

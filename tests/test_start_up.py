@@ -1,10 +1,13 @@
-"""A run that could not export its model ends before it trains."""
+"""A run that could not export its model ends before it trains, and none imports what its first steps do not need."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
+from runs import ENVIRONMENT, SECONDS
 from starting import STEPS, TRAINERS, settings
 
 from mlagents_plugin_shared.testing import Corridor, Duel, train
@@ -82,3 +85,42 @@ def test_resuming_with_another_trainer_goes_on_with_a_warning(
         trainer = train(Corridor(), settings(second, max_steps=2 * STEPS), tmp_path, resume=True)
     assert f"the checkpoint is of trainer_type: {first}, not of {second}" in caplog.text
     assert trainer.get_step >= 2 * STEPS
+
+
+EXPORT = """
+import io, torch
+options = {"dynamo": False} if "dynamo" in torch.onnx.export.__code__.co_varnames else {}
+torch.onnx.export(torch.nn.Linear(1, 1), (torch.zeros(1, 1),), io.BytesIO(), **options)
+"""
+TRAININGS = """
+import sys
+from pathlib import Path
+from starting import TRAINERS, settings
+from mlagents_plugin_shared.testing import Corridor, train
+for each in TRAINERS:
+    train(Corridor(), settings(each), Path(sys.argv[1]) / each)
+"""
+
+
+def has_compiler_after(program: str, folder: Path) -> bool:
+    """Whether a program, in a process of its own, has imported PyTorch's compiler."""
+    asked = f"{program}\nimport sys\nprint('torch._dynamo' in sys.modules)"
+    line = [sys.executable, "-W", "ignore", "-c", asked, folder]
+    place = {"cwd": Path(__file__).parent, "env": ENVIRONMENT}
+    ran = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, **place)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()[-1] == "True"
+
+
+def test_trainings_do_not_import_the_compiler(tmp_path: Path) -> None:
+    """From the first step to the last file, of every trainer; that PyTorch would, shared's own tests show."""
+    if has_compiler_after(EXPORT, tmp_path):
+        pytest.skip("this PyTorch imports its compiler for an export")
+    assert not has_compiler_after(TRAININGS, tmp_path)
+
+
+def test_plugins_import_no_onnx(tmp_path: Path) -> None:
+    """ML-Agents imports every plugin at each start, whoever trains."""
+    program = "from mlagents.plugins.trainer_type import register_trainer_plugins as f; assert 'dqn' in f()[0]"
+    asked = f"{program}\nimport sys\nassert 'mlagents_plugin_dqn' in sys.modules and 'onnx' not in sys.modules"
+    assert not has_compiler_after(asked, tmp_path)

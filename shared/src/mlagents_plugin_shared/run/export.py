@@ -13,7 +13,8 @@ from mlagents.trainers.settings import SerializationSettings
 from mlagents.trainers.torch_entities.model_serialization import ModelSerializer, exporting_to_onnx
 from mlagents_envs.logging_util import get_logger
 
-from mlagents_onnx_check import Behavior, Report, check_model
+import mlagents_onnx_check  # what it brings onnx for is asked for where a model is checked, not at each start
+from mlagents_onnx_check import Behavior, Report
 from mlagents_plugin_shared.run.files import replacing
 
 logger = get_logger(__name__)
@@ -109,7 +110,7 @@ class OnnxExporter(ModelSerializer):
         Args:
             path: the .onnx file.
         """
-        return check_model(path, Behavior.of(self.policy.behavior_spec), deterministic=True)
+        return mlagents_onnx_check.check_model(path, Behavior.of(self.policy.behavior_spec), deterministic=True)
 
 
 def _same_random_numbers() -> AbstractContextManager:

@@ -1,6 +1,6 @@
 """What has to be mended in ML-Agents (1.1.0) itself for a run to lose neither work nor time; it offers no hook for it.
 
-Importing the package does it, for every trainer of the process. Each module mends one thing:
+Importing the package does it, for every trainer of the process. Each module mends one thing, `compiler` in PyTorch:
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
 * `final_saving`: at the end every behaviour is saved, even if one cannot be, and no failure there hides the reason.
@@ -17,6 +17,7 @@ Importing the package does it, for every trainer of the process. Each module men
 * `executable`: what the run plays on is known.
 * `stock_savers`: ML-Agents' own trainers export on every torch, into files that are whole or absent.
 * `waiting`: the trainer sleeps until a player has answered.
+* `compiler`: PyTorch's compiler is not imported for gradient steps, in which it has no part.
 * `written_settings`: settings are what the user wrote, and all faults of a file are named at once.
 """
 
@@ -24,6 +25,7 @@ from importlib import import_module
 
 _MENDED = (
     "arguments",
+    "compiler",
     "constructors",
     "demonstration_errors",
     "executable",
