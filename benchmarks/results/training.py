@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from _memory import peak_bytes
 from filelock import FileLock, Timeout
 
 from results import learners, records
@@ -71,7 +72,7 @@ class Journal:
         return {
             "seconds": round(self._seconds_before + time.perf_counter() - self._began, 1),
             "cpu_seconds": round(self._cpu_before + times.user + times.system, 1),
-            "peak_bytes": max(self._peak_before, _peak_bytes()),
+            "peak_bytes": max(self._peak_before, peak_bytes()),
             "resumed_at": self.resumed_at,
         }
 
@@ -132,17 +133,6 @@ def _learner(training: Training) -> Callable[[Training, Path, Journal], learners
 
         return stable_baselines.learn
     return learners.ml_agents
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process ever held."""
-    info = psutil.Process().memory_info()
-    if hasattr(info, "peak_wset"):
-        return int(info.peak_wset)
-    import resource  # there is none on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

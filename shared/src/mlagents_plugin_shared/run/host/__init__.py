@@ -16,6 +16,7 @@ Importing the package does it, for every trainer of the process. Each module men
 * `messages`: a player's message that cannot be used is an error which names the behaviour and the sensor.
 * `executable`: what the run plays on is known.
 * `stock_savers`: ML-Agents' own trainers export on every torch, into files that are whole or absent.
+* `handover`: a player's messages pass from thread to thread as they are, and are not written and read once more.
 * `waiting`: the trainer sleeps until a player has answered.
 * `compiler`: PyTorch's compiler is not imported for gradient steps, in which it has no part.
 * `written_settings`: settings are what the user wrote, and all faults of a file are named at once.
@@ -29,6 +30,7 @@ _MENDED = (
     "constructors",
     "demonstration_errors",
     "executable",
+    "handover",
     "messages",
     "players",
     "reasons",
