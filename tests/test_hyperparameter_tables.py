@@ -123,7 +123,7 @@ def test_table_shows_a_default_as_a_yaml_has_it(generator, value: Any, expected:
 def test_field_without_docstring_is_named(generator, monkeypatch: pytest.MonkeyPatch):
     """The author learns which key lacks its words."""
     monkeypatch.setitem(generator["descriptions"].__globals__, "field_texts", lambda settings: {"colour": "Red."})
-    with pytest.raises(ValueError, match="Settings: no docstring behind keep_best, stop_at_reward"):
+    with pytest.raises(ValueError, match="Settings: no docstring behind normalize_steps, keep_best, stop_at_reward"):
         generator["descriptions"](Settings)
 
 
