@@ -37,10 +37,14 @@ def test_list_names_a_broken_scene_beside_the_others(
     monkeypatch.setattr(scenes, "_registered", lambda: {**whole, **broken})
     assert cli.main(["list"]) == 0
     output = capsys.readouterr().out
+    last = 1 + len(whole)
     lines = output.splitlines()
-    assert sorted(line.split()[0] for line in lines[1:11]) == sorted(whole)
+    assert sorted(line.split()[0] for line in lines[1:last]) == sorted(whole)
     for line, name, says in zip(
-        lines[11:15], "ABCD", ("No module named", "SystemExit(0)", "has no `behaviors`", "not a subclass"), strict=True
+        lines[last : last + 4],
+        "ABCD",
+        ("No module named", "SystemExit(0)", "has no `behaviors`", "not a subclass"),
+        strict=True,
     ):
         assert line.startswith(f"Scene {name} ")
         assert says in line
