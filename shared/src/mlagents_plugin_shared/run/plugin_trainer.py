@@ -208,7 +208,7 @@ class PluginTrainer(RLTrainer):
             self.forget_episode(segment.agent_id)
         batch = segment.batch()
         self._warn_if_group_reward(batch)
-        if self.is_training and self.follows_normalization:
+        if self.is_training and self._follows_normalization:
             self.update_normalization(segment)
         rewards = self.evaluate_rewards(batch)
         self._count_rewards(segment, rewards)
@@ -227,7 +227,7 @@ class PluginTrainer(RLTrainer):
         """
 
     @property
-    def follows_normalization(self) -> bool:
+    def _follows_normalization(self) -> bool:
         """Whether the statistics by which observations are normalised still follow the data."""
         limit = self.hyperparameters.normalize_steps
         return self.policy.normalize and (limit is None or self.get_step <= limit)

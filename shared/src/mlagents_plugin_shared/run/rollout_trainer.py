@@ -87,7 +87,7 @@ class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
         stats.update(self.optimizer.update_reward_signals(batch))
         if self.optimizer.bc_module:
             stats.update(self.optimizer.bc_module.update())
-        if self.follows_normalization and not self.normalizes_on_arrival:
+        if self._follows_normalization and not self.normalizes_on_arrival:
             for body in self.optimizer.network_bodies:
                 update_normalization(body, self.update_buffer.observations())
         self.report({name: [value] for name, value in stats.items()})
