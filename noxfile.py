@@ -212,11 +212,13 @@ def learning(session: nox.Session) -> None:
 def cuda(session: nox.Session) -> None:
     """Run on this machine's GPU what has to hold on one: contract suites, exports, resuming, the mathematics."""
     install_all(session, *group(ROOT, "test"))
-    session.run("python", "-c", "import torch; assert torch.cuda.is_available(), 'PyTorch finds no GPU here'")
+    has_gpu = "import sys, torch; sys.exit(None if torch.cuda.is_available() else 'PyTorch finds no GPU here.')"
+    session.run("python", "-c", has_gpu, log=False)
     for folder in PACKAGES.values():
         found = [file for kind in ON_GPU for file in sorted(folder.glob(f"tests/test_*{kind}.py"))]
         if found:
-            run_pytest(session, [folder], folder / "tests", "-k", " or ".join(file.stem for file in found), gpu=True)
+            names = " or ".join(file.stem for file in found)
+            run_pytest(session, [folder], folder / "tests", "-m", ORDINARY, "-k", names, *session.posargs, gpu=True)
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

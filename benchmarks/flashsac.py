@@ -12,19 +12,22 @@ from _updates import fill, trainer, updates_of_ours, updates_of_sac
 from mlagents.torch_utils import default_device, torch
 from mlagents_envs.base_env import ActionSpec
 
+from mlagents_player.arguments import count
+from mlagents_plugin_flashsac.settings import Preset
+
 SAC = "ML-Agents' SAC"
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Updates of FlashSAC against ML-Agents' SAC.")
-    parser.add_argument("--presets", nargs="+", default=["sac", "light"])
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--hidden-units", type=int, nargs="+", default=[128, 256], help="of each of two layers")
-    parser.add_argument("--floats", type=int, default=24, help="size of the observation")
-    parser.add_argument("--actions", type=int, default=4, help="continuous actions")
-    parser.add_argument("--capacity", type=int, default=20_000, help="transitions in the replay")
-    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--presets", nargs="+", choices=[preset.value for preset in Preset], default=["sac", "light"])
+    parser.add_argument("--batch-size", type=count, default=256)
+    parser.add_argument("--hidden-units", type=count, nargs="+", default=[128, 256], help="of each of two layers")
+    parser.add_argument("--floats", type=count, default=24, help="size of the observation")
+    parser.add_argument("--actions", type=count, default=4, help="continuous actions")
+    parser.add_argument("--capacity", type=count, default=20_000, help="transitions in the replay")
+    parser.add_argument("--repeats", type=count, default=100)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     size, floats, actions = arguments.batch_size, arguments.floats, ActionSpec(arguments.actions, ())

@@ -21,12 +21,8 @@ from collections import Counter
 from pathlib import Path
 
 from _player import SCRIPTS, free_port
+from results.suites import CONFIGS, PEERS
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-PPO = """
-behaviors:
-  Basic: {trainer_type: ppo, network_settings: {hidden_units: 64, num_layers: 1}}
-"""
 IMPORT = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
 # Stands for the command mlagents-learn: the same, up to the first step.
@@ -37,7 +33,9 @@ file, without, began, *sys.argv[1:] = sys.argv[1:]
 if without:
     import importlib.metadata
     found = importlib.metadata.entry_points
-    def those_of_others():
+    def those_of_others(**selected):
+        if selected:  # not ML-Agents, which takes all of them and chooses
+            return found(**selected)
         return {group: [each for each in points if not each.value.startswith("mlagents_plugin_")]
                 for group, points in found().items()}
     importlib.metadata.entry_points = those_of_others
@@ -97,8 +95,7 @@ def main() -> None:
 def prepare(folder: Path, trainers: list[str], *, plain: bool) -> dict[str, tuple[Path, bool]]:
     """Builds the player; the settings of each kind of start, and whether it is without plugins of ours."""
     subprocess.run([SCRIPTS / "mlagents-player", "build", "Basic", "--output", folder], check=True, capture_output=True)
-    ppo = folder / "ppo.yaml"
-    ppo.write_text(PPO, encoding="utf-8")
+    ppo = PEERS / "ppo" / "Basic.yaml"
     starts = {"ppo without plugins": (ppo, True)} if plain else {}
     starts["ppo"] = ppo, False
     return {**starts, **{trainer: (CONFIGS / trainer / "Basic.yaml", False) for trainer in trainers}}
