@@ -23,6 +23,8 @@ from mlagents.trainers.subprocess_env_manager import SubprocessEnvManager
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.timers import TimerNode, get_timer_root, timed
 
+from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
+
 WARM_UP = 2.0
 """Seconds from the first steps before the part begins."""
 
@@ -125,7 +127,8 @@ def watch(part: Part) -> None:
 
     TrainerController.advance = advance_and_tell
     EnvManager.set_policy = set_policy_and_tell
-    AgentProcessor.add_experiences = timed(AgentProcessor.add_experiences)
+    for kind in (AgentProcessor, ArrayAgentManager):
+        kind.add_experiences = timed(kind.add_experiences)
     SubprocessEnvManager._step = timed(SubprocessEnvManager._step)
 
 

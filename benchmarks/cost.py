@@ -44,6 +44,7 @@ from mlagents_plugin_shared.doctor.converted import NotConverted, converted
 
 HERE = Path(__file__).parent
 STOCK = ("ppo", "sac")
+INTAKE = ("AgentProcessor.add_experiences", "ArrayAgentManager.add_experiences", "process_trajectory")
 """Trainers of ML-Agents, which others are compared with."""
 
 TWINS = {"3DBallDiscrete": "3DBall"}
@@ -109,7 +110,7 @@ class Cost:
         parts = {
             "waiting": timers["SubprocessEnvManager._step"] - inference,
             "inference": inference,
-            "intake": timers["AgentProcessor.add_experiences"] + timers["process_trajectory"],
+            "intake": sum(timers.get(name, 0.0) for name in INTAKE),
             "update": timers.get("_update_policy", 0.0),  # none in this thread with `threaded: true`
         }
         parts["rest"] = seconds - sum(parts.values())

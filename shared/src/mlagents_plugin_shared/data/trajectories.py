@@ -76,6 +76,45 @@ class Segment:
         return next_action(self.columns[NEXT_ACTIONS[key]], [-1])
 
 
+class SegmentSteps(Sequence[AgentExperience]):
+    """The steps of a segment as ML-Agents' tuples, each made when it is asked for; without data of group mates.
+
+    Args:
+        segment: T steps.
+        action_spec: the behaviour's actions.
+    """
+
+    def __init__(self, segment: Segment, action_spec: ActionSpec) -> None:
+        self.segment = segment
+        self._branch_ends = np.cumsum(action_spec.discrete_branches)[:-1].astype(int)
+        self._is_discrete = action_spec.discrete_size > 0
+
+    def __len__(self) -> int:
+        return len(self.segment)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"step {index} of {len(self)}")
+        step = index % len(self)
+        columns = {key: column[step] for key, column in self.segment.columns.items()}
+        forbidden = np.split(np.logical_not(columns[BufferKey.ACTION_MASK]), self._branch_ends)
+        return AgentExperience(
+            obs=[rows[step] for rows in self.segment.observations],
+            reward=columns[BufferKey.ENVIRONMENT_REWARDS],
+            done=bool(columns[BufferKey.DONE]),
+            action=ActionTuple(columns[BufferKey.CONTINUOUS_ACTION], columns[BufferKey.DISCRETE_ACTION]),
+            action_probs=LogProbsTuple(columns[BufferKey.CONTINUOUS_LOG_PROBS], columns[BufferKey.DISCRETE_LOG_PROBS]),
+            action_mask=forbidden if self._is_discrete else None,
+            prev_action=columns[BufferKey.PREV_ACTION],
+            interrupted=self.segment.interrupted and step == len(self) - 1,
+            memory=columns.get(BufferKey.MEMORY),
+            group_status=[],
+            group_reward=columns[BufferKey.GROUP_REWARD],
+        )
+
+
 def trajectory_to_segment(trajectory: Trajectory, action_spec: ActionSpec) -> Segment:
     """The arrays of a trajectory, with the values that `Trajectory.to_agentbuffer` would give.
 
@@ -93,6 +132,8 @@ def trajectory_to_segment(trajectory: Trajectory, action_spec: ActionSpec) -> Se
     Raises:
         ValueError: the trajectory has no steps, or one that has other shapes than the first.
     """
+    if isinstance(trajectory.steps, SegmentSteps):
+        return trajectory.steps.segment
     if not trajectory.steps:
         raise ValueError(f"the trajectory of agent {trajectory.agent_id} has no steps")
     steps = AgentExperience(*zip(*trajectory.steps, strict=True))

@@ -14,7 +14,7 @@ from mlagents.plugins import all_trainer_types
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
 from mlagents.trainers.action_info import ActionInfo
-from mlagents.trainers.agent_processor import AgentManager, AgentManagerQueue
+from mlagents.trainers.agent_processor import AgentManagerQueue
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.env_manager import EnvironmentStep
 from mlagents.trainers.exception import TrainerConfigError
@@ -32,6 +32,7 @@ from mlagents_plugin_shared.data import ReplayBuffer, ReplayKey
 from mlagents_plugin_shared.data.trajectories import Segment, trajectory_to_segment
 from mlagents_plugin_shared.learning.optimizer import PluginOptimizer
 from mlagents_plugin_shared.learning.transitions import add_window_rewards
+from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Delivery, Statistic, Weights
 from mlagents_plugin_shared.run.random_state import derived_seed
 
@@ -178,7 +179,7 @@ class Actor:
                     f"{self._identifiers.brain_name}: hyperparameters: actors: the environment has agents of the "
                     f"behavior {name} too, and actors play for one behavior only; leave actors out."
                 )
-            manager = AgentManager(
+            manager = ArrayAgentManager(
                 self.policy, behavior_id, self._statistics, self._behavior.settings.time_horizon, threaded=False
             )
             self._environments.set_policy(behavior_id, self.policy)

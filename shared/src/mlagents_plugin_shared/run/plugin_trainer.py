@@ -25,6 +25,7 @@ from mlagents_plugin_shared.acting.exploring import ExploringPolicy
 from mlagents_plugin_shared.data import Batch
 from mlagents_plugin_shared.data.trajectories import Segment, trajectory_to_segment
 from mlagents_plugin_shared.learning.networks import update_normalization
+from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
 from mlagents_plugin_shared.run.chance import Chance
 from mlagents_plugin_shared.run.checkpoint_files import is_new_in_run, run_folder_of
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
@@ -58,8 +59,10 @@ class PluginTrainer(RLTrainer):
         saves: the last checkpoint of this run.
         summary: score of the behaviour, for the line at the end of the run.
         chance: streams of chance.
+        agent_manager: class of what makes trajectories of a player's messages.
     """
 
+    agent_manager = ArrayAgentManager
     seed: int
     load: bool
     _next_save_step: int

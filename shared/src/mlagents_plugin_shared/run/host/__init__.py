@@ -8,6 +8,7 @@ Importing the package does it, for every trainer of the process. Each module men
 * `reasons`: the reason of a run's end is the last line, without a traceback.
 * `constructors`: a trainer whose constructor fails says why.
 * `threads`: a trainer with `threaded: true` that fails ends the run.
+* `agent_managers`: a trainer says what makes its trajectories.
 * `arguments`: what cannot be done is refused before a run begins; `--base-port` holds without `--env` too.
 * `players`: a player that ends with an error ends the run with its last words.
 * `restarts`: a player that was started again has the sensors and actions that the run began with.
@@ -25,6 +26,7 @@ Importing the package does it, for every trainer of the process. Each module men
 from importlib import import_module
 
 _MENDED = (
+    "agent_managers",
     "arguments",
     "compiler",
     "constructors",
