@@ -1,6 +1,7 @@
 """Stands for the command mlagents-learn: the same, and a file that says what a part of the run has cost.
 
-`_measured_learn.py FILE SECONDS STEPS [arguments of mlagents-learn]`. The part begins and ends with an update: at the
+`_measured_learn.py FILE PLAIN SECONDS STEPS [arguments of mlagents-learn]`, where PLAIN is `plain` for a run without
+plugins of ours, or empty. The part begins and ends with an update: at the
 first one that leaves time to warm up, and at the first one after so many seconds and so many agent steps of the run. So
 a rollout of thousands of steps counts whole or not at all. The run then ends as with Ctrl+C.
 """
@@ -16,14 +17,12 @@ from typing import Any
 
 import psutil
 from _memory import peak_bytes
+from _plain import hide_plugins
 from mlagents.trainers import learn
-from mlagents.trainers.agent_processor import AgentProcessor
 from mlagents.trainers.env_manager import EnvManager
 from mlagents.trainers.subprocess_env_manager import SubprocessEnvManager
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.timers import TimerNode, get_timer_root, timed
-
-from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
 
 WARM_UP = 2.0
 """Seconds from the first steps before the part begins."""
@@ -127,15 +126,16 @@ def watch(part: Part) -> None:
 
     TrainerController.advance = advance_and_tell
     EnvManager.set_policy = set_policy_and_tell
-    for kind in (AgentProcessor, ArrayAgentManager):
-        kind.add_experiences = timed(kind.add_experiences)
+    EnvManager._process_step_infos = timed(EnvManager._process_step_infos)
     SubprocessEnvManager._step = timed(SubprocessEnvManager._step)
 
 
 def main() -> None:
     """Runs mlagents-learn."""
-    file, seconds, steps = sys.argv[1:4]
-    del sys.argv[1:4]
+    file, plain, seconds, steps = sys.argv[1:5]
+    del sys.argv[1:5]
+    if plain:
+        hide_plugins()
     watch(Part(Path(file), float(seconds), int(steps)))
     learn.main()
 

@@ -10,7 +10,7 @@ Of the learner's time `waiting` is that for players and messages, `inference` ch
 trajectories of steps and taking them in, and `update` learning. Processor seconds are those of the learner, of the
 processes of ML-Agents' beside the players, which read and write messages, and of the players; other work on the
 machine hardly changes them. Every process imports the plugins of this environment, so that what they mend of ML-Agents
-serves its own trainers too.
+serves its own trainers too; with `--plain` these also run without, which is what somebody has who installed none.
 """
 
 import argparse
@@ -44,7 +44,6 @@ from mlagents_plugin_shared.doctor.converted import NotConverted, converted
 
 HERE = Path(__file__).parent
 STOCK = ("ppo", "sac")
-INTAKE = ("AgentProcessor.add_experiences", "ArrayAgentManager.add_experiences", "process_trajectory")
 """Trainers of ML-Agents, which others are compared with."""
 
 TWINS = {"3DBallDiscrete": "3DBall"}
@@ -63,6 +62,7 @@ class Case(NamedTuple):
         workers: `--num-envs`.
         areas: `num_areas`.
         buffer_size: in place of the learner's own.
+        plain: without plugins of ours.
     """
 
     learner: str
@@ -70,6 +70,12 @@ class Case(NamedTuple):
     workers: int
     areas: int
     buffer_size: int | None
+    plain: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the learner."""
+        return f"{self.learner}, plain" if self.plain else self.learner
 
     @property
     def agents(self) -> int:
@@ -110,7 +116,7 @@ class Cost:
         parts = {
             "waiting": timers["SubprocessEnvManager._step"] - inference,
             "inference": inference,
-            "intake": sum(timers.get(name, 0.0) for name in INTAKE),
+            "intake": timers["EnvManager._process_step_infos"] + timers["process_trajectory"],
             "update": timers.get("_update_policy", 0.0),  # none in this thread with `threaded: true`
         }
         parts["rest"] = seconds - sum(parts.values())
@@ -143,7 +149,7 @@ def row(case: Case, cost: Cost) -> str:
     """A line of the table."""
     shares = (cost.waiting, cost.inference, cost.intake, cost.update, cost.rest)
     processors = (cost.learner, cost.workers, cost.players)
-    cells = [case.learner, case.variant.scene, case.agents, case.workers, case.areas, case.variant.floats]
+    cells = [case.name, case.variant.scene, case.agents, case.workers, case.areas, case.variant.floats]
     cells += [case.buffer_size or "own", f"{cost.rate:,.0f}", *(f"{share:.0f} %" for share in shares)]
     cells += [*(f"{seconds:.2f}" for seconds in processors), f"{cost.peak:,.0f}"]
     return f"| {' | '.join(map(str, cells))} |"
@@ -203,7 +209,16 @@ def run(case: Case, seed: int, arguments: argparse.Namespace) -> Cost:
         case.variant.install(folder)
         player = build(case.variant.name, folder)
         line = [sys.executable, "-W", "ignore", HERE / "_measured_learn.py", measured]
-        line += [arguments.seconds, arguments.steps, config, "--env", player, "--num-envs", case.workers]
+        line += [
+            "plain" if case.plain else "",
+            arguments.seconds,
+            arguments.steps,
+            config,
+            "--env",
+            player,
+            "--num-envs",
+            case.workers,
+        ]
         line += ["--seed", seed, "--base-port", free_port(), "--torch-device", "cpu"]
         path = os.pathsep.join([str(folder), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": path}
@@ -216,7 +231,7 @@ def run(case: Case, seed: int, arguments: argparse.Namespace) -> Cost:
             stderr=subprocess.STDOUT,
         )
         if not measured.is_file():
-            sys.exit(f"{ended.stdout[-3000:]}\n{case.learner} ended with code {ended.returncode} and was not measured")
+            sys.exit(f"{ended.stdout[-3000:]}\n{case.name} ended with code {ended.returncode} and was not measured")
         return Cost.of(json.loads(measured.read_text("utf-8")))
 
 
@@ -226,18 +241,20 @@ def settings(arguments: argparse.Namespace) -> Iterator[list[Case]]:
         arguments.agents, arguments.floats, arguments.buffer_sizes, arguments.workers, arguments.areas
     ):
         variant = Variant(arguments.scene, agents, floats)
-        yield [Case(learner, variant, workers, areas, buffer_size) for learner in arguments.learners]
+        cases = [Case(learner, variant, workers, areas, buffer_size) for learner in arguments.learners]
+        yield cases + [case._replace(plain=True) for case in cases if arguments.plain and case.learner in STOCK]
 
 
 def ratios(costs: dict[Case, list[Cost]]) -> Iterator[str]:
     """Each learner beside those of ML-Agents that ran in the same way: a line each, medians over the turns."""
     for case, ours in costs.items():
-        for peer in STOCK:
-            theirs = costs.get(case._replace(learner=peer), [])
+        for learner, plain in itertools.product(STOCK, (False, True)):
+            peer = case._replace(learner=learner, plain=plain)
+            theirs = costs.get(peer, [])
             if theirs and case.learner not in STOCK:
                 rate = _spread([own.rate / other.rate for own, other in zip(ours, theirs, strict=True)])
                 spent = _spread([other.processors / own.processors for own, other in zip(ours, theirs, strict=True)])
-                name = f"ratio: {case.learner} beside {peer}, {case.agents} agents"
+                name = f"ratio: {case.name} beside {peer.name}, {case.agents} agents"
                 yield f"{name}: {rate} the steps a second, {spent} those of a second of processors"
 
 
@@ -258,6 +275,7 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("learners", nargs="*", default=["dqn", "a2c", "ppo", "sac"], help="default: %(default)s")
+    parser.add_argument("--plain", action="store_true", help="ML-Agents' own learners without plugins of ours too")
     parser.add_argument("--scene", default="3DBallDiscrete", help="of the player, or gym:ID")
     parser.add_argument(
         "--agents", type=count, nargs="+", default=[None], help="in a copy of the scene; default: its own"

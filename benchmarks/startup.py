@@ -31,14 +31,8 @@ import json, os, sys, time
 
 file, without, began, *sys.argv[1:] = sys.argv[1:]
 if without:
-    import importlib.metadata
-    found = importlib.metadata.entry_points
-    def those_of_others(**selected):
-        if selected:  # not ML-Agents, which takes all of them and chooses
-            return found(**selected)
-        return {group: [each for each in points if not each.value.startswith("mlagents_plugin_")]
-                for group, points in found().items()}
-    importlib.metadata.entry_points = those_of_others
+    import _plain
+    _plain.hide_plugins()
 
 from mlagents.trainers import learn
 from mlagents.trainers.trainer_controller import TrainerController
