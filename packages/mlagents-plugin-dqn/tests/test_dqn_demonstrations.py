@@ -19,7 +19,7 @@ from dqn_runs import MEMORY, NO_LEARNING, config, final_return
 from dqn_testing import BRANCHES, behavior_spec, decision_steps, disturb, segment, trainer
 from mlagents_plugin_dqn.settings import Distribution, DQNSettings
 from mlagents_plugin_shared.data import PrioritizedReplayBuffer, ReplayKey
-from mlagents_plugin_shared.testing import Corridor, Match, ToyEnv, record, train
+from mlagents_plugin_shared.testing import Corridor, Match, Recall, ToyEnv, record, train
 
 DISTRIBUTIONS = [kind.value for kind in Distribution]
 FOLDER = os.environ.get("MLAGENTS_REFERENCE_DATA")
@@ -247,6 +247,28 @@ def test_pretraining_alone_learns_with_memory(tmp_path: Path, corridor_demo: str
     """The corridor by sequences, with burn-in and priorities."""
     options = {"demo_path": corridor_demo, "demo_pretraining_steps": 200, "prioritized_replay": True, "burn_in": 2}
     assert pretrained(Corridor(), tmp_path, MEMORY, **options) >= 0.7
+
+
+class Recaller:
+    """Chooses the sign that was seen, in the step in which it counts, and 0 before."""
+
+    def __call__(self, observation: np.ndarray) -> list[int]:
+        if observation[:2].any():
+            self.sign = int(observation[:2].argmax())
+        return [self.sign if observation[2] else 0]
+
+
+@pytest.mark.parametrize("interval", [100, 0])
+def test_pretraining_learns_to_remember_where_states_are_computed_anew(tmp_path: Path, interval: int) -> None:
+    """Sequences of three of six steps: those with the choice that counts begin after the sign was seen.
+
+    The control begins them with a state of zeros, as a recording has it, and learns to guess.
+    """
+    demo = record(Recall(1, length=6, seed=5), Recaller(), tmp_path / "recall.demo", decisions=300)
+    memory = {"memory_size": 32, "sequence_length": 3}
+    options = {"demo_path": demo, "demo_pretraining_steps": 1000, "memory_refresh_interval": interval}
+    found = pretrained(Recall(length=6), tmp_path, memory, **options)
+    assert found >= 0.9 if interval else found < 0.5
 
 
 @pytest.mark.skipif(not FOLDER, reason="MLAGENTS_REFERENCE_DATA names no folder of recordings")

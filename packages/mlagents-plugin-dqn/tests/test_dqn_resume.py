@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dqn_runs import config
+from dqn_runs import MEMORY, config
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match, differences, killed_and_resumed, record, train
@@ -29,6 +29,14 @@ def test_dqn_resumes_demonstrations_bit_for_bit(tmp_path: Path) -> None:
     demo = record(Match(1), lambda seen: [int(np.argmax(seen[:3])), 0, 0], tmp_path / "match.demo", decisions=30)
     demonstrated = {"demo_path": demo, "demo_ratio": 0.3, "prioritized_replay": True}
     assert differences(*killed_and_resumed(Match, settings(demonstrated), tmp_path)) == []
+
+
+def test_dqn_resumes_states_that_were_computed_anew_bit_for_bit(tmp_path: Path) -> None:
+    """Those of demonstrations are of the network at the last refresh, and the next one comes when it would have."""
+    demo = record(Match(1), lambda seen: [int(np.argmax(seen[:3])), 0, 0], tmp_path / "match.demo", decisions=30)
+    refreshed = {"demo_path": demo, "memory_refresh_interval": 7, "memory_refresh_replay": True}
+    changed = settings(refreshed, network_settings={"memory": MEMORY})
+    assert differences(*killed_and_resumed(Match, changed, tmp_path)) == []
 
 
 @pytest.mark.parametrize("before", [False, True])

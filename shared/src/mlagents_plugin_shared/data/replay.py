@@ -1,6 +1,6 @@
 """Replay of transitions for off-policy algorithms."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, BinaryIO
 
@@ -127,6 +127,32 @@ class ReplayBuffer(Mapping):
             BufferMemoryError: full, the buffer would not fit into the memory that is free.
         """
         self._ring.append(segment)
+
+    @property
+    def memories(self) -> np.ndarray | None:
+        """[capacity, M] recurrent state before the transition of each row; None without memory."""
+        return self._ring.columns.get(BufferKey.MEMORY)
+
+    def refresh_memories(self, following: Callable[[list[np.ndarray], np.ndarray], np.ndarray]) -> None:
+        """Computes all recurrent states anew, along each episode: all episodes at a time, step by step.
+
+        The first transition that is held of an episode keeps the state that is stored there, 0 where the episode began.
+
+        Args:
+            following: gives the [B, M] states after B steps, from observations, one [B, ...] a sensor, and the
+                [B, M] states before them.
+        """
+        ring, memories = self._ring, self.memories
+        if memories is None:
+            return
+        rows = ring.live_rows()
+        rows = rows[~ring.preceding(rows)[1]]
+        while rows.size:
+            after = following([store.take(rows) for store in ring.observations], memories[rows])
+            rows = ring.following[rows]
+            goes_on = rows < ring.capacity  # slots lie behind the rows
+            rows = rows[goes_on]
+            memories[rows] = after[goes_on]
 
     def gather(self, rows: np.ndarray) -> Batch:
         """One-step transitions at given rows, such as those of a WINDOW.

@@ -31,6 +31,11 @@ _CONVERTED_REPLAY = 150_000  # transitions that fit into the memory of most mach
 _CONVERTED_STEPS = (2, 32)  # least and most agent steps to an update of a converted file
 
 
+def _refreshes_nothing(settings: Any, behavior: TrainerSettings) -> bool:
+    has_episodes = settings.demo_path is not None or settings.memory_refresh_replay
+    return behavior.network_settings.memory is None or not has_episodes or settings.memory_refresh_interval == 0
+
+
 def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
     if settings.buffer_size >= SMALLEST_REPLAY or behavior.max_steps < 20 * settings.buffer_size:
         return ""
@@ -78,6 +83,11 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             "prioritized_replay is false",
         ),
         Idle(("burn_in",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
+        Idle(
+            ("memory_refresh_interval", "memory_refresh_replay"),
+            lambda own, behavior: _refreshes_nothing(own, behavior),
+            "there are no recurrent states to compute anew: no memory, or neither demo_path nor memory_refresh_replay",
+        ),
         Idle(demonstration_keys, lambda own, _: own.demo_path is None, "there is no demo_path"),
         Idle(
             ("reward_signal_steps_per_update",),
@@ -114,6 +124,14 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     burn_in: int = attr.ib(default=0, validator=not_negative)
     """With memory: most steps that are replayed before each sequence, to warm up the recurrent state. Low starts from
     the state that was stored; high from a fresher one, and is slower."""
+
+    memory_refresh_interval: int = attr.ib(default=1000, validator=not_negative)
+    """With memory: updates after which the recurrent states of demonstrations are computed anew, by the network as it
+    is. Low follows the network closely, and is slower; high lets states age; 0 leaves all states at zero."""
+
+    memory_refresh_replay: bool = False
+    """The same of the agent's own transitions, whose states are those of the network that acted then. It takes a
+    pass through the whole replay."""
 
     prioritized_replay: bool = False
     """Transitions with a large TD error are drawn more often."""

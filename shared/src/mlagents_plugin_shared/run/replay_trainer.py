@@ -33,9 +33,11 @@ from mlagents_plugin_shared.maths import schedules
 from mlagents_plugin_shared.run.actor_intake import ActorIntake
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Delivery, Weights, create_source
 from mlagents_plugin_shared.run.files import replacing
+from mlagents_plugin_shared.run.memory_refresh import MemoryRefresh
 from mlagents_plugin_shared.run.parts import Part, Stateful
 from mlagents_plugin_shared.run.plugin_trainer import PluginTrainer
 from mlagents_plugin_shared.run.random_state import numpy_state, restore_numpy
+from mlagents_plugin_shared.run.rates import Rates
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 
 logger = get_logger(__name__)
@@ -77,6 +79,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         self.update_buffer = self._create_seeded(self.hyperparameters.buffer_size, "replay")
         self.replay: ReplayBuffer | MixedReplay = self.update_buffer
         self.demonstrations: ReplayBuffer | None = None
+        self._memory_refresh: MemoryRefresh | None = None
         self._rates = Rates()
         self._updates_due = 0.0
         self._reward_updates_due = 0.0
@@ -205,6 +208,23 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             self._resume_replay()
         if self.hyperparameters.demo_path is not None:
             self._load_demonstrations(self.hyperparameters.demo_path)
+        self._memory_refresh = self._create_memory_refresh()
+        if isinstance(self.replay, MixedReplay) and self.get_step == 0:
+            self.pretrain(self.replay)
+
+    def _create_memory_refresh(self) -> MemoryRefresh | None:
+        """What keeps the recurrent states of demonstrations, and of the replay if asked for, those of the network."""
+        settings = self.hyperparameters
+        replay = self.update_buffer if settings.memory_refresh_replay else None
+        if (
+            not (self.policy.use_recurrent and settings.memory_refresh_interval)
+            or replay is self.demonstrations is None
+        ):
+            return None
+        body, interval = self.policy.actor.network_body, settings.memory_refresh_interval
+        refresh = MemoryRefresh(body, self.demonstrations, replay, interval)
+        refresh.refresh()
+        return refresh
 
     def _load_demonstrations(self, path: str) -> None:
         begins = self.get_step == 0
@@ -226,8 +246,6 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             self.hyperparameters.demo_ratio,
             seed=self.stream_seed("mixture"),
         )
-        if begins:
-            self.pretrain(self.replay)
 
     def add_demonstration(self, segment: Segment) -> None:
         """Takes a demonstrated episode into the replay of demonstrations, at each start of a run.
@@ -310,6 +328,8 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         if own.size:
             stats["Replay/Sampled Age"].append(self.update_buffer.serial - float(own.mean()))
         self._rates.count()
+        if self._memory_refresh is not None:
+            self._memory_refresh.count()
 
     @property
     def _num_sequences(self) -> int:
@@ -397,6 +417,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             "transitions": self.update_buffer.serial,
             "generators": {name: numpy_state(generator) for name, generator in self._generators().items()},
             "demonstration_priorities": self._demonstration_priorities(),
+            "memory_refresh": self._memory_refresh and self._memory_refresh.state_dict(),
         }
 
     def _load_replay_state(self, state: dict[str, Any]) -> None:
@@ -404,6 +425,8 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             if name in state["generators"]:
                 restore_numpy(state["generators"][name], generator)
         self._restore_demonstration_priorities(state["demonstration_priorities"])
+        if self._memory_refresh is not None and state.get("memory_refresh"):
+            self._memory_refresh.load_state_dict(state["memory_refresh"])
         given = self.update_buffer.serial
         if lead := given - state["transitions"] if given else 0:
             logger.warning(
@@ -449,37 +472,6 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
 def _describe(name: str, shape: tuple[int, ...] | None) -> str:
     return f"no {name}" if shape is None else f"{name} of shape {list(shape)}"
-
-
-class Rates:
-    """Updates and agent steps a second since the last measurement.
-
-    Attributes:
-        total: updates since the start.
-    """
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.updates = 0
-        self._step = 0
-        self._time = time.perf_counter()
-
-    def count(self) -> None:
-        """Counts an update."""
-        self.total += 1
-        self.updates += 1
-
-    def measure(self, step: int) -> dict[str, float]:
-        """The rates by TensorBoard tag; counting begins anew.
-
-        Args:
-            step: the trainer's step.
-        """
-        now = time.perf_counter()
-        counts = {"Performance/Updates per Second": self.updates, "Performance/Steps per Second": step - self._step}
-        rates = {name: count / max(now - self._time, 1e-9) for name, count in counts.items()}
-        self.updates, self._step, self._time = 0, step, now
-        return rates
 
 
 def _mean(values: list[Any]) -> float:
