@@ -2,8 +2,9 @@
 
 Trains in process on the player's scene or the Gymnasium environment that the file is named after, then plays 100
 episodes with the final policy: in Gymnasium greedily, in a scene with the exported models and the outputs that Unity
-takes by default, the stochastic ones. Every seed is reported, and the spread is that of the seeds. `--set` changes keys
-of the file: `--set hyperparameters.n_step=1 max_steps=20000`.
+takes by default, the stochastic ones. Demonstrations that a file asks for and lacks are recorded. Every seed is
+reported, and the spread is that of the seeds. `--set` changes keys of the file:
+`--set hyperparameters.n_step=1 max_steps=20000`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import _gym
 import _in_process
 import numpy as np
 import yaml
+from _demonstrations import with_demonstrations
 
 from mlagents_player import scenes
 from mlagents_player.arguments import count
@@ -55,7 +57,7 @@ def main() -> None:
     for file in arguments.configs:
         content = yaml.safe_load(file.read_text("utf-8"))
         behaviors = {name: changed(own, arguments.changes) for name, own in content["behaviors"].items()}
-        config = {**content, "behaviors": behaviors}
+        config = with_demonstrations({**content, "behaviors": behaviors}, file.stem)
         areas = arguments.areas or content.get("env_settings", {}).get("num_areas", 1)
         means: dict[str, list[float]] = {name: [] for name in behaviors}
         for seed in arguments.seeds:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _in_process
+from _demonstrations import with_demonstrations
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.settings import OffPolicyHyperparamSettings
 from mlagents.trainers.trainer import Trainer
@@ -62,7 +63,7 @@ def ml_agents(training: Training, folder: Path, journal: "Journal") -> Play:
 
 def _train(training: Training, checkpoints: Path, journal: "Journal") -> dict[str, Trainer]:
     behaviors = {name: _watched(behavior) for name, behavior in training.config["behaviors"].items()}
-    config = {**training.config, "behaviors": behaviors}
+    config = with_demonstrations({**training.config, "behaviors": behaviors}, training.scene)
     step = _newest_step(checkpoints)
     if step:
         journal.resume(step)

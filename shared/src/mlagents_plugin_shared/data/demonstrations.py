@@ -150,7 +150,10 @@ def _files(path: Path) -> list[Path]:
             raise DemonstrationError(f"the folder {path} holds no .demo file")
         return files
     if not path.is_file():
-        raise DemonstrationError(f"there is no file or folder {path}")
+        raise DemonstrationError(
+            f"there is no file or folder {path}; Unity's DemonstrationRecorder writes such a file, and so does "
+            "mlagents-player watch --record FILE.demo"
+        )
     return [path]
 
 

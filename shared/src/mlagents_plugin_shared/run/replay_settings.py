@@ -31,9 +31,8 @@ _CONVERTED_REPLAY = 150_000  # transitions that fit into the memory of most mach
 _CONVERTED_STEPS = (2, 32)  # least and most agent steps to an update of a converted file
 
 
-def _refreshes_nothing(settings: Any, behavior: TrainerSettings) -> bool:
-    has_episodes = settings.demo_path is not None or settings.memory_refresh_replay
-    return behavior.network_settings.memory is None or not has_episodes or settings.memory_refresh_interval == 0
+def _has_no_memory(behavior: TrainerSettings) -> bool:
+    return behavior.network_settings.memory is None
 
 
 def _small_replay(settings: Any, behavior: TrainerSettings) -> str:
@@ -82,11 +81,16 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             lambda own, _: not own.prioritized_replay,
             "prioritized_replay is false",
         ),
-        Idle(("burn_in",), lambda _, behavior: behavior.network_settings.memory is None, "there is no memory"),
+        Idle(("burn_in",), lambda _, behavior: _has_no_memory(behavior), "there is no memory"),
         Idle(
-            ("memory_refresh_interval", "memory_refresh_replay"),
-            lambda own, behavior: _refreshes_nothing(own, behavior),
-            "there are no recurrent states to compute anew: no memory, or neither demo_path nor memory_refresh_replay",
+            ("memory_refresh_interval",),
+            lambda own, behavior: _has_no_memory(behavior) or not (own.demo_path or own.memory_refresh_replay),
+            "there is no memory, or neither demo_path nor memory_refresh_replay",
+        ),
+        Idle(
+            ("memory_refresh_replay",),
+            lambda own, behavior: _has_no_memory(behavior) or own.memory_refresh_interval == 0,
+            "there is no memory, or memory_refresh_interval is 0",
         ),
         Idle(demonstration_keys, lambda own, _: own.demo_path is None, "there is no demo_path"),
         Idle(
