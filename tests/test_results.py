@@ -126,6 +126,15 @@ def test_records_of_former_values_count_no_more() -> None:
     assert found == [same]
 
 
+def test_page_says_what_the_records_say(root: Path) -> None:
+    """`nox -s results -- page` writes it, and draws the pictures that it shows."""
+    text, pictures = page.written()
+    assert (root / "docs" / "results.md").read_text("utf-8") == text
+    assert {file for file in pictures if not file.is_file()} == set()
+    shown = {file for file in (root / "docs" / "images" / "results").iterdir() if file not in pictures}
+    assert shown == set()
+
+
 def test_page_leaves_out_what_no_suite_asks_for_any_more() -> None:
     """Of a file with former and present values, the present ones have a row."""
     asked = next(each for each in suites.load("full") if each.learner == "dqn")

@@ -1,6 +1,8 @@
 """The page of results, `docs/results.md`, made of the records alone."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -29,9 +31,13 @@ the figure that a player of the game sees. ± is the deviation over the seeds, a
 pictures reach from the worst seed to the best.
 
 Train any of it again: `nox -s results -- quick` (twenty minutes on two cores), `nox -s results -- full`, or a part of
-it, `nox -s results -- full --only a2c-3DBall`.
+it, `nox -s results -- full --only a2c-3DBall`. Of the {asked} trainings of all suites {held} have a record so far.
 
 """
+
+
+Pictures = dict[Path, Callable[[], None]]
+"""What draws each picture."""
 
 
 def make() -> list[Path]:
@@ -40,18 +46,27 @@ def make() -> list[Path]:
     Returns:
         The files.
     """
+    text, pictures = written()
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
+    for draw in pictures.values():
+        draw()
+    return [PAGE, *pictures]
+
+
+def written() -> tuple[str, Pictures]:
+    """The page as the records have it, and the pictures that it shows."""
     found = current(records.load())
     rows = tables.rows(found)
     goals = yaml.safe_load((HERE / "scenes.yaml").read_text("utf-8"))
-    files = [PAGE]
-    text = [_HEAD.format(episodes=min((record.training.episodes for record in found), default=0))]
-    text += _overview(rows, goals, files)
-    text += _comparison(rows, goals, files)
+    pictures: Pictures = {}
+    episodes = min((record.training.episodes for record in found), default=0)
+    text = [_HEAD.format(episodes=episodes, asked=len(suites.asked_for()), held=len(found))]
+    text += _overview(rows, goals, pictures)
+    text += _comparison(rows, goals, pictures)
     for behavior in dict.fromkeys(row.behavior for row in rows):
-        text += _behavior([row for row in rows if row.behavior == behavior], goals[behavior], files)
+        text += _behavior([row for row in rows if row.behavior == behavior], goals[behavior], pictures)
     text += _origin(found)
-    PAGE.write_text("\n".join(text), encoding="utf-8", newline="\n")
-    return files
+    return "\n".join(text), pictures
 
 
 def current(found: Iterable[Record]) -> list[Record]:
@@ -64,15 +79,14 @@ def current(found: Iterable[Record]) -> list[Record]:
     return [record for record in found if record.training.digest in digests]
 
 
-def _overview(rows: list[Row], goals: dict, files: list[Path]) -> Iterator[str]:
+def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]:
     bounds = _bounds(rows, goals)
     if bounds:
         picture = PICTURES / "overview.png"
         shown = [
             row for row in rows if row.learner in (*OURS, "ppo", "sac", "poca") and row.variant in _first(rows, row)
         ]
-        plots.bars(shown, picture, bounds)
-        files.append(picture)
+        pictures[picture] = partial(plots.bars, shown, picture, bounds)
         yield f"![exported models, from chance to the goal]({_link(picture)})\n"
     yield "| behaviour | goal | chance | best of ours | best peer |\n|---|---|---|---|---|"
     for behavior in dict.fromkeys(row.behavior for row in rows):
@@ -96,7 +110,7 @@ def _first(rows: list[Row], row: Row) -> set[str]:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "-"
-    return f"{tables.spread(row.scores)} ({row.label}, {len(row.seeds)} seeds)"
+    return f"{tables.spread(row.scores)} ({row.label}, {tables.counted(len(row.seeds))})"
 
 
 def _bounds(rows: list[Row], goals: dict) -> dict[str, tuple[float, float]]:
@@ -105,7 +119,7 @@ def _bounds(rows: list[Row], goals: dict) -> dict[str, tuple[float, float]]:
     return {name: (chance[name], goals[name]["goal"]) for name in goals if name in chance}
 
 
-def _comparison(rows: list[Row], goals: dict, files: list[Path]) -> Iterator[str]:
+def _comparison(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]:
     """Ours beside Stable-Baselines3, over the Gymnasium environments that all of them have trained on."""
     bounds = _bounds(rows, goals)
     own = [row for row in rows if row.scene.startswith(GYMNASIUM) and row.behavior in bounds and not row.variant]
@@ -122,10 +136,8 @@ def _comparison(rows: list[Row], goals: dict, files: list[Path]) -> Iterator[str
         return
     seeds = min(len(found[name]) for found in scores.values() for name in shared)
     picture = PICTURES / "comparison.png"
-    plots.compared(
-        {name: np.array([found[task][:seeds] for task in shared]).T for name, found in scores.items()}, picture
-    )
-    files.append(picture)
+    compared = {name: np.array([found[task][:seeds] for task in shared]).T for name, found in scores.items()}
+    pictures[picture] = partial(plots.compared, compared, picture)
     yield "## Beside Stable-Baselines3\n"
     yield (
         f"Best actions on {', '.join(shared)}, {seeds} seeds each; intervals are stratified bootstraps "
@@ -134,11 +146,10 @@ def _comparison(rows: list[Row], goals: dict, files: list[Path]) -> Iterator[str
     yield f"![interquartile means, performance profiles, probability of improvement]({_link(picture)})\n"
 
 
-def _behavior(rows: list[Row], goal: dict, files: list[Path]) -> Iterator[str]:
+def _behavior(rows: list[Row], goal: dict, pictures: Pictures) -> Iterator[str]:
     name = rows[0].behavior
     picture = PICTURES / f"{name}.png"
-    plots.curves(rows, picture, goal["goal"])
-    files.append(picture)
+    pictures[picture] = partial(plots.curves, rows, picture, goal["goal"])
     why = f" ({goal['why']})" if "why" in goal else ""
     yield f"## {name}\n\nGoal: {goal['goal']:g}{why}.\n\n![learning curves of {name}]({_link(picture)})\n"
     yield "| learner | agent steps | exported model | each seed | best actions | training | minutes |"
@@ -152,16 +163,18 @@ def _behavior(rows: list[Row], goal: dict, files: list[Path]) -> Iterator[str]:
 
 
 def _origin(found: list[Record]) -> Iterator[str]:
+    """A row for each machine with its versions: the commits at which it trained, and how often."""
     yield "## Where the figures come from\n"
-    yield "| commit | trainings | machine | versions |\n|---|---|---|---|"
-    groups: dict[tuple, int] = {}
+    yield "A commit with a + had changes that were not committed yet; each record says what it was trained with.\n"
+    yield "| machine | versions | trainings by commit |\n|---|---|---|"
+    groups: dict[tuple[str, str], Counter[str]] = {}
     for record in found:
         machine = f"{record.machine['processor']}, {record.machine['cores']} cores, Python {record.machine['python']}"
-        versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
-        key = (record.commit, machine, versions)
-        groups[key] = groups.get(key, 0) + 1
-    for (commit, machine, versions), count in sorted(groups.items()):
-        yield f"| {commit} | {count} | {machine} | {versions} |"
+        versions = ", ".join(f"{name} {number}" for name, number in sorted(record.versions.items()))
+        groups.setdefault((machine, versions), Counter())[record.commit] += 1
+    for (machine, versions), commits in sorted(groups.items()):
+        counts = ", ".join(f"{commit}: {count}" for commit, count in sorted(commits.items()))
+        yield f"| {machine} | {versions} | {counts} |"
     yield ""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from results import tables
 from results.suites import CHANCE
 from results.tables import Row
 
@@ -50,7 +51,7 @@ def curves(rows: list[Row], file: Path, goal: float | None) -> None:
         steps = np.linspace(max(curve[0][0] for curve in found), min(curve[-1][0] for curve in found), 200)
         values = np.array([np.interp(steps, *zip(*curve, strict=True)) for curve in found])
         colour = COLOURS.get(row.learner)
-        axes.plot(steps, values.mean(0), style, color=colour, label=f"{row.label}, {len(found)} seeds")
+        axes.plot(steps, values.mean(0), style, color=colour, label=f"{row.label}, {tables.counted(len(found))}")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
     if goal is not None:
         axes.axhline(goal, color="black", linewidth=0.8, linestyle="--", label=f"goal {goal:g}")

@@ -87,6 +87,11 @@ def _row(key: tuple, group: list[Record]) -> Row:
     )
 
 
+def counted(seeds: int) -> str:
+    """A number of seeds, as a legend or a table has it."""
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+
+
 def spread(values: list[float]) -> str:
     """`0.930 ± 0.002`, over the seeds; `-` where there is none."""
     if not values:
