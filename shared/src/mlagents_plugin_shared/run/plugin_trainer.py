@@ -59,7 +59,7 @@ class PluginTrainer(RLTrainer):
         saves: the last checkpoint of this run.
         summary: score of the behaviour, for the line at the end of the run.
         chance: streams of chance.
-        agent_manager: class of what makes trajectories of a player's messages.
+        agent_manager: the class that makes trajectories of a player's messages.
     """
 
     agent_manager = ArrayAgentManager
