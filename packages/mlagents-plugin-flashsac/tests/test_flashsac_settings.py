@@ -120,3 +120,12 @@ def test_a_large_batch_with_fewer_updates_is_not_spoken_of(caplog: pytest.LogCap
     assert "batch_size: 2048" not in caplog.text
     read(many)
     assert "batch_size: 2048" in caplog.text
+
+
+def test_first_temperature_of_a_sac_file_is_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Where rewards are scaled and it is large; not where it is small, or rewards are as they are."""
+    read({"init_entcoef": 0.05})
+    read({"init_entcoef": 0.5, "preset": "sac"})
+    assert "init_entcoef" not in caplog.text
+    read({"init_entcoef": 0.5})
+    assert "init_entcoef: 0.5 is large where rewards are scaled" in caplog.text

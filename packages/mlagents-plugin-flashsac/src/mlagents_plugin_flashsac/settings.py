@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 import attr
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
@@ -14,6 +14,7 @@ from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
     Conflict,
+    Far,
     Idle,
     atom_conflicts,
     between,
@@ -91,6 +92,19 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
 
 _preset_or = by_preset(PRESETS)
 
+LARGE_TEMPERATURE = 0.1
+"""First temperature from which on entropy outweighs scaled rewards: an episode of 100 decisions, each with a nat or
+less, is then worth more than the largest return, 5."""
+
+
+def _large_temperature(settings: Any, _: TrainerSettings) -> str:
+    if not settings.reward_scaling or settings.init_entcoef < LARGE_TEMPERATURE:
+        return ""
+    return (
+        f"init_entcoef: {settings.init_entcoef:g} is large where rewards are scaled, and the agent acts at random for "
+        "longer; leave it out."
+    )
+
 
 @attr.s(auto_attribs=True)
 class FlashSACSettings(ReplaySettings):
@@ -112,6 +126,7 @@ class FlashSACSettings(ReplaySettings):
             ("final_learning_rate",), lambda own, _: own.learning_rate_schedule is CONSTANT, "the schedule is constant"
         ),
     )
+    far: ClassVar[Tuple[Far, ...]] = (Far("init_entcoef", _large_temperature),)
 
     preset: Preset = Preset.LIGHT
     """An algorithm, which gives the other keys their defaults; keys that stand beside it win."""
@@ -240,7 +255,7 @@ class FlashSACSettings(ReplaySettings):
         # ML-Agents' SAC takes these of its own algorithm; those of this one come from another.
         yield Change("hyperparameters: tau", None, "it goes with this algorithm's critics")
         yield Change("hyperparameters: init_entcoef", None, "rewards are scaled here, and so is what entropy counts")
-        yield Change("hyperparameters: learning_rate_schedule", None, "linear to a half here, where SAC's is constant")
+        yield Change("hyperparameters: learning_rate_schedule", None, "here it falls to a half by default")
         if origin.network_settings.memory is None:
             yield Change("hyperparameters: batch_size", None, "it goes with this algorithm's critics")
         if not getattr(settings, "buffer_init_steps", 0):
