@@ -2,11 +2,12 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional
 
 import attr
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
 
+from mlagents_plugin_shared.learning.temperature import large_temperature
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
 from mlagents_plugin_shared.run.conversion import Change, within
@@ -92,19 +93,6 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
 
 _preset_or = by_preset(PRESETS)
 
-LARGE_TEMPERATURE = 0.1
-"""First temperature from which on entropy outweighs scaled rewards: an episode of 100 decisions, each with a nat or
-less, is then worth more than the largest return, 5."""
-
-
-def _large_temperature(settings: Any, _: TrainerSettings) -> str:
-    if not settings.reward_scaling or settings.init_entcoef < LARGE_TEMPERATURE:
-        return ""
-    return (
-        f"init_entcoef: {settings.init_entcoef:g} is large where rewards are scaled, and the agent acts at random for "
-        "longer; leave it out."
-    )
-
 
 @attr.s(auto_attribs=True)
 class FlashSACSettings(ReplaySettings):
@@ -126,7 +114,7 @@ class FlashSACSettings(ReplaySettings):
             ("final_learning_rate",), lambda own, _: own.learning_rate_schedule is CONSTANT, "the schedule is constant"
         ),
     )
-    far: ClassVar[Tuple[Far, ...]] = (Far("init_entcoef", _large_temperature),)
+    far = (Far("init_entcoef", large_temperature),)
 
     preset: Preset = Preset.LIGHT
     """An algorithm, which gives the other keys their defaults; keys that stand beside it win."""

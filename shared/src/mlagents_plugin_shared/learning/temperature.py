@@ -1,6 +1,7 @@
 """Temperatures of soft actor-critic: what entropy counts, and the entropy that they keep a policy at."""
 
 import math
+from typing import Any
 
 from mlagents.torch_utils import torch
 from mlagents_envs.base_env import ActionSpec
@@ -71,3 +72,22 @@ class Temperatures(nn.Module):
         """Of [2] numbers those of the kinds of actions that there are, by its name."""
         sizes = {"Continuous": self.action_spec.continuous_size, "Discrete": self.action_spec.discrete_size}
         return {kind: number.detach() for (kind, size), number in zip(sizes.items(), numbers, strict=True) if size}
+
+
+LARGE_TEMPERATURE = 0.1
+"""First temperature from which on entropy outweighs scaled rewards: an episode of 100 decisions, each with a nat or
+less, is then worth more than the largest return, 5."""
+
+
+def large_temperature(settings: Any, _: Any) -> str:
+    """What is said of settings whose first temperature is that of rewards that are not scaled; empty of others.
+
+    Args:
+        settings: hyperparameters with `reward_scaling` and `init_entcoef`.
+    """
+    if not settings.reward_scaling or settings.init_entcoef < LARGE_TEMPERATURE:
+        return ""
+    return (
+        f"init_entcoef: {settings.init_entcoef:g} is large where rewards are scaled, and the agent acts at random for "
+        "longer; leave it out."
+    )
