@@ -1,5 +1,6 @@
 """Segments from a player's messages, beside those of ML-Agents' own agent manager."""
 
+import copy
 from collections import defaultdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.settings import NetworkSettings
 from mlagents.trainers.stats import StatsReporter
-from mlagents.trainers.torch_entities.action_log_probs import ActionLogProbs
+from mlagents.trainers.torch_entities.action_log_probs import ActionLogProbs, LogProbsTuple
 from mlagents.trainers.trajectory import Trajectory
 from mlagents_envs.base_env import (
     ActionSpec,
@@ -271,3 +272,74 @@ def test_policy_without_log_probabilities() -> None:
     assert pairs
     for a, b in pairs:
         assert_same(trajectory_to_segment(a, DISCRETE), trajectory_to_segment(b, DISCRETE))
+
+
+def decisions(spec: BehaviorSpec, agents: list[int]) -> DecisionSteps:
+    """Of agents that see zeros."""
+    zeros, count = np.zeros(len(agents), np.int32), len(agents)
+    observations = [np.zeros((count, *each.shape), np.float32) for each in spec.observation_specs]
+    return DecisionSteps(observations, np.zeros(count, np.float32), np.array(agents), None, zeros, zeros)
+
+
+def terminals(spec: BehaviorSpec, agents: list[int]) -> TerminalSteps:
+    """Of agents that see zeros."""
+    steps, ended = decisions(spec, agents), np.zeros(len(agents), bool)
+    return TerminalSteps(steps.obs, steps.reward, ended, steps.agent_id, steps.group_id, steps.group_reward)
+
+
+def acting(spec: BehaviorSpec, agents: list[int], likely: float | None) -> ActionInfo:
+    """Random actions, all with one log-probability, or without any."""
+    action, continuous = spec.action_spec.random_action(len(agents)), np.zeros((len(agents), 0), np.float32)
+    discrete = np.full((len(agents), spec.action_spec.discrete_size), likely, np.float32)
+    outputs = {} if likely is None else {"log_probs": LogProbsTuple(continuous, discrete)}
+    return ActionInfo(action, action, {"action": action, **outputs}, agents)
+
+
+def test_log_probabilities_that_come_and_go_are_not_made_up() -> None:
+    """A step without any has NaN, and not what lay there of another episode or of another agent."""
+    spec = BehaviorSpec(sensors((3,)), DISCRETE)
+    ours, _ = managers(spec, 50, memory=False)
+    told = [None, -1.0, -2.0, None, -3.0]
+    found = []
+    for episode in (told, told[::-1]):
+        ours.add_experiences(decisions(spec, [1]), terminals(spec, []), 0, ActionInfo.empty())
+        for likely in episode[:-1]:
+            ours.add_experiences(decisions(spec, [1]), terminals(spec, []), 0, acting(spec, [1], likely))
+        ours.add_experiences(decisions(spec, []), terminals(spec, [1]), 0, acting(spec, [1], episode[-1]))
+        (trajectory,) = take(ours)
+        found.append(trajectory.steps.segment.columns[BufferKey.DISCRETE_LOG_PROBS][:, 0].tolist())
+    nan = np.nan
+    np.testing.assert_array_equal(found, [[nan, -1.0, -2.0, nan, -3.0], [-3.0, nan, -2.0, -1.0, nan]])
+
+
+def test_agent_that_ends_twice_in_a_message_ends_once() -> None:
+    """As ML-Agents has it, which goes by the last of the two."""
+    spec = BehaviorSpec(sensors((3,)), HYBRID)
+    pair = managers(spec, 50, memory=False)
+    action = acting(spec, [1, 2], None)
+    for manager in pair:
+        manager.add_experiences(decisions(spec, [1, 2]), terminals(spec, []), 0, ActionInfo.empty())
+        manager.add_experiences(decisions(spec, [2]), terminals(spec, [1, 1]), 0, action)
+    (ours,), (theirs,) = map(take, pair)
+    assert_same(trajectory_to_segment(ours, HYBRID), trajectory_to_segment(theirs, HYBRID))
+
+
+def test_segments_share_no_memory_with_those_that_grow() -> None:
+    """Whoever writes into a segment spoils neither the agent's next one nor anybody else's."""
+    spec = BehaviorSpec(sensors((3,), (3, 20, 20)), HYBRID)
+    found: list[list[Segment]] = [[], []]
+    for segments, writes in zip(found, (False, True), strict=True):
+        messages, (ours, _) = Messages(spec, np.random.default_rng(0)), managers(spec, 3, memory=True)
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002 - ML-Agents draws random actions by it
+        for _ in range(40):
+            ours.add_experiences(*messages.next(0, 4))
+            for trajectory in take(ours):
+                segment = trajectory.steps.segment
+                segments.append(copy.deepcopy(segment))
+                for rows in (*segment.observations, *segment.columns.values()) if writes else ():
+                    rows[:] = 0
+    assert found[0]
+    for first, second in zip(*found, strict=True):
+        assert_same(first, second)
+        np.testing.assert_array_equal(first.columns[BufferKey.PREV_ACTION], second.columns[BufferKey.PREV_ACTION])

@@ -36,15 +36,6 @@ class ArrayAgentManager(AgentManager):
         self._slots: defaultdict[int, dict[int, int]] = defaultdict(dict)
         self._names: dict[int, str] = {}
 
-    def take_over(self, other: AgentManager) -> None:
-        """Goes on with the queues of another manager, which the trainer knows already.
-
-        Args:
-            other: that has taken in nothing yet.
-        """
-        self.trajectory_queue, self.policy_queue = other.trajectory_queue, other.policy_queue
-        self._trajectory_queues = other._trajectory_queues
-
     def add_experiences(
         self,
         decision_steps: DecisionSteps,
@@ -96,16 +87,16 @@ class ArrayAgentManager(AgentManager):
             self._segments.act(known, there)
 
     def _end(self, slots: dict[int, int], steps: TerminalSteps) -> None:
-        agents = steps.agent_id.tolist()
-        ended = [row for row, agent in enumerate(agents) if agent in slots and self._segments.has_acted[slots[agent]]]
-        known = np.array([slots[agents[row]] for row in ended], np.intp)
+        ending = {agent: row for row, agent in enumerate(steps.agent_id.tolist()) if agent in slots}
+        ended = [row for agent, row in ending.items() if self._segments.has_acted[slots[agent]]]
+        known = np.array([slots[agent] for agent in steps.agent_id[ended].tolist()], np.intp)
         self._reward(steps, ended, known)
         self._segments.observe(known, [observation[ended] for observation in steps.obs], None)
         for row, slot in zip(ended, known.tolist(), strict=True):
             interrupted = bool(steps.interrupted[row])
             self._publish(slot, terminated=not interrupted, interrupted=interrupted)
             self._stats_reporter.add_stat("Environment/Episode Length", int(self._segments.ages[slot]) - 1)
-        self._forget(slots, [agent for agent in agents if agent in slots])
+        self._forget(slots, list(ending))
 
     def _go_on(self, slots: dict[int, int], steps: DecisionSteps, worker_id: int) -> None:
         agents = steps.agent_id.tolist()
