@@ -1,6 +1,7 @@
 """Segments from a player's messages, beside those of ML-Agents' own agent manager."""
 
 import copy
+import pickle
 from collections import defaultdict
 from typing import Any
 
@@ -101,6 +102,9 @@ class Messages:
         self.last[worker] = self._decisions(seen)
         return self.last[worker], self._terminals(ended), worker, action
 
+    def _groups(self, agents: np.ndarray) -> np.ndarray:
+        return agents % 3  # 0 is no group
+
     def _observations(self, count: int) -> list[np.ndarray]:
         return [self.rng.random((count, *each.shape), dtype=np.float32) for each in self.spec.observation_specs]
 
@@ -112,17 +116,16 @@ class Messages:
         masks = None
         if self.spec.action_spec.discrete_size and self.rng.random() < 0.7:
             masks = [self.rng.random((count, size)) < 0.5 for size in self.spec.action_spec.discrete_branches]
-        zeros = np.zeros(count, np.int32)
         return DecisionSteps(
-            self._observations(count), self._numbers(count), agents, masks, zeros, self._numbers(count)
+            self._observations(count), self._numbers(count), agents, masks, self._groups(agents), self._numbers(count)
         )
 
     def _terminals(self, agents: np.ndarray) -> TerminalSteps:
         count = len(agents)
         interrupted = self.rng.random(count) < 0.5
-        zeros = np.zeros(count, np.int32)
+        groups = self._groups(agents)
         return TerminalSteps(
-            self._observations(count), self._numbers(count), interrupted, agents, zeros, self._numbers(count)
+            self._observations(count), self._numbers(count), interrupted, agents, groups, self._numbers(count)
         )
 
     def _action(self, worker: int, agents: list[int]) -> ActionInfo:
@@ -166,7 +169,7 @@ def assert_same(ours: Segment, theirs: Segment) -> None:
 def forget_the_rest(manager: AgentManager) -> None:
     """ML-Agents forgets only agents with a whole step in an open segment."""
     policy = manager.policy
-    kept = (manager._last_step_result, manager._last_take_action_outputs, policy.memory_dict)
+    kept = (manager._last_step_result, manager._last_take_action_outputs, policy.memory_dict, manager._group_status)
     for each in (*kept, policy.previous_memory_dict, policy.previous_action_dict, manager._episode_steps):
         each.clear()
 
@@ -211,6 +214,7 @@ def test_segments_are_those_of_ml_agents(action_spec, shapes, agents, horizon, w
             manager.policy.save_memories(names, memories)
         for a, b in zip(take(ours), take(theirs), strict=True):
             assert_same(trajectory_to_segment(a, action_spec), trajectory_to_segment(b, action_spec))
+            assert a.all_group_dones_reached == b.all_group_dones_reached
             whole += len(a.steps)
     assert ours._stats_reporter.kept == theirs._stats_reporter.kept
     assert ours.policy.previous_memory_dict.keys() == theirs.policy.previous_memory_dict.keys()
@@ -251,6 +255,8 @@ def test_steps_are_tuples_for_whoever_asks(action_spec: ActionSpec) -> None:
         np.testing.assert_array_equal(again.columns[BufferKey.PREV_ACTION], segment.columns[BufferKey.PREV_ACTION])
         assert trajectory.done_reached == (segment.terminated or segment.interrupted)
         assert trajectory.interrupted == segment.interrupted
+        assert type(pickle.loads(pickle.dumps(trajectory))) is type(trajectory)
+        assert trajectory._replace(steps=list(trajectory.steps)).all_group_dones_reached
         assert trajectory.to_agentbuffer().num_experiences == len(segment)
         assert isinstance(trajectory.steps, SegmentSteps)
         with pytest.raises(IndexError, match="step"):
