@@ -74,7 +74,7 @@ def fits(owner: type, hook: Hook) -> bool:
     """Whether a class has the method or attribute, with these arguments."""
     member = inspect.getattr_static(owner, hook.name, None)
     if hook.arguments is None:
-        return isinstance(member, (property, tuple, bool, str)) or hook.name in fields(owner)
+        return isinstance(member, (property, tuple, bool, str, type)) or hook.name in fields(owner)
     return hasattr(owner, hook.name) and not isinstance(member, property) and arguments(owner, hook) == hook.arguments
 
 

@@ -1,5 +1,7 @@
 """Segments from a player's messages, beside those of ML-Agents' own agent manager."""
 
+import copy
+import pickle
 from collections import defaultdict
 from typing import Any
 
@@ -14,7 +16,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.settings import NetworkSettings
 from mlagents.trainers.stats import StatsReporter
-from mlagents.trainers.torch_entities.action_log_probs import ActionLogProbs
+from mlagents.trainers.torch_entities.action_log_probs import ActionLogProbs, LogProbsTuple
 from mlagents.trainers.trajectory import Trajectory
 from mlagents_envs.base_env import (
     ActionSpec,
@@ -100,6 +102,9 @@ class Messages:
         self.last[worker] = self._decisions(seen)
         return self.last[worker], self._terminals(ended), worker, action
 
+    def _groups(self, agents: np.ndarray) -> np.ndarray:
+        return agents % 3  # 0 is no group
+
     def _observations(self, count: int) -> list[np.ndarray]:
         return [self.rng.random((count, *each.shape), dtype=np.float32) for each in self.spec.observation_specs]
 
@@ -111,17 +116,16 @@ class Messages:
         masks = None
         if self.spec.action_spec.discrete_size and self.rng.random() < 0.7:
             masks = [self.rng.random((count, size)) < 0.5 for size in self.spec.action_spec.discrete_branches]
-        zeros = np.zeros(count, np.int32)
         return DecisionSteps(
-            self._observations(count), self._numbers(count), agents, masks, zeros, self._numbers(count)
+            self._observations(count), self._numbers(count), agents, masks, self._groups(agents), self._numbers(count)
         )
 
     def _terminals(self, agents: np.ndarray) -> TerminalSteps:
         count = len(agents)
         interrupted = self.rng.random(count) < 0.5
-        zeros = np.zeros(count, np.int32)
+        groups = self._groups(agents)
         return TerminalSteps(
-            self._observations(count), self._numbers(count), interrupted, agents, zeros, self._numbers(count)
+            self._observations(count), self._numbers(count), interrupted, agents, groups, self._numbers(count)
         )
 
     def _action(self, worker: int, agents: list[int]) -> ActionInfo:
@@ -165,7 +169,7 @@ def assert_same(ours: Segment, theirs: Segment) -> None:
 def forget_the_rest(manager: AgentManager) -> None:
     """ML-Agents forgets only agents with a whole step in an open segment."""
     policy = manager.policy
-    kept = (manager._last_step_result, manager._last_take_action_outputs, policy.memory_dict)
+    kept = (manager._last_step_result, manager._last_take_action_outputs, policy.memory_dict, manager._group_status)
     for each in (*kept, policy.previous_memory_dict, policy.previous_action_dict, manager._episode_steps):
         each.clear()
 
@@ -210,6 +214,7 @@ def test_segments_are_those_of_ml_agents(action_spec, shapes, agents, horizon, w
             manager.policy.save_memories(names, memories)
         for a, b in zip(take(ours), take(theirs), strict=True):
             assert_same(trajectory_to_segment(a, action_spec), trajectory_to_segment(b, action_spec))
+            assert a.all_group_dones_reached == b.all_group_dones_reached
             whole += len(a.steps)
     assert ours._stats_reporter.kept == theirs._stats_reporter.kept
     assert ours.policy.previous_memory_dict.keys() == theirs.policy.previous_memory_dict.keys()
@@ -250,6 +255,8 @@ def test_steps_are_tuples_for_whoever_asks(action_spec: ActionSpec) -> None:
         np.testing.assert_array_equal(again.columns[BufferKey.PREV_ACTION], segment.columns[BufferKey.PREV_ACTION])
         assert trajectory.done_reached == (segment.terminated or segment.interrupted)
         assert trajectory.interrupted == segment.interrupted
+        assert type(pickle.loads(pickle.dumps(trajectory))) is type(trajectory)
+        assert trajectory._replace(steps=list(trajectory.steps)).all_group_dones_reached
         assert trajectory.to_agentbuffer().num_experiences == len(segment)
         assert isinstance(trajectory.steps, SegmentSteps)
         with pytest.raises(IndexError, match="step"):
@@ -271,3 +278,74 @@ def test_policy_without_log_probabilities() -> None:
     assert pairs
     for a, b in pairs:
         assert_same(trajectory_to_segment(a, DISCRETE), trajectory_to_segment(b, DISCRETE))
+
+
+def decisions(spec: BehaviorSpec, agents: list[int]) -> DecisionSteps:
+    """Of agents that see zeros."""
+    zeros, count = np.zeros(len(agents), np.int32), len(agents)
+    observations = [np.zeros((count, *each.shape), np.float32) for each in spec.observation_specs]
+    return DecisionSteps(observations, np.zeros(count, np.float32), np.array(agents), None, zeros, zeros)
+
+
+def terminals(spec: BehaviorSpec, agents: list[int]) -> TerminalSteps:
+    """Of agents that see zeros."""
+    steps, ended = decisions(spec, agents), np.zeros(len(agents), bool)
+    return TerminalSteps(steps.obs, steps.reward, ended, steps.agent_id, steps.group_id, steps.group_reward)
+
+
+def acting(spec: BehaviorSpec, agents: list[int], likely: float | None) -> ActionInfo:
+    """Random actions, all with one log-probability, or without any."""
+    action, continuous = spec.action_spec.random_action(len(agents)), np.zeros((len(agents), 0), np.float32)
+    discrete = np.full((len(agents), spec.action_spec.discrete_size), likely, np.float32)
+    outputs = {} if likely is None else {"log_probs": LogProbsTuple(continuous, discrete)}
+    return ActionInfo(action, action, {"action": action, **outputs}, agents)
+
+
+def test_log_probabilities_that_come_and_go_are_not_made_up() -> None:
+    """A step without any has NaN, and not what lay there of another episode or of another agent."""
+    spec = BehaviorSpec(sensors((3,)), DISCRETE)
+    ours, _ = managers(spec, 50, memory=False)
+    told = [None, -1.0, -2.0, None, -3.0]
+    found = []
+    for episode in (told, told[::-1]):
+        ours.add_experiences(decisions(spec, [1]), terminals(spec, []), 0, ActionInfo.empty())
+        for likely in episode[:-1]:
+            ours.add_experiences(decisions(spec, [1]), terminals(spec, []), 0, acting(spec, [1], likely))
+        ours.add_experiences(decisions(spec, []), terminals(spec, [1]), 0, acting(spec, [1], episode[-1]))
+        (trajectory,) = take(ours)
+        found.append(trajectory.steps.segment.columns[BufferKey.DISCRETE_LOG_PROBS][:, 0].tolist())
+    nan = np.nan
+    np.testing.assert_array_equal(found, [[nan, -1.0, -2.0, nan, -3.0], [-3.0, nan, -2.0, -1.0, nan]])
+
+
+def test_agent_that_ends_twice_in_a_message_ends_once() -> None:
+    """As ML-Agents has it, which goes by the last of the two."""
+    spec = BehaviorSpec(sensors((3,)), HYBRID)
+    pair = managers(spec, 50, memory=False)
+    action = acting(spec, [1, 2], None)
+    for manager in pair:
+        manager.add_experiences(decisions(spec, [1, 2]), terminals(spec, []), 0, ActionInfo.empty())
+        manager.add_experiences(decisions(spec, [2]), terminals(spec, [1, 1]), 0, action)
+    (ours,), (theirs,) = map(take, pair)
+    assert_same(trajectory_to_segment(ours, HYBRID), trajectory_to_segment(theirs, HYBRID))
+
+
+def test_segments_share_no_memory_with_those_that_grow() -> None:
+    """Whoever writes into a segment spoils neither the agent's next one nor anybody else's."""
+    spec = BehaviorSpec(sensors((3,), (3, 20, 20)), HYBRID)
+    found: list[list[Segment]] = [[], []]
+    for segments, writes in zip(found, (False, True), strict=True):
+        messages, (ours, _) = Messages(spec, np.random.default_rng(0)), managers(spec, 3, memory=True)
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002 - ML-Agents draws random actions by it
+        for _ in range(40):
+            ours.add_experiences(*messages.next(0, 4))
+            for trajectory in take(ours):
+                segment = trajectory.steps.segment
+                segments.append(copy.deepcopy(segment))
+                for rows in (*segment.observations, *segment.columns.values()) if writes else ():
+                    rows[:] = 0
+    assert found[0]
+    for first, second in zip(*found, strict=True):
+        assert_same(first, second)
+        np.testing.assert_array_equal(first.columns[BufferKey.PREV_ACTION], second.columns[BufferKey.PREV_ACTION])

@@ -42,9 +42,9 @@ def message(agent: AgentInfoProto, speed: tuple[float, ...] = (0.0, 0.0, 0.0)) -
     return output
 
 
-def receive(output: UnityRLOutputProto) -> dict:
+def receive(output: UnityRLOutputProto, sensors: list[ObservationSpec] = SENSORS) -> dict:
     """The steps that ML-Agents makes of a message."""
-    specs = {name: BehaviorSpec(SENSORS, ActionSpec.create_continuous(1)) for name in ("Hare", "Hound")}
+    specs = {name: BehaviorSpec(sensors, ActionSpec.create_continuous(1)) for name in ("Hare", "Hound")}
     channels = SimpleNamespace(process_side_channel_message=lambda _: None)
     environment = SimpleNamespace(_env_specs=specs, _env_state={}, _side_channel_manager=channels)
     UnityEnvironment._update_state(environment, output)
@@ -67,6 +67,22 @@ def test_number_that_is_none_is_named(output: UnityRLOutputProto, line: str) -> 
     """ML-Agents would say that the observations provided had NaN values."""
     with pytest.raises(UnityObservationException, match=line):
         receive(output)
+
+
+@pytest.mark.parametrize("number", [NAN, -INFINITY, 3e38])
+def test_number_in_a_picture_that_is_none_is_named(number: float) -> None:
+    """ML-Agents would say in the next step that an action is NaN; numbers that are large, the control, pass."""
+    properties = (DimensionProperty.NONE, *[DimensionProperty.TRANSLATIONAL_EQUIVARIANCE] * 2)
+    sensor = ObservationSpec((1, 2, 2), properties, ObservationType.DEFAULT, "Camera")
+    output = UnityRLOutputProto()
+    for agent in range(2):
+        seen = output.agentInfos["Hound"].value.add(id=agent).observations.add(shape=(1, 2, 2))
+        seen.float_data.data.extend([0.0, 1.0, number, number] if agent else [0.0] * 4)
+    if number == 3e38:
+        assert len(receive(output, [sensor])["Hound"][0]) == 2
+        return
+    with pytest.raises(UnityObservationException, match=rf"Hound: sensor Camera of agent 1 is {number}\. Look for"):
+        receive(output, [sensor])
 
 
 def test_observation_of_another_size_is_named() -> None:

@@ -1,16 +1,22 @@
 """The shared trainers with an algorithm that only records what it is given."""
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from mlagents.plugins import all_trainer_types
+from mlagents.torch_utils import torch
+from mlagents.trainers.agent_processor import AgentManager
 from mlagents.trainers.buffer import BufferKey, RewardSignalUtil
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
+from mlagents.trainers.trajectory import Trajectory
 
+from mlagents_plugin_shared.data.trajectories import SegmentSteps
 from mlagents_plugin_shared.learning.transitions import discount_key
+from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
 from mlagents_plugin_shared.run.replay_trainer import REPLAY_FILE_NAME
-from mlagents_plugin_shared.testing import Corridor, Recall, train
+from mlagents_plugin_shared.testing import Corridor, Duel, Recall, ToyEnv, train
 from recording import (
     Recorder,
     RecordingReplayTrainer,
@@ -28,6 +34,46 @@ def test_rollout_trainer_gives_every_step_to_one_update(tmp_path: Path) -> None:
     sizes = [batch.num_experiences for batch, _ in trainer.optimizer.batches]
     assert all(50 <= size < 50 + 4 * 8 for size in sizes)
     assert sum(sizes) + trainer.update_buffer.num_experiences == trainer.get_step
+
+
+@pytest.mark.parametrize("task", [Corridor, Duel])
+def test_trainer_has_the_agent_manager_that_it_says(
+    task: type[ToyEnv], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ML-Agents' own, by which it learns the same; in self-play, where ML-Agents' trainer is around it, too."""
+    settings = config("replay", max_steps=300)
+    if task.teams > 1:
+        settings["self_play"] = {"save_steps": 50, "swap_steps": 50, "team_change": 100}
+    found = []
+    for folder, kind in (("ours", ArrayAgentManager), ("own", AgentManager)):
+        trainer_class = _noting_steps(kind)
+        monkeypatch.setitem(all_trainer_types, "replay", trainer_class)
+        torch.manual_seed(0)
+        train(task(), settings, tmp_path / folder)
+        found.append(trainer_class)
+    ours, own = found
+    assert {type(steps) for steps in ours.noted} == {SegmentSteps}
+    assert {type(steps) for steps in own.noted} == {list}
+    rewards = [[step.reward for steps in each.noted for step in steps] for each in found]
+    assert rewards[0] == rewards[1]
+
+
+def _noting_steps(kind: type[AgentManager]) -> Any:
+    """A trainer that notes the steps of its trajectories, which a manager of this kind makes."""
+
+    class Noting(RecordingReplayTrainer):
+        agent_manager = kind
+        noted: ClassVar[list[Any]] = []
+
+        @staticmethod
+        def get_trainer_name() -> str:
+            return "replay"
+
+        def _process_trajectory(self, trajectory: Trajectory) -> None:
+            self.noted.append(trajectory.steps)
+            super()._process_trajectory(trajectory)
+
+    return Noting
 
 
 def test_rollout_trainer_computes_returns(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A replay's batch as tensors: with and without memory, weights, demonstrations and continuous actions."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,6 +117,18 @@ def test_encodings_with_memory_go_through_the_whole_sequence(burn_in: int) -> No
     after = transitions.next_observations[0].reshape(BATCH // LENGTH, -1)
     then = (start + seen[:, :1] + after.cumsum(dim=1)).flatten()[transitions.sequences.rows]
     assert torch.equal(transitions.encode_next(Counts())[:, 0], then)
+
+
+def test_sensor_of_no_numbers_changes_nothing() -> None:
+    """With memory too: a batch of it tells neither how many sequences there are nor how long they are."""
+    transitions, nothing = sequences(1), torch.zeros(BATCH, 0)
+    with_it = replace(
+        transitions,
+        observations=[*transitions.observations, nothing],
+        next_observations=[*transitions.next_observations, nothing],
+    )
+    torch.testing.assert_close(with_it.encode(Counts()), transitions.encode(Counts()))
+    torch.testing.assert_close(with_it.encode_next(Counts()), transitions.encode_next(Counts()))
 
 
 def test_mean_is_over_real_transitions_and_weighted_mean_by_their_weights() -> None:

@@ -12,6 +12,9 @@ from mlagents_plugin_shared.data.trajectories import Segment, blank_segment
 _MADE_AT_THE_END = (BufferKey.MASKS, BufferKey.DONE, BufferKey.PREV_ACTION)
 """Columns that follow from the others."""
 
+_LOG_PROBS = (BufferKey.CONTINUOUS_LOG_PROBS, BufferKey.DISCRETE_LOG_PROBS)
+"""Columns that not every policy fills: NaN where it is not known how likely an action was."""
+
 _LARGE = 1024
 """Numbers in an observation from which on a step keeps a reference to it, so that it is copied once and not twice."""
 
@@ -98,10 +101,12 @@ class OpenSegments:
             taken: [B, ...] actions and log-probabilities, by key.
         """
         at = self.lengths[slots]
+        for key in _LOG_PROBS:
+            if key in taken:
+                self._make_room(key, taken[key].shape[1:])
+            else:
+                self._columns[key].blank(slots, at)
         for key, rows in taken.items():
-            if self._columns[key].shape != rows.shape[1:]:  # log-probabilities, which not every policy has
-                self._columns[key] = _Rows(rows.shape[1:], rows.dtype)
-                self._columns[key].grow(len(self.lengths), self._steps)
             self._columns[key].write(slots, at, rows)
         self.has_acted[slots] = True
 
@@ -133,7 +138,7 @@ class OpenSegments:
         columns = {key: rows.take(slot, steps) for key, rows in self._columns.items()}
         actions = columns[BufferKey.DISCRETE_ACTION]
         before = self._last_action.get(slot, self._no_action)
-        self._last_action[slot] = actions[-1]
+        self._last_action[slot] = actions[-1].copy()  # whoever gets the segment may write into it
         columns[BufferKey.MASKS] = np.ones(steps, np.float32)
         columns[BufferKey.DONE] = done
         columns[BufferKey.PREV_ACTION] = np.concatenate([before[None], actions[:-1]])
@@ -143,6 +148,13 @@ class OpenSegments:
             rows.carry(slot, steps)
         self.lengths[slot] = 0
         return segment
+
+    def _make_room(self, key: AgentBufferKey, shape: tuple[int, ...]) -> None:
+        """Makes a column for rows of another shape; what open segments had in it is not known any more."""
+        if self._columns[key].shape != shape:
+            self._columns[key] = _Rows(shape, np.float32)
+            self._columns[key].grow(len(self.lengths), self._steps)
+            self._columns[key].blank(slice(None), slice(None))
 
     def _grow(self) -> None:
         for rows in (*self._observations, *self._columns.values()):
@@ -164,6 +176,9 @@ class _Rows:
     def write(self, slots: np.ndarray, at: np.ndarray, rows: np.ndarray) -> None:
         if rows.size:
             self._rows[slots, at] = rows
+
+    def blank(self, slots: Any, at: Any) -> None:
+        self._rows[slots, at] = np.nan
 
     def take(self, slot: int, steps: int) -> np.ndarray:
         return self._rows[slot, :steps].copy()

@@ -82,10 +82,12 @@ class SegmentSteps(Sequence[AgentExperience]):
     Args:
         segment: T steps.
         action_spec: the behaviour's actions.
+        group_is_done: whether no group mate goes on after the last step.
     """
 
-    def __init__(self, segment: Segment, action_spec: ActionSpec) -> None:
+    def __init__(self, segment: Segment, action_spec: ActionSpec, *, group_is_done: bool = True) -> None:
         self.segment = segment
+        self.group_is_done = group_is_done
         self._branch_ends = np.cumsum(action_spec.discrete_branches)[:-1].astype(int)
         self._is_discrete = action_spec.discrete_size > 0
 
@@ -113,6 +115,20 @@ class SegmentSteps(Sequence[AgentExperience]):
             group_status=[],
             group_reward=columns[BufferKey.GROUP_REWARD],
         )
+
+
+class SegmentTrajectory(Trajectory):
+    """ML-Agents' `Trajectory` of `SegmentSteps`, which tells without data of group mates whether all of them are done.
+
+    In self-play a game is over when they are.
+    """
+
+    @property
+    def all_group_dones_reached(self) -> bool:
+        """Whether no group mate goes on; for steps that an author has made of these, as ML-Agents has it."""
+        if isinstance(self.steps, SegmentSteps):
+            return self.steps.group_is_done
+        return super().all_group_dones_reached
 
 
 def trajectory_to_segment(trajectory: Trajectory, action_spec: ActionSpec) -> Segment:

@@ -278,7 +278,7 @@ def _weights(batch: AgentBuffer, sequences: Sequences | None) -> torch.Tensor | 
 
 def _split(tensor: torch.Tensor, length: int) -> torch.Tensor:
     """[Q * L, ...] → [Q, L, ...]."""
-    return tensor.reshape(-1, length, *tensor.shape[1:])
+    return tensor.reshape(len(tensor) // length, length, *tensor.shape[1:])  # not -1: a sensor may be empty
 
 
 def _on_cpu(array: np.ndarray) -> torch.Tensor:

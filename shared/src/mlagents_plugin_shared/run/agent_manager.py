@@ -12,11 +12,10 @@ from mlagents.trainers.behavior_id_utils import get_global_agent_id
 from mlagents.trainers.buffer import AgentBufferKey, BufferKey
 from mlagents.trainers.torch_entities.action_log_probs import LogProbsTuple
 from mlagents.trainers.torch_entities.utils import ModelUtils
-from mlagents.trainers.trajectory import Trajectory
 from mlagents_envs.base_env import ActionTuple, DecisionSteps, TerminalSteps
 
 from mlagents_plugin_shared.data.open_segments import OpenSegments
-from mlagents_plugin_shared.data.trajectories import SegmentSteps
+from mlagents_plugin_shared.data.trajectories import SegmentSteps, SegmentTrajectory
 
 _NO_LOG_PROBS = LogProbsTuple.empty_log_probs()
 
@@ -24,9 +23,9 @@ _NO_LOG_PROBS = LogProbsTuple.empty_log_probs()
 class ArrayAgentManager(AgentManager):
     """Makes the trajectories that ML-Agents' `AgentManager` makes, of all agents of a message at a time.
 
-    Each holds a `Segment`, and its steps as tuples for whoever asks: see `SegmentSteps`. Three things differ. There is
-    no data of group mates; `prev_action` is what the agent did before, where ML-Agents has what the message's first
-    agent did; and a reset forgets agents that have no whole step yet, too.
+    Each holds a `Segment`, and its steps as tuples for whoever asks: see `SegmentSteps`. Three things differ. Of group
+    mates it is only known whether they are done; `prev_action` is what the agent did before, where ML-Agents has what
+    the message's first agent did; and a reset forgets agents that have no whole step yet, too.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,15 +34,7 @@ class ArrayAgentManager(AgentManager):
         self._segments = OpenSegments(self.policy.behavior_spec, self.policy.m_size)
         self._slots: defaultdict[int, dict[int, int]] = defaultdict(dict)
         self._names: dict[int, str] = {}
-
-    def take_over(self, other: AgentManager) -> None:
-        """Goes on with the queues of another manager, which the trainer knows already.
-
-        Args:
-            other: that has taken in nothing yet.
-        """
-        self.trajectory_queue, self.policy_queue = other.trajectory_queue, other.policy_queue
-        self._trajectory_queues = other._trajectory_queues
+        self._groups: dict[int, int] = {}  # of slots; empty where no agent has a group
 
     def add_experiences(
         self,
@@ -96,16 +87,17 @@ class ArrayAgentManager(AgentManager):
             self._segments.act(known, there)
 
     def _end(self, slots: dict[int, int], steps: TerminalSteps) -> None:
-        agents = steps.agent_id.tolist()
-        ended = [row for row, agent in enumerate(agents) if agent in slots and self._segments.has_acted[slots[agent]]]
-        known = np.array([slots[agents[row]] for row in ended], np.intp)
+        ending = {agent: row for row, agent in enumerate(steps.agent_id.tolist()) if agent in slots}
+        ended = [row for agent, row in ending.items() if self._segments.has_acted[slots[agent]]]
+        known = np.array([slots[agent] for agent in steps.agent_id[ended].tolist()], np.intp)
         self._reward(steps, ended, known)
         self._segments.observe(known, [observation[ended] for observation in steps.obs], None)
+        going_on = [slot for agent, slot in slots.items() if agent not in ending]
         for row, slot in zip(ended, known.tolist(), strict=True):
             interrupted = bool(steps.interrupted[row])
-            self._publish(slot, terminated=not interrupted, interrupted=interrupted)
+            self._publish(slot, going_on, terminated=not interrupted, interrupted=interrupted)
             self._stats_reporter.add_stat("Environment/Episode Length", int(self._segments.ages[slot]) - 1)
-        self._forget(slots, [agent for agent in agents if agent in slots])
+        self._forget(slots, list(ending))
 
     def _go_on(self, slots: dict[int, int], steps: DecisionSteps, worker_id: int) -> None:
         agents = steps.agent_id.tolist()
@@ -117,8 +109,20 @@ class ArrayAgentManager(AgentManager):
         acted = self._segments.has_acted[known]
         self._reward(steps, acted, known[acted])
         self._segments.observe(known, steps.obs, self._allowed(steps))
+        self._note_groups(known, np.asarray(steps.group_id))
         for slot in known[self._segments.lengths[known] >= self._max_trajectory_length].tolist():
-            self._publish(slot)
+            self._publish(slot, slots.values())
+
+    def _note_groups(self, slots: np.ndarray, groups: np.ndarray) -> None:
+        if self._groups or groups.any():
+            self._groups.update(zip(slots.tolist(), groups.tolist(), strict=True))
+
+    def _is_group_done(self, slot: int, going_on: Iterable[int]) -> bool:
+        """Whether none of these other agents, of those that have made a step, is in the group; 0 is no group."""
+        group = self._groups.get(slot, 0)
+        return not group or not any(
+            self._groups.get(other) == group and self._segments.ages[other] for other in going_on if other != slot
+        )
 
     def _reward(self, steps: DecisionSteps | TerminalSteps, rows: Any, slots: np.ndarray) -> None:
         brought: dict[AgentBufferKey, np.ndarray] = {
@@ -135,10 +139,10 @@ class ArrayAgentManager(AgentManager):
             return np.ones((len(steps), sum(self._action_spec.discrete_branches)), np.uint8)
         return np.logical_not(np.concatenate(steps.action_mask, axis=1)).astype(np.uint8)
 
-    def _publish(self, slot: int, **how: bool) -> None:
+    def _publish(self, slot: int, going_on: Iterable[int], **how: bool) -> None:
         segment = self._segments.close(slot, self._names[slot], **how)
-        trajectory = Trajectory(
-            steps=SegmentSteps(segment, self._action_spec),
+        trajectory = SegmentTrajectory(
+            steps=SegmentSteps(segment, self._action_spec, group_is_done=self._is_group_done(slot, going_on)),
             agent_id=segment.agent_id,
             next_obs=[rows[-1] for rows in segment.observations],
             next_group_obs=[],
@@ -159,6 +163,7 @@ class ArrayAgentManager(AgentManager):
         names = [self._names.pop(slot) for slot in freed]
         for slot in freed:
             self._segments.free_slot(slot)
+            self._groups.pop(slot, None)
         self.policy.remove_previous_action(names)
         self.policy.remove_memories(names)
 

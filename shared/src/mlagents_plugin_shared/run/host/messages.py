@@ -1,6 +1,6 @@
 """A player's message that cannot be used is an error which names the behaviour and the sensor.
 
-ML-Agents would only say that there is NaN somewhere.
+ML-Agents would only say that there is NaN somewhere; in a picture, which it does not look at, that an action is.
 """
 
 from typing import Any
@@ -10,6 +10,8 @@ from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityObservationException
 
 from mlagents_plugin_shared.data.trajectories import describe_not_finite
+
+_PICTURES = 4  # dimensions of a sensor's pictures, of all agents
 
 _update_state = UnityEnvironment._update_state
 
@@ -22,6 +24,15 @@ def _update_state_or_name_fault(environment: Any, output: Any) -> None:
         if not fault:
             raise
         raise UnityObservationException(fault) from None
+    if _has_odd_picture(environment._env_state) and (fault := _describe_fault(output, environment._env_specs)):
+        raise UnityObservationException(fault)
+
+
+def _has_odd_picture(state: Any) -> bool:
+    """Whether a picture may hold a number that is NaN or infinite; a sum that overflows makes it seem so, too."""
+    pictures = (rows for both in state.values() for steps in both for rows in steps.obs if rows.ndim == _PICTURES)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return not all(np.isfinite(rows.sum()) for rows in pictures)
 
 
 def _describe_fault(output: Any, specs: Any) -> str | None:
