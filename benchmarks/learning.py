@@ -2,7 +2,7 @@
 
 Trains in process on the player's scene or the Gymnasium environment that the file is named after, then plays 100
 episodes with the final policy: in Gymnasium greedily, in a scene with the exported models and the outputs that Unity
-takes by default, the stochastic ones. Demonstrations that a file asks for and lacks are recorded. Every seed is
+takes by default, the stochastic ones. Demonstrations that a file asks for are recorded. Every seed is
 reported, and the spread is that of the seeds. `--set` changes keys of the file:
 `--set hyperparameters.n_step=1 max_steps=20000`.
 """

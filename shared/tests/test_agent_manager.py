@@ -22,25 +22,15 @@ from mlagents_envs.base_env import (
     ActionSpec,
     BehaviorSpec,
     DecisionSteps,
-    DimensionProperty,
-    ObservationSpec,
-    ObservationType,
     TerminalSteps,
 )
 
 from fakes import CONTINUOUS, DISCRETE, HYBRID
 from mlagents_plugin_shared.data.trajectories import Segment, SegmentSteps, trajectory_to_segment
 from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
+from twins import Case
 
 MEMORY = 6
-
-
-def sensors(*shapes: tuple[int, ...]) -> list[ObservationSpec]:
-    """A sensor of each shape."""
-    return [
-        ObservationSpec(shape, (DimensionProperty.UNSPECIFIED,) * len(shape), ObservationType.DEFAULT, f"sensor_{i}")
-        for i, shape in enumerate(shapes)
-    ]
 
 
 class Remembering(Policy):
@@ -195,7 +185,7 @@ def managers(spec: BehaviorSpec, horizon: int, *, memory: bool) -> tuple[AgentMa
 )
 def test_segments_are_those_of_ml_agents(action_spec, shapes, agents, horizon, workers, memory, seed):
     """Whoever comes, waits, ends or comes again: the same steps, in the same order, and the same statistics."""
-    spec = BehaviorSpec(sensors(*shapes), action_spec)
+    spec = Case(action_spec, tuple(shapes)).behavior_spec()
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     messages, (ours, theirs) = Messages(spec, rng), managers(spec, horizon, memory=memory)
@@ -225,7 +215,7 @@ def test_segments_are_those_of_ml_agents(action_spec, shapes, agents, horizon, w
 @given(action_spec=st.sampled_from([DISCRETE, HYBRID]), horizon=st.sampled_from([1, 3, 50]), seed=st.integers(0, 1000))
 def test_previous_actions_are_the_agents_own(action_spec, horizon, seed):
     """From one segment of an episode to the next, and zeros where an episode begins."""
-    spec = BehaviorSpec(sensors((3,)), action_spec)
+    spec = Case(action_spec, ((3,),)).behavior_spec()
     messages, (ours, _) = Messages(spec, np.random.default_rng(seed)), managers(spec, horizon, memory=False)
     last: dict[str, np.ndarray] = {}
     for _ in range(60):
@@ -243,7 +233,13 @@ def test_previous_actions_are_the_agents_own(action_spec, horizon, seed):
 @pytest.mark.parametrize("action_spec", [DISCRETE, CONTINUOUS, HYBRID], ids=["discrete", "continuous", "hybrid"])
 def test_steps_are_tuples_for_whoever_asks(action_spec: ActionSpec) -> None:
     """A trainer that reads ML-Agents' own tuples finds the numbers of the segment in them."""
-    spec = BehaviorSpec(sensors((3,), (2, 2)), action_spec)
+    spec = Case(
+        action_spec,
+        (
+            (3,),
+            (2, 2),
+        ),
+    ).behavior_spec()
     messages, (ours, _) = Messages(spec, np.random.default_rng(1)), managers(spec, 50, memory=True)
     for _ in range(60):
         ours.add_experiences(*messages.next(0, 3))
@@ -265,7 +261,7 @@ def test_steps_are_tuples_for_whoever_asks(action_spec: ActionSpec) -> None:
 
 def test_policy_without_log_probabilities() -> None:
     """As ML-Agents has it: columns without width."""
-    spec = BehaviorSpec(sensors((3,)), DISCRETE)
+    spec = Case(DISCRETE, ((3,),)).behavior_spec()
     _, (ours, theirs) = None, managers(spec, 2, memory=False)
     messages = Messages(spec, np.random.default_rng(0))
     for _ in range(20):
@@ -303,7 +299,7 @@ def acting(spec: BehaviorSpec, agents: list[int], likely: float | None) -> Actio
 
 def test_log_probabilities_that_come_and_go_are_not_made_up() -> None:
     """A step without any has NaN, and not what lay there of another episode or of another agent."""
-    spec = BehaviorSpec(sensors((3,)), DISCRETE)
+    spec = Case(DISCRETE, ((3,),)).behavior_spec()
     ours, _ = managers(spec, 50, memory=False)
     told = [None, -1.0, -2.0, None, -3.0]
     found = []
@@ -320,7 +316,7 @@ def test_log_probabilities_that_come_and_go_are_not_made_up() -> None:
 
 def test_agent_that_ends_twice_in_a_message_ends_once() -> None:
     """As ML-Agents has it, which goes by the last of the two."""
-    spec = BehaviorSpec(sensors((3,)), HYBRID)
+    spec = Case(HYBRID, ((3,),)).behavior_spec()
     pair = managers(spec, 50, memory=False)
     action = acting(spec, [1, 2], None)
     for manager in pair:
@@ -332,7 +328,13 @@ def test_agent_that_ends_twice_in_a_message_ends_once() -> None:
 
 def test_segments_share_no_memory_with_those_that_grow() -> None:
     """Whoever writes into a segment spoils neither the agent's next one nor anybody else's."""
-    spec = BehaviorSpec(sensors((3,), (3, 20, 20)), HYBRID)
+    spec = Case(
+        HYBRID,
+        (
+            (3,),
+            (3, 20, 20),
+        ),
+    ).behavior_spec()
     found: list[list[Segment]] = [[], []]
     for segments, writes in zip(found, (False, True), strict=True):
         messages, (ours, _) = Messages(spec, np.random.default_rng(0)), managers(spec, 3, memory=True)

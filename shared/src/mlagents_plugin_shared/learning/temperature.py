@@ -84,6 +84,9 @@ def large_temperature(settings: Any, _: Any) -> str:
 
     Args:
         settings: hyperparameters with `reward_scaling` and `init_entcoef`.
+
+    Returns:
+        One line.
     """
     if not settings.reward_scaling or settings.init_entcoef < LARGE_TEMPERATURE:
         return ""

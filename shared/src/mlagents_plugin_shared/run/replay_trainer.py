@@ -214,15 +214,12 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def _create_memory_refresh(self) -> MemoryRefresh | None:
         """What keeps the recurrent states of demonstrations, and of the replay if asked for, those of the network."""
-        settings = self.hyperparameters
-        replay = self.update_buffer if settings.memory_refresh_replay else None
-        if (
-            not (self.policy.use_recurrent and settings.memory_refresh_interval)
-            or replay is self.demonstrations is None
-        ):
+        interval = self.hyperparameters.memory_refresh_interval
+        replay = self.update_buffer if self.hyperparameters.memory_refresh_replay else None
+        has_episodes = replay is not None or self.demonstrations is not None
+        if not (self.policy.use_recurrent and interval and has_episodes):
             return None
-        body, interval = self.policy.actor.network_body, settings.memory_refresh_interval
-        refresh = MemoryRefresh(body, self.demonstrations, replay, interval)
+        refresh = MemoryRefresh(self.policy.actor.network_body, self.demonstrations, replay, interval)
         refresh.refresh()
         return refresh
 
