@@ -32,6 +32,7 @@ from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.export import ExportError
 from mlagents_plugin_shared.run.files import check_writable
+from mlagents_plugin_shared.run.freed_memory import keep_freed_memory
 from mlagents_plugin_shared.run.goals import Goals
 from mlagents_plugin_shared.run.host.run_folder import not_writable
 from mlagents_plugin_shared.run.host.training_status import write_training_status
@@ -70,6 +71,7 @@ class PluginTrainer(RLTrainer):
     def __init__(
         self, behavior_name: str, reward_buff_cap: int, trainer_settings: TrainerSettings, *args: Any, **kwargs: Any
     ) -> None:
+        keep_freed_memory()
         report_often(trainer_settings)
         super().__init__(behavior_name, reward_buff_cap, trainer_settings, *args, **kwargs)
         own = Path(self.artifact_path)

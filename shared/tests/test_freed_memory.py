@@ -1,0 +1,55 @@
+"""What PyTorch frees is used again, where the C library can be told so."""
+
+import ctypes
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from mlagents_plugin_shared.run import freed_memory
+from mlagents_plugin_shared.run.freed_memory import keep_freed_memory
+
+HAS_GLIBC = platform.libc_ver()[0] == "glibc"
+
+PAGES_OF_AN_UPDATE = """
+import resource, torch
+from mlagents_plugin_shared.run.freed_memory import keep_freed_memory
+
+if {keeps}:
+    assert keep_freed_memory()
+
+def update():
+    tensors = [torch.empty(2**18).fill_(1.0) for _ in range(30)]
+
+for _ in range(5):
+    update()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    update()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 5)
+"""
+
+
+@pytest.mark.skipif(not HAS_GLIBC, reason="another C library")
+def test_an_update_gets_no_new_pages() -> None:
+    def pages(keeps: bool) -> int:
+        code = PAGES_OF_AN_UPDATE.format(keeps=keeps)
+        return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+    assert pages(keeps=True) < 10
+    assert pages(keeps=False) > 1000  # 30 MB are 7,680 pages
+
+
+@pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"])
+def test_what_the_user_has_set_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "131072")
+    assert not keep_freed_memory()
+
+
+def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freed_memory.ctypes, "CDLL", lambda name: object())
+    assert not keep_freed_memory()
+    monkeypatch.setattr(freed_memory.os, "name", "nt")
+    monkeypatch.setattr(ctypes, "CDLL", None)  # would fail if it was called
+    assert not keep_freed_memory()
