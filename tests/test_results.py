@@ -117,6 +117,19 @@ def test_header_has_the_figures_of_its_records() -> None:
     )
 
 
+def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
+    """In bold what has reached the goal; that of chance is neither."""
+    found = [
+        replace(record(101, mean), training=training(101, learner=learner))
+        for learner, mean in (("a2c", 0.5), ("chance", 0.1), ("dqn", 0.93), ("ppo", 0.8), ("sac", 0.7))
+    ]
+    *_, row = claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()
+    assert (
+        row
+        == "| Basic | 0.100 | 0.93 | **0.930** (DQN, 100 steps, 1 seed) | 0.800 (ML-Agents' PPO, 100 steps, 1 seed) |"
+    )
+
+
 def test_records_of_former_values_count_no_more() -> None:
     """A file that was changed has nothing measured."""
     current = record(101, 0.9)

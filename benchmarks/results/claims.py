@@ -1,22 +1,44 @@
 """What READMEs and the headers of configurations say of their results, made of the records alone.
 
-A README has a table between two comments, `<!-- results: pqn -->` and `<!-- end of results: pqn -->`. The header of a
-file of configs/ has its lines `Wall-clock` and `Seeds` from here as soon as there are records of what the file says
-now; records of former values count no more.
+A plugin's README has a table between two comments, `<!-- results: pqn -->` and `<!-- end of results: pqn -->`; the
+front pages, the repository's README and the site's, have one of everything between `<!-- results: all -->` and its end.
+The header of a file of configs/ has its lines `Wall-clock` and `Seeds` from here as soon as there are records of what
+the file says now; records of former values count no more.
 """
 
 import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 
 import yaml
 
 from mlagents_player.scenes import GYMNASIUM
-from results import records, tables
+from results import page, records, tables
+from results.page import OURS
 from results.records import Record
-from results.suites import CONFIGS, ROOT, learner_config
+from results.suites import CHANCE, CONFIGS, ROOT, learner_config
+from results.tables import Row
 
+FRONT_PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
+REACHED = 0.99
+"""How far on the way from chance to a goal it counts as reached."""
+NAMES = {
+    "a2c": "A2C",
+    "dqn": "DQN",
+    "flashsac": "FlashSAC",
+    "pqn": "PQN",
+    "poca": "ML-Agents' POCA",
+    "ppo": "ML-Agents' PPO",
+    "sac": "ML-Agents' SAC",
+    "sb3-a2c": "Stable-Baselines3's A2C",
+    "sb3-dqn": "Stable-Baselines3's DQN",
+    "sb3-ppo": "Stable-Baselines3's PPO",
+    "sb3-qrdqn": "sb3-contrib's QR-DQN",
+    "sb3-tqc": "sb3-contrib's TQC",
+}
+"""How learners are called in a sentence."""
 _INDENT = 15
 _WIDTH = 120
 
@@ -119,24 +141,58 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def front(rows: list[Row], goals: dict) -> str:
+    """The table of the front pages: a row for each behaviour that a learner of ours has trained on.
+
+    Args:
+        rows: of all records, best first.
+        goals: of each behaviour.
+    """
+    lines = [["behavior", "chance", "goal", "the best of ours", "the best of ML-Agents and Stable-Baselines3"]]
+    lines.append(["---"] * len(lines[0]))
+    rows = [row for row in rows if row.scores]
+    for behavior in dict.fromkeys(row.behavior for row in rows if row.learner in OURS):
+        own = [row for row in rows if row.behavior == behavior]
+        goal = goals[behavior]["goal"]
+        chance = next((row for row in own if row.learner == CHANCE), None)
+        ours = next(row for row in own if row.learner in OURS)
+        peer = next((row for row in own if row.learner not in (*OURS, CHANCE)), None)
+        low = fmean(chance.scores) if chance else None
+        cells = [tables.spread(chance.scores) if chance else "-", f"{goal:g}"]
+        lines.append([behavior, *cells, *(_best(row, low, goal) for row in (ours, peer))])
+    return "\n".join(map(_line, lines))
+
+
+def _best(row: Row | None, chance: float | None, goal: float) -> str:
+    """`**100.0** (FlashSAC, 30,000 steps, 5 seeds)`, in bold where the goal is reached."""
+    if row is None:
+        return "-"
+    mean = fmean(row.scores)
+    reached = chance is not None and (mean - chance) / (goal - chance) >= REACHED
+    figure = tables.spread([mean])
+    learner = NAMES.get(row.learner, row.learner)
+    return (
+        f"{f'**{figure}**' if reached else figure} ({learner}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
+    )
+
+
 def written() -> dict[Path, str]:
     """What each README and configuration of which there are records should say: its whole text."""
-    found = current(records.load())
+    known = records.load()
+    found = current(known)
     goals = yaml.safe_load((Path(__file__).parent / "scenes.yaml").read_text("utf-8"))
     texts = {file: header(file.read_text("utf-8"), own) for file, own in found.items()}
     for readme in sorted(ROOT.glob("packages/*/README.md")):
         text = readme.read_text("utf-8")
         for learner in re.findall(r"<!-- results: (\S+) -->", text):
-            block = (
-                f"<!-- results: {learner} -->\n\n{table(learner, found, goals)}\n\n<!-- end of results: {learner} -->"
-            )
-            pattern = rf"<!-- results: {learner} -->.*?<!-- end of results: {learner} -->"
-            texts[readme] = text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+            texts[readme] = text = _with_table(text, learner, table(learner, found, goals))
+    of_all = front(tables.rows(page.current(known)), goals)
+    texts.update({file: _with_table(file.read_text("utf-8"), "all", of_all) for file in FRONT_PAGES})
     return texts
 
 
-def _with_table(text: str, learner: str, rows: str) -> str:
-    begin, end = f"<!-- results: {learner} -->", f"<!-- end of results: {learner} -->"
+def _with_table(text: str, name: str, rows: str) -> str:
+    begin, end = f"<!-- results: {name} -->", f"<!-- end of results: {name} -->"
     return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n\n{rows}\n\n{end}", text, flags=re.DOTALL)
 
 

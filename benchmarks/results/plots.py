@@ -76,17 +76,18 @@ def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) ->
         shown = [row for row in rows if row.behavior == behavior and row.learner != CHANCE and row.scores]
         for turn, row in enumerate(shown):
             share = (np.array(row.scores) - low) / (high - low)
-            at = place + (turn - (len(shown) - 1) / 2) * 0.8 / max(len(shown), 1)
+            at = place + (turn - (len(shown) - 1) / 2) * 0.8 / max(len(shown), 2)
             label = row.learner if row.learner not in labelled else None
             labelled.add(row.learner)
-            width = 0.7 / max(len(shown), 1)
+            width = 0.7 / max(len(shown), 2)
             axes.bar(at, share.mean(), width, color=COLOURS.get(row.learner), label=label)
             axes.plot(np.full(len(share), at), share, "k.", markersize=3)
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(ylabel="0: chance, 1: goal", ylim=(-0.3, 1.3))
+    axes.set(ylim=(-0.3, 1.3), xlim=(-0.6, len(behaviors) - 0.4))
+    axes.set_yticks([0, 1], ["chance", "goal"])
     axes.set_xticks(range(len(behaviors)), behaviors, rotation=30, ha="right", fontsize=8)
-    axes.legend(fontsize=7, ncols=2)
+    figure.legend(loc="outside upper center", fontsize=8, ncols=len(labelled), frameon=False)
     _save(figure, file)
 
 
