@@ -96,7 +96,7 @@ def test_end_names_last_and_best_mean_over_full_windows() -> None:
     # (3 + 2.5) / 2 = 2.75, (0 + 1.5) / 2 = 0.75
     assert line.startswith(
         f"{BEHAVIOR}: ended at step 1010 (max_steps: 1000), mean reward of the last 2 episodes 0.750, "
-        f"at best 2.750 at step 300. The model is {MODEL}; "
+        f"at best 2.750 at step 300. With a larger max_steps --resume goes on. The model is {MODEL}; "
     )
 
 
@@ -118,18 +118,21 @@ def test_end_says_over_how_few_episodes_the_mean_is() -> None:
 
 def test_end_without_an_episode_says_so() -> None:
     """No number is made up."""
-    assert f"no episode ended in 1010 steps. The model is {MODEL}" in end(
-        RunSummary(BEHAVIOR, 100, self_play=False), []
-    )
+    line = end(RunSummary(BEHAVIOR, 100, self_play=False), [])
+    assert f"no episode ended in 1010 steps. With a larger max_steps --resume goes on. The model is {MODEL}" in line
 
 
 @pytest.mark.parametrize(
-    ("step", "goal_reached", "resumes"), [(400, False, True), (400, True, False), (1001, False, False)]
+    ("step", "goal_reached", "said"),
+    [
+        (400, False, ". --resume goes on from here. The"),
+        (1001, False, ". With a larger max_steps --resume goes on. The"),
+        (400, True, ", the best of the run. The"),
+    ],
 )
-def test_end_says_whether_there_is_more_to_train(step: int, goal_reached: bool, resumes: bool) -> None:
-    """A run that was interrupted goes on with --resume."""
-    line = end(RunSummary(BEHAVIOR, 100, self_play=False), [1.0], step, goal_reached=goal_reached)
-    assert ("--resume goes on from here" in line) == resumes
+def test_end_says_how_to_go_on(step: int, goal_reached: bool, said: str) -> None:
+    """From where it was interrupted, or beyond its end; a run that has reached its goal has nothing left to do."""
+    assert said in end(RunSummary(BEHAVIOR, 100, self_play=False), [1.0], step, goal_reached=goal_reached)
 
 
 def test_best_survives_a_resume() -> None:

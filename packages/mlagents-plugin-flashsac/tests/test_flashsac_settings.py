@@ -73,6 +73,7 @@ def test_default_is_flashsac_on_plain_layers() -> None:
         ("target_entropy_ratio", 1.0),
         ("v_max", 0.0),
         ("v_max", -6.0),
+        ("v_min", -1e38),
         ("num_atoms", 1),
         ("noise_repeat", 0),
         ("actor_update_interval", 0),

@@ -116,6 +116,10 @@ def by_preset(presets: Mapping[Any, Mapping[str, Any]]) -> Callable[[str, Any], 
     return default_of
 
 
+LARGEST_ATOM = 1e30
+"""Bound of the returns that a categorical distribution tells: its width has to be a float32."""
+
+
 def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Conflict]:
     """What is wrong with the atoms of a categorical distribution, by the keys of these names.
 
@@ -124,6 +128,9 @@ def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Confl
         v_max: largest atom.
         num_atoms: how many there are.
     """
+    for key, value in (("v_min", v_min), ("v_max", v_max)):
+        if abs(value) > LARGEST_ATOM:
+            yield Conflict(key, f"it must lie between {-LARGEST_ATOM:g} and {LARGEST_ATOM:g}: sums of more overflow")
     if not v_min < v_max:
         yield Conflict("v_max", f"it must be greater than v_min, which is {v_min}", ("v_min",))
     if num_atoms < 2:

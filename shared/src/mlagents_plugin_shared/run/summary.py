@@ -100,7 +100,8 @@ class RunSummary:
         """
         last = self._last_elo(step) if self._self_play else self._mean(returns, step)
         self._keep_better(last)
-        goes_on = "" if goal_reached or step >= max_steps else " --resume goes on from here."
+        how = "With a larger max_steps --resume goes on" if step >= max_steps else "--resume goes on from here"
+        goes_on = "" if goal_reached else f" {how}."
         return (
             f"{self._behavior}: ended at step {step} (max_steps: {max_steps}), {self._describe(last, step)}.{goes_on} "
             f"The model is {model}; {_next_step(model)}"
