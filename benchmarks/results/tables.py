@@ -61,7 +61,10 @@ def _last_tenth(outcome: Outcome) -> list[float]:
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
-    """A row for every (scene, behaviour, learner, variant, steps), best first within its behaviour."""
+    """A row for every (scene, behaviour, learner, variant, steps), within its behaviour the best first.
+
+    Of equal ones the one with more seeds is first, then the one with fewer steps; chance is last.
+    """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
         training = record.training
@@ -69,7 +72,11 @@ def rows(records: Iterable[Record]) -> list[Row]:
             key = (training.scene, behavior, training.learner, training.variant, training.steps)
             groups.setdefault(key, []).append(record)
     found = [_row(key, sorted(group, key=lambda record: record.training.seed)) for key, group in groups.items()]
-    return sorted(found, key=lambda row: (row.scene, row.behavior, row.learner == CHANCE, -_mean(row.scores)))
+    return sorted(found, key=_rank)
+
+
+def _rank(row: Row) -> tuple:
+    return row.scene, row.behavior, row.learner == CHANCE, -_mean(row.scores), -len(row.seeds), row.steps
 
 
 def _row(key: tuple, group: list[Record]) -> Row:
