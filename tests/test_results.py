@@ -124,10 +124,8 @@ def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
         for learner, mean in (("a2c", 0.5), ("chance", 0.1), ("dqn", 0.93), ("ppo", 0.8), ("sac", 0.7))
     ]
     *_, row = claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()
-    assert (
-        row
-        == "| Basic | 0.100 | 0.93 | **0.930** (DQN, 100 steps, 1 seed) | 0.800 (ML-Agents' PPO, 100 steps, 1 seed) |"
-    )
+    ours, peer = "**0.930** (DQN, 100 steps, 1 seed)", "0.800 (ML-Agents' PPO, 100 steps, 1 seed)"
+    assert row == f"| Basic | 0.100 | 0.93 | {ours} | {peer} |"
 
 
 def test_records_of_former_values_count_no_more() -> None:

@@ -18,7 +18,7 @@ from mlagents_player.scenes import GYMNASIUM
 from results import page, records, tables
 from results.page import OURS
 from results.records import Record
-from results.suites import CHANCE, CONFIGS, ROOT, learner_config
+from results.suites import CONFIGS, ROOT, learner_config
 from results.tables import Row
 
 FRONT_PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
@@ -148,32 +148,31 @@ def front(rows: list[Row], goals: dict) -> str:
         rows: of all records, best first.
         goals: of each behaviour.
     """
+    bounds = page.bounds_of(rows, goals)
     lines = [["behavior", "chance", "goal", "the best of ours", "the best of ML-Agents and Stable-Baselines3"]]
     lines.append(["---"] * len(lines[0]))
-    rows = [row for row in rows if row.scores]
-    for behavior in dict.fromkeys(row.behavior for row in rows if row.learner in OURS):
-        own = [row for row in rows if row.behavior == behavior]
-        goal = goals[behavior]["goal"]
-        chance = next((row for row in own if row.learner == CHANCE), None)
-        ours = next(row for row in own if row.learner in OURS)
-        peer = next((row for row in own if row.learner not in (*OURS, CHANCE)), None)
-        low = fmean(chance.scores) if chance else None
-        cells = [tables.spread(chance.scores) if chance else "-", f"{goal:g}"]
-        lines.append([behavior, *cells, *(_best(row, low, goal) for row in (ours, peer))])
+    for best in tables.bests([row for row in rows if row.scores], OURS):
+        if best.ours:
+            chance = tables.spread(best.chance.scores) if best.chance else "-"
+            figures = [_figure(row, bounds.get(best.behavior)) for row in (best.ours, best.peer)]
+            lines.append([best.behavior, chance, f"{goals[best.behavior]['goal']:g}", *figures])
     return "\n".join(map(_line, lines))
 
 
-def _best(row: Row | None, chance: float | None, goal: float) -> str:
-    """`**100.0** (FlashSAC, 30,000 steps, 5 seeds)`, in bold where the goal is reached."""
+def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
+    """`**100.0** (FlashSAC, 30,000 steps, 5 seeds)`, in bold where the goal is reached.
+
+    Args:
+        row: whose.
+        bounds: returns of chance and of the goal, where both are known.
+    """
     if row is None:
         return "-"
     mean = fmean(row.scores)
-    reached = chance is not None and (mean - chance) / (goal - chance) >= REACHED
     figure = tables.spread([mean])
-    learner = NAMES.get(row.learner, row.learner)
-    return (
-        f"{f'**{figure}**' if reached else figure} ({learner}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
-    )
+    if bounds and (mean - bounds[0]) / (bounds[1] - bounds[0]) >= REACHED:
+        figure = f"**{figure}**"
+    return f"{figure} ({NAMES.get(row.learner, row.learner)}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
 
 
 def written() -> dict[Path, str]:

@@ -80,7 +80,7 @@ def current(found: Iterable[Record]) -> list[Record]:
 
 
 def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]:
-    bounds = _bounds(rows, goals)
+    bounds = bounds_of(rows, goals)
     if bounds:
         picture = PICTURES / "overview.png"
         shown = [
@@ -89,14 +89,11 @@ def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]
         pictures[picture] = partial(plots.bars, shown, picture, bounds)
         yield f"![exported models, from chance to the goal]({_link(picture)})\n"
     yield "| behaviour | goal | chance | best of ours | best peer |\n|---|---|---|---|---|"
-    for behavior in dict.fromkeys(row.behavior for row in rows):
-        own = [row for row in rows if row.behavior == behavior]
-        chance = next((row for row in own if row.learner == CHANCE), None)
-        ours = next((row for row in own if row.learner in OURS), None)
-        peer = next((row for row in own if row.learner not in (*OURS, CHANCE)), None)
+    for best in tables.bests(rows, OURS):
+        chance = tables.spread(best.chance.scores) if best.chance else "-"
         yield (
-            f"| [{behavior}](#{behavior.lower()}) | {goals[behavior]['goal']:g} | "
-            f"{tables.spread(chance.scores) if chance else '-'} | {_cell(ours)} | {_cell(peer)} |"
+            f"| [{best.behavior}](#{best.behavior.lower()}) | {goals[best.behavior]['goal']:g} | {chance} | "
+            f"{_cell(best.ours)} | {_cell(best.peer)} |"
         )
     yield ""
 
@@ -113,7 +110,7 @@ def _cell(row: Row | None) -> str:
     return f"{tables.spread(row.scores)} ({row.label}, {tables.counted(len(row.seeds))})"
 
 
-def _bounds(rows: list[Row], goals: dict) -> dict[str, tuple[float, float]]:
+def bounds_of(rows: list[Row], goals: dict) -> dict[str, tuple[float, float]]:
     """Returns of chance and of the goal, for the behaviours of which both are known."""
     chance = {row.behavior: fmean(row.scores) for row in rows if row.learner == CHANCE and row.scores}
     return {name: (chance[name], goals[name]["goal"]) for name in goals if name in chance}
@@ -121,7 +118,7 @@ def _bounds(rows: list[Row], goals: dict) -> dict[str, tuple[float, float]]:
 
 def _comparison(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]:
     """Ours beside Stable-Baselines3, over the Gymnasium environments that all of them have trained on."""
-    bounds = _bounds(rows, goals)
+    bounds = bounds_of(rows, goals)
     own = [row for row in rows if row.scene.startswith(GYMNASIUM) and row.behavior in bounds and not row.variant]
     learners = [name for name in OURS if any(row.learner == name for row in own)]
     learners += sorted({row.learner for row in own if row.learner.startswith(STABLE_BASELINES)})

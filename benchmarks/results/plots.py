@@ -74,13 +74,13 @@ def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) ->
     for place, behavior in enumerate(behaviors):
         low, high = bounds[behavior]
         shown = [row for row in rows if row.behavior == behavior and row.learner != CHANCE and row.scores]
+        slot = 0.8 / max(len(shown), 2)
         for turn, row in enumerate(shown):
             share = (np.array(row.scores) - low) / (high - low)
-            at = place + (turn - (len(shown) - 1) / 2) * 0.8 / max(len(shown), 2)
+            at = place + (turn - (len(shown) - 1) / 2) * slot
             label = row.learner if row.learner not in labelled else None
             labelled.add(row.learner)
-            width = 0.7 / max(len(shown), 2)
-            axes.bar(at, share.mean(), width, color=COLOURS.get(row.learner), label=label)
+            axes.bar(at, share.mean(), 0.9 * slot, color=COLOURS.get(row.learner), label=label)
             axes.plot(np.full(len(share), at), share, "k.", markersize=3)
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
     axes.axhline(0, color="black", linewidth=0.8)

@@ -1,6 +1,6 @@
 """Records, gathered: a row is a learner on a behaviour, over its seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
@@ -92,6 +92,38 @@ def _row(key: tuple, group: list[Record]) -> Row:
         minutes=[record.seconds / 60 for record in group],
         commits=sorted({record.commit for record in group}),
     )
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best rows of a behaviour, None where there is none.
+
+    Attributes:
+        behavior: which.
+        chance: the row of chance.
+        ours: of the learners of this repository.
+        peer: of the others.
+    """
+
+    behavior: str
+    chance: Row | None
+    ours: Row | None
+    peer: Row | None
+
+
+def bests(rows: list[Row], learners: Collection[str]) -> Iterator[Best]:
+    """The best of each behaviour, in the order of the rows.
+
+    Args:
+        rows: as `rows` gives them.
+        learners: those of this repository.
+    """
+    for behavior in dict.fromkeys(row.behavior for row in rows):
+        own = [row for row in rows if row.behavior == behavior]
+        chance = next((row for row in own if row.learner == CHANCE), None)
+        ours = next((row for row in own if row.learner in learners), None)
+        peer = next((row for row in own if row.learner not in (*learners, CHANCE)), None)
+        yield Best(behavior, chance, ours, peer)
 
 
 def counted(seeds: int) -> str:
