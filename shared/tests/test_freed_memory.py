@@ -9,10 +9,9 @@ import sys
 import pytest
 
 from mlagents_plugin_shared.run import freed_memory
-from mlagents_plugin_shared.run.freed_memory import keep_freed_memory
+from mlagents_plugin_shared.run.freed_memory import OWN_CHOICE, keep_freed_memory
 
 HAS_GLIBC = platform.libc_ver()[0] == "glibc"
-OWN_CHOICE = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 PAGES_OF_AN_UPDATE = """
 import resource, torch

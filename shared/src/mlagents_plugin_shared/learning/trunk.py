@@ -15,6 +15,7 @@ from mlagents.trainers.torch_entities.layers import LinearEncoder
 from mlagents.trainers.torch_entities.networks import NetworkBody
 from mlagents_envs.base_env import ObservationSpec
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 LARGEST_STANDARDISED = 10.0
 """Bound of a standardised input: a number that is nearly always the same would be hundreds where it is not."""
@@ -108,6 +109,7 @@ class _Standardization(torch.autograd.Function):
         return outputs, mean, var
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
         """Of inputs, weight and bias."""
         standard, weight, scale = ctx.saved_tensors

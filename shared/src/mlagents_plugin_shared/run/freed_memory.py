@@ -13,7 +13,8 @@ _KEPT = 2**30
 """Bytes that may be kept."""
 _LARGEST = 2**25
 """Bytes from which on a block is given back whatever is set: glibc takes no larger number."""
-_OWN_CHOICE = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+OWN_CHOICE = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+"""Variables by which users tell glibc what to do with memory."""
 
 
 def keep_freed_memory() -> bool:
@@ -25,7 +26,7 @@ def keep_freed_memory() -> bool:
         Whether it does: not where it is another library than glibc, and not where the user's environment says what it
         is to do.
     """
-    if os.name != "posix" or any(name in os.environ for name in _OWN_CHOICE):
+    if os.name != "posix" or any(name in os.environ for name in OWN_CHOICE):
         return False
     option = getattr(ctypes.CDLL(None), "mallopt", None)
     # One alone would switch off what glibc does about the other by itself.
