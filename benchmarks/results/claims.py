@@ -24,21 +24,6 @@ from results.tables import Row
 FRONT_PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
 REACHED = 0.99
 """How far on the way from chance to a goal it counts as reached."""
-NAMES = {
-    "a2c": "A2C",
-    "dqn": "DQN",
-    "flashsac": "FlashSAC",
-    "pqn": "PQN",
-    "poca": "ML-Agents' POCA",
-    "ppo": "ML-Agents' PPO",
-    "sac": "ML-Agents' SAC",
-    "sb3-a2c": "Stable-Baselines3's A2C",
-    "sb3-dqn": "Stable-Baselines3's DQN",
-    "sb3-ppo": "Stable-Baselines3's PPO",
-    "sb3-qrdqn": "sb3-contrib's QR-DQN",
-    "sb3-tqc": "sb3-contrib's TQC",
-}
-"""How learners are called in a sentence."""
 _INDENT = 15
 _WIDTH = 120
 
@@ -149,7 +134,7 @@ def front(rows: list[Row], goals: dict) -> str:
         goals: of each behaviour.
     """
     bounds = page.bounds_of(rows, goals)
-    lines = [["behavior", "chance", "goal", "the best of ours", "the best of ML-Agents and Stable-Baselines3"]]
+    lines = [["behavior", "chance", "goal", "the best of ours", "the best of others"]]
     lines.append(["---"] * len(lines[0]))
     for best in tables.bests([row for row in rows if row.scores], OURS):
         if best.ours:
@@ -172,7 +157,7 @@ def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
     figure = tables.spread([mean])
     if bounds and (mean - bounds[0]) / (bounds[1] - bounds[0]) >= REACHED:
         figure = f"**{figure}**"
-    return f"{figure} ({NAMES.get(row.learner, row.learner)}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
+    return f"{figure} ({row.name}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
 
 
 def written() -> dict[Path, str]:

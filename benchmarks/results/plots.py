@@ -78,7 +78,7 @@ def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) ->
         for turn, row in enumerate(shown):
             share = (np.array(row.scores) - low) / (high - low)
             at = place + (turn - (len(shown) - 1) / 2) * slot
-            label = row.learner if row.learner not in labelled else None
+            label = row.name if row.learner not in labelled else None
             labelled.add(row.learner)
             axes.bar(at, share.mean(), 0.9 * slot, color=COLOURS.get(row.learner), label=label)
             axes.plot(np.full(len(share), at), share, "k.", markersize=3)

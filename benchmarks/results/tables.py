@@ -7,6 +7,22 @@ from statistics import fmean, pstdev
 from results.records import Outcome, Record
 from results.suites import CHANCE
 
+NAMES = {
+    "a2c": "A2C",
+    "dqn": "DQN",
+    "flashsac": "FlashSAC",
+    "pqn": "PQN",
+    "poca": "ML-Agents' POCA",
+    "ppo": "ML-Agents' PPO",
+    "sac": "ML-Agents' SAC",
+    "sb3-a2c": "Stable-Baselines3's A2C",
+    "sb3-dqn": "Stable-Baselines3's DQN",
+    "sb3-ppo": "Stable-Baselines3's PPO",
+    "sb3-qrdqn": "sb3-contrib's QR-DQN",
+    "sb3-tqc": "sb3-contrib's TQC",
+}
+"""How learners are called in a sentence."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -38,6 +54,11 @@ class Row:
     def label(self) -> str:
         """Of the learner, with what differs."""
         return f"{self.learner} {self.variant}".strip()
+
+    @property
+    def name(self) -> str:
+        """Of the learner, as a sentence has it."""
+        return NAMES.get(self.learner, self.learner)
 
     @property
     def scores(self) -> list[float]:
