@@ -9,8 +9,13 @@ import sys
 import pytest
 
 from mlagents_plugin_shared.run import freed_memory
-from mlagents_plugin_shared.run.freed_memory import OWN_CHOICE, keep_freed_memory
+from mlagents_plugin_shared.run.freed_memory import keep_freed_memory
 
+OWN_CHOICE = {
+    "GLIBC_TUNABLES": "glibc.malloc.check=0:glibc.malloc.trim_threshold=131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+}
 HAS_GLIBC = platform.libc_ver()[0] == "glibc"
 
 PAGES_OF_AN_UPDATE = """
@@ -45,9 +50,14 @@ def test_an_update_gets_no_new_pages() -> None:
     assert pages(MALLOC_MMAP_THRESHOLD_="131072") > 1000  # 30 MB are 7,680 pages
 
 
-@pytest.mark.parametrize("name", OWN_CHOICE)
-def test_what_the_user_has_set_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "131072")
+@pytest.mark.parametrize(("name", "value"), OWN_CHOICE.items())
+def test_what_the_user_has_set_stays(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tunable of something else is no choice of this: the control."""
+    for each in OWN_CHOICE:
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
+    assert keep_freed_memory() == HAS_GLIBC
+    monkeypatch.setenv(name, value)
     assert not keep_freed_memory()
 
 

@@ -116,8 +116,12 @@ def by_preset(presets: Mapping[Any, Mapping[str, Any]]) -> Callable[[str, Any], 
     return default_of
 
 
-LARGEST_ATOM = 1e30
-"""Bound of the returns that a categorical distribution tells: its width has to be a float32."""
+LARGEST_ATOM = 1e8
+"""Bound of the returns that a categorical distribution tells: with larger ones float32 loses what tells actions apart,
+and gradients overflow."""
+
+LEAST_STEP = 2.0**-23
+"""Distance of atoms, in parts of the largest one, from which on they are different float32."""
 
 
 def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Conflict]:
@@ -128,11 +132,14 @@ def atom_conflicts(v_min: float, v_max: float, num_atoms: int) -> Iterator[Confl
         v_max: largest atom.
         num_atoms: how many there are.
     """
-    for key, value in (("v_min", v_min), ("v_max", v_max)):
-        if abs(value) > LARGEST_ATOM:
-            yield Conflict(key, f"it must lie between {-LARGEST_ATOM:g} and {LARGEST_ATOM:g}: sums of more overflow")
-    if not v_min < v_max:
+    ends = {"v_min": v_min, "v_max": v_max}
+    beyond = [key for key, value in ends.items() if abs(value) > LARGEST_ATOM]
+    for key in beyond:
+        yield Conflict(key, f"it must lie between {-LARGEST_ATOM:g} and {LARGEST_ATOM:g}")
+    if not beyond and not v_min < v_max:
         yield Conflict("v_max", f"it must be greater than v_min, which is {v_min}", ("v_min",))
+    elif not beyond and v_max - v_min < LEAST_STEP * max(abs(v_min), abs(v_max)) * (num_atoms - 1):
+        yield Conflict("v_max", f"it is so near v_min, which is {v_min}, that atoms would be equal", ("v_min",))
     if num_atoms < 2:
         yield Conflict("num_atoms", "a categorical distribution has at least 2 atoms", ("distribution",))
 
