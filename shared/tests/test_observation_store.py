@@ -57,7 +57,7 @@ def test_replay_buffer_grey_pictures_as_ml_agents_averages_them():
     np.testing.assert_allclose(buffer.gather(np.arange(7))[OBSERVATION], grey[:-1], atol=1e-6)
 
 
-@pytest.mark.parametrize("odd", [0.3, -1 / 255, 256 / 255, np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("odd", [0.3, -1 / 255, 256 / 255, 1e30, np.nan, np.inf], ids=str)
 def test_replay_buffer_other_pictures_are_kept_as_float32(odd, caplog):
     """One value that is no multiple of 1/255 up to 1 widens the store: old and new pictures are all exact."""
     floats = decoded(ALL_LEVELS)

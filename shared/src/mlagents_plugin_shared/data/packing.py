@@ -93,5 +93,5 @@ def _smallest(observations: np.ndarray) -> np.ndarray:
     """Pictures as uint8 where nothing is lost; all else as it is."""
     if observations.ndim != 4 or observations.dtype == np.uint8:
         return observations
-    pixels = np.empty(observations.shape, np.uint8)
-    return pixels if all(map(to_pixels, observations, pixels)) else observations
+    pixels = to_pixels(observations)
+    return observations if pixels is None else pixels

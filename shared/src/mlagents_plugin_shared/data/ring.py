@@ -365,11 +365,11 @@ class ObservationStore:
             return observations if self.holds_pixels else from_pixels(observations)
         if not self.holds_pixels:
             return observations
-        pixels = np.empty(observations.shape, np.uint8)
-        if all(map(to_pixels, observations, pixels)):
-            return pixels
-        self.widen()
-        return observations
+        pixels = to_pixels(observations)
+        if pixels is None:
+            self.widen()
+            return observations
+        return pixels
 
     def widen(self) -> None:
         """Turns a store of pixels into one of float32."""
@@ -397,17 +397,28 @@ class ObservationStore:
         self.aside[slot] = encoded
 
 
-def to_pixels(picture: np.ndarray, pixels: np.ndarray) -> bool:
-    """Writes a picture's pixels; False if it did not come from 8 bits. One at a time: it stays in the cache.
+def to_pixels(pictures: np.ndarray) -> np.ndarray | None:
+    """Pictures in 8 bits; None if one of them did not come from 8 bits.
 
     Args:
-        picture: [C, H, W] float32 in [0, 1].
-        pixels: [C, H, W] uint8 to write into.
+        pictures: [T, C, H, W] float32 in [0, 1].
+
+    Returns:
+        [T, C, H, W] uint8.
     """
-    with np.errstate(invalid="ignore"):  # NaN fails the comparison
-        pixels[:] = picture * np.float32(255) + np.float32(0.5)
-        error = from_pixels(pixels) - picture
-        return bool(max(error.max(), -error.min()) < _TOLERANCE)
+    pixels = np.empty(pictures.shape, np.uint8)
+    scratch = np.empty(pictures.shape[1:], np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity fail the comparisons
+        for picture, stored in zip(pictures, pixels, strict=True):  # one at a time stays in the cache
+            np.multiply(picture, np.float32(255), out=scratch)
+            scratch += np.float32(0.5)
+            stored[:] = scratch
+            np.divide(stored, np.float32(255), out=scratch)
+            scratch -= picture
+            error = scratch.ravel()
+            if error @ error != 0 and not max(error.max(), -error.min()) < _TOLERANCE:
+                return None
+    return pixels
 
 
 def from_pixels(pixels: np.ndarray) -> np.ndarray:
