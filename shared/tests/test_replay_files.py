@@ -9,6 +9,7 @@ from mlagents.trainers.buffer import AgentBuffer, BufferKey
 
 from fakes import counting_segment, filled, mask, saved, windows
 from mlagents_plugin_shared.data import ReplayBuffer
+from mlagents_plugin_shared.data.trajectories import Segment
 
 REWARDS = BufferKey.ENVIRONMENT_REWARDS
 
@@ -52,6 +53,24 @@ def test_replay_buffer_loaded_through_a_file(tmp_path):
         original.save_to_file(file)
     with path.open("rb+") as file:
         loaded.load_from_file(file)
+    assert_same(original, loaded)
+
+
+def test_replay_buffer_of_many_pictures_is_written_once(tmp_path):
+    """A file that can only be written takes 96 MB of pictures that begin in the middle of the ring, and reads none."""
+    original, loaded, path = ReplayBuffer(10_000), ReplayBuffer(10_000), tmp_path / "replay.hdf5"
+    for i in range(151):
+        columns = {
+            REWARDS: np.full(70, i, np.float32),
+            BufferKey.CONTINUOUS_ACTION: np.zeros((70, 1), np.float32),
+        }
+        pictures = np.full((71, 6, 40, 40), i, np.uint8)
+        original.add(Segment("a", [pictures], columns, terminated=True, interrupted=False))
+    with path.open("wb") as file:
+        original.save_to_file(file)
+    with path.open("rb") as file:
+        loaded.load_from_file(file)
+    assert original.serial > 10_000  # it went round
     assert_same(original, loaded)
 
 

@@ -1,5 +1,6 @@
 """What trainers write and when: disks that are full, the best policy, runs that end early or cannot go on."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -24,6 +25,7 @@ from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.files import FolderInUse
 from mlagents_plugin_shared.run.host import run_folder
+from mlagents_plugin_shared.run.replay_trainer import ReplayTrainer
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, in_process, train
 from recording import Recorder, config, registered  # noqa: F401 - a fixture
 
@@ -141,6 +143,32 @@ def test_final_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path, mon
     with pytest.raises(UnityTrainerException, match=r"^Toy: the final checkpoint .* 404 .*No space.* from step 400\.$"):
         train(Paying([1.0]), settings(), tmp_path)
     assert written == [100, 200, 300, 400]
+
+
+@pytest.mark.parametrize("fails", [range(100, 400), range(100, 500)], ids=["at first", "to the end"])
+def test_replay_that_cannot_be_written_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog, fails: range
+) -> None:
+    """Checkpoints and the model are there without it; a run whose last replay is missing does not end with 0."""
+
+    def failing(self: ReplayTrainer) -> None:
+        if self.get_step in fails:
+            raise OSError(28, "No space left on device")
+        write(self)
+
+    write, keeps = ReplayTrainer._write_replay, {"save_replay_buffer": True}
+    to_the_end = 404 in fails
+    expected = pytest.raises(UnityTrainerException, match=r"^Toy: checkpoint and model at step 404 .* replay is not\.$")
+    with monkeypatch.context() as patch, expected if to_the_end else contextlib.nullcontext():
+        patch.setattr(ReplayTrainer, "_write_replay", failing)
+        train(Paying([1.0]), settings("replay", hyperparameters=keeps), tmp_path)
+    assert steps_of(tmp_path) == [100, 200, 300, 400, 404]
+    assert (tmp_path / f"{BEHAVIOR}.onnx").exists()
+    assert (tmp_path / BEHAVIOR / "last_replay_buffer.hdf5").exists() is not to_the_end
+    assert "the replay at step 100 was not written: [Errno 28] No space left on device (" in caplog.text
+    assert "The checkpoint is whole; until a replay is written, --resume goes on with an empty one." in caplog.text
+    resumed = train(Paying([1.0]), settings("replay", 600, hyperparameters=keeps), tmp_path, resume=True)
+    assert resumed.update_buffer.num_experiences == 50
 
 
 @pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="limits the size of files as POSIX does")

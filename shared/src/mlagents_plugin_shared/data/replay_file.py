@@ -1,6 +1,7 @@
 """Replay buffers as HDF5 files."""
 
 import json
+import math
 from typing import Any, BinaryIO
 
 import h5py
@@ -16,9 +17,18 @@ OWN_ROWS = ("terminal", "sampleable", "priority")
 FORMAT = "mlagents_plugin_shared.ReplayBuffer 1"
 """What a file says of itself."""
 
+_CHUNK_BYTES = 2**18
+"""About as much is compressed at a time; less than the megabyte of chunks that HDF5 keeps."""
+
 
 def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator) -> None:
-    """Writes all transitions, oldest first, how they are linked, and the state of the generator."""
+    """Writes all transitions, oldest first, how they are linked, and the state of the generator.
+
+    Args:
+        file_object: to be written and read, as HDF5 looks up in large files what it has written.
+        ring: the transitions.
+        generator: whose state is kept.
+    """
     with h5py.File(file_object, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["serial"] = ring.serial
@@ -28,8 +38,11 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
         file.attrs["state"] = json.dumps(ring.extra_state())
         for name, array in ring.row_arrays().items():
             dataset = _create(file, f"rows/{name}", (ring.size, *array.shape[1:]), array.dtype)
-            for rows, part in ring.spans(ring.oldest, ring.size):
-                dataset[part] = array[rows]
+            # Chunk by chunk: of a part of one HDF5 would read the rest again, which takes longer.
+            step = dataset.chunks[0] if dataset.chunks else max(ring.size, 1)
+            for start in range(0, ring.size, step):
+                count = min(step, ring.size - start)
+                dataset[start : start + count] = array[ring.consecutive(ring.oldest + start, count)]
         positions, slots = ring.links()
         _create(file, "following", positions.shape, positions.dtype)[:] = positions
         file.create_group("ends")
@@ -55,9 +68,11 @@ def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> di
 
 
 def _create(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
-    # HDF5 cannot compress a dataset without elements.
-    compression = {"compression": "gzip", "compression_opts": 1} if np.prod(shape) > 0 else {}
-    return file.create_dataset(name, shape, dtype, **compression)
+    if np.prod(shape) == 0:  # HDF5 cannot compress a dataset without elements
+        return file.create_dataset(name, shape, dtype)
+    row_bytes = math.prod(shape[1:]) * np.dtype(dtype).itemsize
+    chunk = (min(max(_CHUNK_BYTES // row_bytes, 1), shape[0]), *shape[1:])
+    return file.create_dataset(name, shape, dtype, chunks=chunk, compression="gzip", compression_opts=1)
 
 
 def _read(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.buffer import BufferKey
-from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
 from mlagents.trainers.trajectory import ObsUtil
@@ -83,6 +83,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         self._rates = Rates()
         self._updates_due = 0.0
         self._reward_updates_due = 0.0
+        self._replay_is_saved = True
         actors = self.hyperparameters.actors
         self.actors: ActorIntake | None = None
         if self.is_training and actors is not None and actors.count:
@@ -183,13 +184,21 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         self.update_buffer.end_episodes(agent_id)
 
     def save_model(self) -> None:
-        """Saves the final checkpoint and model, and ends the actors, whatever became of either."""
+        """Saves the final checkpoint, replay and model, and ends the actors, whatever became of these.
+
+        Raises:
+            UnityTrainerException: one of them could not be written.
+        """
         with self.rounds.between():  # a round that is going on takes in what they bring
             try:
                 super().save_model()
             finally:
                 if self.actors is not None:
                     self.actors.close()
+        if not self._replay_is_saved and self.saves.last is not None and self.saves.last.steps == self._step:
+            raise UnityTrainerException(
+                f"{self.brain_name}: checkpoint and model at step {self._step} are written, the replay is not."
+            )
 
     def prepare(self) -> None:
         """Makes the replay, on a resume as it was saved, and reads demonstrations.
@@ -365,14 +374,23 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         return batch
 
     def save_replay_buffer(self) -> None:
-        """Writes the replay to the results folder, as a whole or not at all."""
-        path = Path(self.artifact_path) / REPLAY_FILE_NAME
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        """Writes the replay to the results folder, or says on the log why not: what was learned is saved without it."""
+        former = "that of the last save" if self._replay_path.is_file() else "an empty one"
+        otherwise = f"The checkpoint is whole; until a replay is written, --resume goes on with {former}."
+        self._replay_is_saved = self.saves.attempt("replay", self._step, self._write_replay, otherwise)
+
+    @property
+    def _replay_path(self) -> Path:
+        return Path(self.artifact_path) / REPLAY_FILE_NAME
+
+    def _write_replay(self) -> None:
+        path = self._replay_path
+        with replacing(path) as temporary, temporary.open("w+b") as file:
             self.update_buffer.save_to_file(file)
         logger.info(f"Saved {self.update_buffer.num_experiences} transitions ({path.stat().st_size} bytes) to {path}.")
 
     def _resume_replay(self) -> None:
-        path = Path(self.artifact_path) / REPLAY_FILE_NAME
+        path = self._replay_path
         if not (self.checkpoint_replay_buffer and path.is_file()):
             logger.info(f"{self.brain_name}: resuming with an empty replay; save_replay_buffer: true keeps it.")
             return

@@ -36,13 +36,14 @@ class Saves:
         self._folder = folder
         self._resumes = resumes
 
-    def attempt(self, what: str, step: int, write: Callable[[], Any]) -> bool:
+    def attempt(self, what: str, step: int, write: Callable[[], Any], otherwise: str | None = None) -> bool:
         """Writes, or says on the log that this could not be done, and why.
 
         Args:
             what: what is written.
             step: of the trainer.
             write: writes it.
+            otherwise: what becomes of the run if it could not be written; by default that it goes on.
 
         Returns:
             Whether it was written.
@@ -51,9 +52,12 @@ class Saves:
             write()
             return True
         except _NOT_WRITTEN as error:
+            goes_on = (
+                f"Training goes on, and the next one is tried again; the last whole one is {self.describe_last()}."
+            )
             logger.warning(
-                f"{self._behavior}: the {what} at step {step} was not written: {self._describe(error)}. Training goes "
-                f"on, and the next one is tried again; the last whole one is {self.describe_last()}."
+                f"{self._behavior}: the {what} at step {step} was not written: {self._describe(error)}. "
+                f"{otherwise or goes_on}"
             )
             return False
 
