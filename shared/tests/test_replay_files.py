@@ -1,6 +1,7 @@
 """A replay buffer saved and loaded: it goes on as if nothing had happened, or says what is wrong with the file."""
 
 import io
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -68,8 +69,12 @@ def test_replay_buffer_of_many_pictures_is_written_once(tmp_path):
         original.add(Segment("a", [pictures], columns, terminated=True, interrupted=False))
     with path.open("wb") as file:
         original.save_to_file(file)
+    tracemalloc.start()
     with path.open("rb") as file:
         loaded.load_from_file(file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.1 * loaded.nbytes  # it is read into place
     assert original.serial > 10_000  # it went round
     assert_same(original, loaded)
 

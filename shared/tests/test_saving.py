@@ -1,6 +1,7 @@
 """What trainers write and when: disks that are full, the best policy, runs that end early or cannot go on."""
 
 import contextlib
+import io
 import json
 import math
 from pathlib import Path
@@ -26,6 +27,7 @@ from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.files import FolderInUse
 from mlagents_plugin_shared.run.host import run_folder
 from mlagents_plugin_shared.run.replay_trainer import ReplayTrainer
+from mlagents_plugin_shared.run.saves import Saves
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, in_process, train
 from recording import Recorder, config, registered  # noqa: F401 - a fixture
 
@@ -189,6 +191,22 @@ def test_disk_that_is_really_full_leaves_the_former_checkpoint(tmp_path: Path) -
     assert {file.name: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir()} == before
     trainer.save_model()
     assert 405 in steps_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(io.UnsupportedOperation("read"), "UnsupportedOperation read ("), (RuntimeError(), "RuntimeError (")],
+    ids=["one word", "nothing"],
+)
+def test_save_that_fails_says_what_it_can(tmp_path: Path, caplog, error: Exception, said: str) -> None:
+    """An error of one word, or of none, is named by its type too."""
+
+    def write() -> None:
+        raise error
+
+    with caplog.at_level("WARNING"):
+        assert not Saves(BEHAVIOR, tmp_path, resumes=False).attempt("checkpoint", 100, write)
+    assert f"Toy: the checkpoint at step 100 was not written: {said}" in caplog.text
 
 
 def test_every_behavior_is_saved_even_if_one_cannot_be() -> None:

@@ -83,7 +83,8 @@ def _read(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:
     for name, array in ring.row_arrays().items():
         if name in file["rows"]:  # a buffer without priorities writes none
             for rows, part in ring.spans(ring.oldest, ring.size):
-                array[rows] = file[f"rows/{name}"][dropped + part.start : dropped + part.stop]
+                # Straight into place: a copy of a replay that fits may not fit beside it.
+                file[f"rows/{name}"].read_direct(array, np.s_[dropped + part.start : dropped + part.stop], rows)
     unfinished = json.loads(file.attrs["unfinished"]).items()
     ring.unfinished = {agent_id: serial for agent_id, serial in unfinished if serial >= ring.oldest}
     _read_links(file, ring, dropped)

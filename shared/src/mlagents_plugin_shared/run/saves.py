@@ -88,5 +88,7 @@ class Saves:
 
     def _describe(self, error: Exception) -> str:
         reason = str(error).strip().partition("\n")[0]
+        if " " not in reason:  # io.UnsupportedOperation says no more than "read"
+            reason = f"{type(error).__name__} {reason}".strip()
         free = shutil.disk_usage(self._folder if self._folder.is_dir() else Path.cwd()).free
         return f"{reason} ({format_bytes(free)} are free)"
