@@ -1,5 +1,7 @@
 """A replay buffer saved and loaded: it goes on as if nothing had happened, or says what is wrong with the file."""
 
+import errno
+import gc
 import io
 import tracemalloc
 
@@ -77,6 +79,30 @@ def test_replay_buffer_of_many_pictures_is_written_once(tmp_path):
     assert peak < 1.1 * loaded.nbytes  # it is read into place
     assert original.serial > 10_000  # it went round
     assert_same(original, loaded)
+
+
+class SmallDisk(io.BytesIO):
+    """A file on a disk that has room for so many bytes."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def write(self, data):
+        if self.tell() + len(data) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_replay_buffer_on_a_full_disk_is_an_error_and_no_crash():
+    """Wherever in the file the disk is full, that is what is said, and HDF5 lets go of the file."""
+    buffer = wrapped()
+    whole = len(saved(buffer).getvalue())
+    for room in range(0, whole, 997):
+        with pytest.raises(OSError, match="No space left"):
+            buffer.save_to_file(SmallDisk(room))
+        gc.collect()
+    buffer.save_to_file(SmallDisk(2 * whole))
 
 
 def test_replay_buffer_loaded_into_less_room_keeps_the_newest():

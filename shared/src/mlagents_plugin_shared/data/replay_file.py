@@ -1,8 +1,11 @@
 """Replay buffers as HDF5 files."""
 
+import contextlib
 import json
 import math
-from typing import Any, BinaryIO
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
 
 import h5py
 import numpy as np
@@ -10,6 +13,8 @@ from mlagents.trainers.buffer import AgentBuffer
 
 from mlagents_plugin_shared.data.ring import TransitionRing
 from mlagents_plugin_shared.data.trajectories import RowShapes, describe
+
+T = TypeVar("T")
 
 OWN_ROWS = ("terminal", "sampleable", "priority")
 """Rows that are no columns of a segment."""
@@ -28,8 +33,11 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
         file_object: to be written and read, as HDF5 looks up in large files what it has written.
         ring: the transitions.
         generator: whose state is kept.
+
+    Raises:
+        OSError: it could not be written.
     """
-    with h5py.File(file_object, "w") as file:
+    with _errors_at_the_end(file_object) as destination, h5py.File(destination, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["serial"] = ring.serial
         file.attrs["size"] = ring.size
@@ -49,6 +57,61 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
         for i, store in enumerate(ring.observations):
             ends = store.aside[slots]
             _create(file, f"ends/{i}", ends.shape, ends.dtype)[:] = ends
+
+
+class _UnfailingFile:
+    """A file whose first error is kept, and after which what is written is lost and what is read is anything.
+
+    HDF5 ends the process with a segmentation fault some time after a file object raised while it wrote.
+
+    Attributes:
+        error: the first one.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.error: OSError | None = None
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        return self._try(lambda: self._file.write(data), len(data))
+
+    def readinto(self, buffer: Any) -> int:
+        return self._try(lambda: self._file.readinto(buffer), len(buffer))  # type: ignore[attr-defined]
+
+    def read(self, size: int = -1) -> bytes:
+        return self._try(lambda: self._file.read(size), bytes(max(size, 0)))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._try(lambda: self._file.seek(offset, whence), offset)
+
+    def tell(self) -> int:
+        return self._try(self._file.tell, 0)
+
+    def truncate(self, size: int | None = None) -> int:
+        return self._try(lambda: self._file.truncate(size), size or 0)
+
+    def flush(self) -> None:
+        self._try(self._file.flush, None)
+
+    def _try(self, call: Callable[[], T], otherwise: T) -> T:
+        if self.error is None:
+            try:
+                return call()
+            except OSError as error:
+                self.error = error
+        return otherwise
+
+
+@contextlib.contextmanager
+def _errors_at_the_end(file: BinaryIO) -> Iterator[_UnfailingFile]:
+    """Raises what went wrong with a file when HDF5 is done with it."""
+    unfailing = _UnfailingFile(file)
+    try:
+        yield unfailing
+        unfailing.flush()
+    finally:
+        if unfailing.error is not None:
+            raise unfailing.error
 
 
 def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> dict[str, Any]:
