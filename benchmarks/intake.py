@@ -37,7 +37,7 @@ from mlagents_envs.base_env import (
     TerminalSteps,
 )
 
-from mlagents_plugin_shared.data.ring import from_pixels
+from mlagents_plugin_shared.data.observation_store import from_pixels
 
 ACTIONS, HORIZON, EPISODE = 5, 64, 200
 PICTURES = 64

@@ -8,7 +8,7 @@ from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.trajectory import ObsUtil
 
 from mlagents_plugin_shared.data import BufferMemoryError, ReplayBuffer, memory
-from mlagents_plugin_shared.data.ring import ObservationStore
+from mlagents_plugin_shared.data.observation_store import ObservationStore
 from mlagents_plugin_shared.data.trajectories import Segment
 
 OBSERVATION, NEXT_OBSERVATION = ObsUtil.get_name_at(0), ObsUtil.get_name_at_next(0)

@@ -82,27 +82,30 @@ def test_replay_buffer_of_many_pictures_is_written_once(tmp_path):
 
 
 class SmallDisk(io.BytesIO):
-    """A file on a disk that has room for so many bytes."""
+    """A file on a disk that has room for so many bytes, and what comes where it is full."""
 
-    def __init__(self, room):
+    def __init__(self, room, error):
         super().__init__()
-        self.room = room
+        self.room, self.error = room, error
 
     def write(self, data):
         if self.tell() + len(data) > self.room:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise self.error
         return super().write(data)
 
 
-def test_replay_buffer_on_a_full_disk_is_an_error_and_no_crash():
-    """Wherever in the file the disk is full, that is what is said, and HDF5 lets go of the file."""
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt("Ctrl+C")], ids=["full", "Ctrl+C"]
+)
+def test_replay_buffer_that_cannot_be_written_is_an_error_and_no_crash(error):
+    """Wherever in the file it happens, the error is what comes out, and HDF5 lets go of the file."""
     buffer = wrapped()
     whole = len(saved(buffer).getvalue())
     for room in range(0, whole, 997):
-        with pytest.raises(OSError, match="No space left"):
-            buffer.save_to_file(SmallDisk(room))
+        with pytest.raises(type(error), match=r"No space left|Ctrl\+C"):
+            buffer.save_to_file(SmallDisk(room, error))
         gc.collect()
-    buffer.save_to_file(SmallDisk(2 * whole))
+    buffer.save_to_file(SmallDisk(2 * whole, error))
 
 
 def test_replay_buffer_loaded_into_less_room_keeps_the_newest():

@@ -160,7 +160,9 @@ def test_replay_that_cannot_be_written_costs_no_checkpoint(
 
     write, keeps = ReplayTrainer._write_replay, {"save_replay_buffer": True}
     to_the_end = 404 in fails
-    expected = pytest.raises(UnityTrainerException, match=r"^Toy: checkpoint and model at step 404 .* replay is not\.$")
+    expected = pytest.raises(
+        UnityTrainerException, match=r"^Toy: checkpoint .* 404 .* replay is not\. --resume .* empty one\.$"
+    )
     with monkeypatch.context() as patch, expected if to_the_end else contextlib.nullcontext():
         patch.setattr(ReplayTrainer, "_write_replay", failing)
         train(Paying([1.0]), settings("replay", hyperparameters=keeps), tmp_path)

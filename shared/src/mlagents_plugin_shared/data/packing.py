@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from mlagents.trainers.buffer import AgentBufferKey
 
-from mlagents_plugin_shared.data.ring import from_pixels, to_pixels
+from mlagents_plugin_shared.data.observation_store import from_pixels, to_pixels
 from mlagents_plugin_shared.data.trajectories import Segment
 
 _GOES_ON, _TERMINATED, _INTERRUPTED = range(3)

@@ -62,14 +62,15 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
 class _UnfailingFile:
     """A file whose first error is kept, and after which what is written is lost and what is read is anything.
 
-    HDF5 ends the process with a segmentation fault some time after a file object raised while it wrote.
+    HDF5 ends the process with a segmentation fault some time after a file object raised while it wrote, be it that the
+    disk is full or that somebody pressed Ctrl+C.
 
     Attributes:
         error: the first one.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
         self._file = file
 
     def write(self, data: Any) -> int:
@@ -97,7 +98,7 @@ class _UnfailingFile:
         if self.error is None:
             try:
                 return call()
-            except OSError as error:
+            except BaseException as error:
                 self.error = error
         return otherwise
 

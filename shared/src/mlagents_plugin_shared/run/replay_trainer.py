@@ -197,7 +197,8 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
                     self.actors.close()
         if not self._replay_is_saved and self.saves.last is not None and self.saves.last.steps == self._step:
             raise UnityTrainerException(
-                f"{self.brain_name}: checkpoint and model at step {self._step} are written, the replay is not."
+                f"{self.brain_name}: checkpoint and model at step {self._step} are written, the replay is not. "
+                f"--resume goes on with {self._former_replay}."
             )
 
     def prepare(self) -> None:
@@ -375,13 +376,16 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def save_replay_buffer(self) -> None:
         """Writes the replay to the results folder, or says on the log why not: what was learned is saved without it."""
-        former = "that of the last save" if self._replay_path.is_file() else "an empty one"
-        otherwise = f"The checkpoint is whole; until a replay is written, --resume goes on with {former}."
+        otherwise = f"The checkpoint is whole; until a replay is written, --resume goes on with {self._former_replay}."
         self._replay_is_saved = self.saves.attempt("replay", self._step, self._write_replay, otherwise)
 
     @property
     def _replay_path(self) -> Path:
         return Path(self.artifact_path) / REPLAY_FILE_NAME
+
+    @property
+    def _former_replay(self) -> str:
+        return "that of the last save" if self._replay_path.is_file() else "an empty one"
 
     def _write_replay(self) -> None:
         path = self._replay_path
