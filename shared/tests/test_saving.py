@@ -19,6 +19,7 @@ from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 from mlagents_envs.exception import UnityCommunicationException
 
+from mlagents_plugin_shared.data import BufferMemoryError, ReplayBuffer
 from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED
 from mlagents_plugin_shared.run import checkpoints
 from mlagents_plugin_shared.run.chance import Chance
@@ -173,6 +174,19 @@ def test_replay_that_cannot_be_written_costs_no_checkpoint(
     assert "The checkpoint is whole; until a replay is written, --resume goes on with an empty one." in caplog.text
     resumed = train(Paying([1.0]), settings("replay", 600, hyperparameters=keeps), tmp_path, resume=True)
     assert resumed.update_buffer.num_experiences == 50
+
+
+def test_saved_replay_that_does_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that are saved as floats need more than the replay that was made for them."""
+
+    def refuse(*_: Any) -> None:
+        raise BufferMemoryError("buffer_size 50 needs 1 TB")
+
+    values = settings("replay", hyperparameters={"save_replay_buffer": True})
+    train(Paying([1.0]), values, tmp_path)
+    monkeypatch.setattr(ReplayBuffer, "load_from_file", refuse)
+    with pytest.raises(TrainerConfigError, match=r"^Toy: buffer_size 50 needs 1 TB\.$"):
+        train(Paying([1.0]), {**values, "max_steps": 500}, tmp_path, resume=True)
 
 
 @pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="limits the size of files as POSIX does")

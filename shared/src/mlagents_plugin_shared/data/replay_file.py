@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
 
 import h5py
@@ -37,6 +38,12 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
     Raises:
         OSError: it could not be written.
     """
+    # Ctrl+C raises in the main thread, at any line, and HDF5 crashes where its file object raises.
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(_save, file_object, ring, generator).result()
+
+
+def _save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator) -> None:
     with _errors_at_the_end(file_object) as destination, h5py.File(destination, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["serial"] = ring.serial
@@ -59,18 +66,21 @@ def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Gener
             _create(file, f"ends/{i}", ends.shape, ends.dtype)[:] = ends
 
 
+class _OfAnotherKind(ValueError):
+    """A file that is whole, but not of this buffer."""
+
+
 class _UnfailingFile:
     """A file whose first error is kept, and after which what is written is lost and what is read is anything.
 
-    HDF5 ends the process with a segmentation fault some time after a file object raised while it wrote, be it that the
-    disk is full or that somebody pressed Ctrl+C.
+    HDF5 ends the process with a segmentation fault some time after a file object raised while it wrote.
 
     Attributes:
         error: the first one.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._file = file
 
     def write(self, data: Any) -> int:
@@ -98,7 +108,7 @@ class _UnfailingFile:
         if self.error is None:
             try:
                 return call()
-            except BaseException as error:
+            except Exception as error:
                 self.error = error
         return otherwise
 
@@ -124,10 +134,14 @@ def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> di
     try:
         with h5py.File(file_object, "r") as file:
             if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"no replay buffer: its format is {file.attrs.get('format')}, not {FORMAT}")
+                raise _OfAnotherKind(f"no replay buffer: its format is {file.attrs.get('format')}, not {FORMAT}")
             _read(file, ring, expected)
-            return json.loads(file.attrs["generator"])
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+            state = json.loads(file.attrs["generator"])
+            np.random.default_rng().bit_generator.state = state  # refuses what is none
+            return state
+    except (_OfAnotherKind, MemoryError):
+        raise
+    except Exception as error:  # HDF5 says of damage whatever it stumbles over
         raise ValueError(f"no replay buffer, or a damaged one: {error}") from error
 
 
@@ -160,7 +174,7 @@ def _allocate(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> Non
     shapes = {AgentBuffer._decode_key(name): file["rows"][name].shape[1:] for name in names}
     # A buffer that was saved before its first transition has no columns.
     if expected and shapes and shapes != expected:
-        raise ValueError(f"the buffer holds {describe(expected)}, the file {describe(shapes)}")
+        raise _OfAnotherKind(f"the buffer holds {describe(expected)}, the file {describe(shapes)}")
     ring.allocate(shapes or expected)
     for i in range(len(file["ends"])):
         if file[f"ends/{i}"].dtype != ring.observations[i].ring.dtype:

@@ -212,10 +212,10 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         """
         try:
             self.update_buffer.reserve(blank_segment(self.policy.behavior_spec, self.policy.m_size))
+            if self.load:
+                self._resume_replay()
         except BufferMemoryError as error:
             raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
-        if self.load:
-            self._resume_replay()
         if self.hyperparameters.demo_path is not None:
             self._load_demonstrations(self.hyperparameters.demo_path)
         self._memory_refresh = self._create_memory_refresh()
