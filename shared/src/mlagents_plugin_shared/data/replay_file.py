@@ -15,7 +15,7 @@ from mlagents.trainers.buffer import AgentBuffer
 from mlagents_plugin_shared.data.ring import TransitionRing
 from mlagents_plugin_shared.data.trajectories import RowShapes, describe
 
-T = TypeVar("T")
+_Result = TypeVar("_Result")
 
 OWN_ROWS = ("terminal", "sampleable", "priority")
 """Rows that are no columns of a segment."""
@@ -104,7 +104,7 @@ class _UnfailingFile:
     def flush(self) -> None:
         self._try(self._file.flush, None)
 
-    def _try(self, call: Callable[[], T], otherwise: T) -> T:
+    def _try(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
         if self.error is None:
             try:
                 return call()
