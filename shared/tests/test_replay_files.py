@@ -205,6 +205,32 @@ def without_links(content):
     del content["following"]
 
 
+def with_a_link_beyond_its_ends(content):
+    content["following"][-1] = 10_000
+
+
+def with_a_link_backwards(content):
+    content["following"][3] = 2
+
+
+def with_fewer_ends(content):
+    ends = content["ends/0"][1:]
+    del content["ends/0"]
+    content["ends/0"] = ends
+
+
+def without_terminal(content):
+    del content["rows/terminal"]
+
+
+def with_agents_of_the_future(content):
+    content.attrs["unfinished"] = '{"agent": 10000}'
+
+
+def with_fewer_than_it_holds(content):
+    content.attrs["serial"] = 1
+
+
 def longer_than_its_rows(content):
     content.attrs["size"] = 1000
 
@@ -223,7 +249,19 @@ def without_json(content):
 
 @pytest.mark.parametrize(
     "damage",
-    [without_links, longer_than_its_rows, with_another_generator, with_other_agents, without_json],
+    [
+        without_links,
+        with_a_link_beyond_its_ends,
+        with_a_link_backwards,
+        with_fewer_ends,
+        without_terminal,
+        with_agents_of_the_future,
+        with_fewer_than_it_holds,
+        longer_than_its_rows,
+        with_another_generator,
+        with_other_agents,
+        without_json,
+    ],
 )
 def test_replay_buffer_refuses_a_damaged_file(damage):
     """A file with a part missing or of another kind is refused, and the buffer keeps what it has."""

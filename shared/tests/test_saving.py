@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -27,7 +27,6 @@ from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
 from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.files import FolderInUse
 from mlagents_plugin_shared.run.host import run_folder
-from mlagents_plugin_shared.run.replay_trainer import ReplayTrainer
 from mlagents_plugin_shared.run.saves import Saves
 from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, in_process, train
 from recording import Recorder, config, registered  # noqa: F401 - a fixture
@@ -154,18 +153,18 @@ def test_replay_that_cannot_be_written_costs_no_checkpoint(
 ) -> None:
     """Checkpoints and the model are there without it; a run whose last replay is missing does not end with 0."""
 
-    def failing(self: ReplayTrainer) -> None:
-        if self.get_step in fails:
+    def failing(self: ReplayBuffer, file: BinaryIO) -> None:
+        if self.serial in fails:
             raise OSError(28, "No space left on device")
-        write(self)
+        write(self, file)
 
-    write, keeps = ReplayTrainer._write_replay, {"save_replay_buffer": True}
+    write, keeps = ReplayBuffer.save_to_file, {"save_replay_buffer": True}
     to_the_end = 404 in fails
     expected = pytest.raises(
         UnityTrainerException, match=r"^Toy: checkpoint .* 404 .* replay is not\. --resume .* empty one\.$"
     )
     with monkeypatch.context() as patch, expected if to_the_end else contextlib.nullcontext():
-        patch.setattr(ReplayTrainer, "_write_replay", failing)
+        patch.setattr(ReplayBuffer, "save_to_file", failing)
         train(Paying([1.0]), settings("replay", hyperparameters=keeps), tmp_path)
     assert steps_of(tmp_path) == [100, 200, 300, 400, 404]
     assert (tmp_path / f"{BEHAVIOR}.onnx").exists()

@@ -15,7 +15,7 @@ from mlagents.trainers.trajectory import Trajectory
 from mlagents_plugin_shared.data.trajectories import SegmentSteps
 from mlagents_plugin_shared.learning.transitions import discount_key
 from mlagents_plugin_shared.run.agent_manager import ArrayAgentManager
-from mlagents_plugin_shared.run.replay_trainer import REPLAY_FILE_NAME
+from mlagents_plugin_shared.run.saved_replay import REPLAY_FILE_NAME
 from mlagents_plugin_shared.testing import Corridor, Duel, Recall, ToyEnv, train
 from recording import (
     Recorder,

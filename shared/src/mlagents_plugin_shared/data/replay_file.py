@@ -157,15 +157,18 @@ def _read(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> None:
     _allocate(file, ring, expected)
     size = int(file.attrs["size"])
     ring.serial, ring.size = int(file.attrs["serial"]), min(size, ring.capacity)
+    _check(0 <= size <= ring.serial, "serial")
     dropped = size - ring.size
     for name, array in ring.row_arrays().items():
-        if name in file["rows"]:  # a buffer without priorities writes none
-            for rows, part in ring.spans(ring.oldest, ring.size):
-                # Straight into place: a copy of a replay that fits may not fit beside it.
-                file[f"rows/{name}"].read_direct(array, np.s_[dropped + part.start : dropped + part.stop], rows)
-    unfinished = json.loads(file.attrs["unfinished"]).items()
-    ring.unfinished = {agent_id: serial for agent_id, serial in unfinished if serial >= ring.oldest}
-    _read_links(file, ring, dropped)
+        if name == "priority" and name not in file["rows"]:  # a buffer without priorities writes none
+            continue
+        for rows, part in ring.spans(ring.oldest, ring.size):
+            # Straight into place: a copy of a replay that fits may not fit beside it.
+            file[f"rows/{name}"].read_direct(array, np.s_[dropped + part.start : dropped + part.stop], rows)
+    unfinished = json.loads(file.attrs["unfinished"])
+    _check(all(serial < ring.serial for serial in unfinished.values()), "unfinished")
+    ring.unfinished = {agent_id: serial for agent_id, serial in unfinished.items() if serial >= ring.oldest}
+    _read_links(file, ring, size, dropped)
     ring.restore_extra_state(json.loads(file.attrs.get("state", "{}")))
 
 
@@ -181,11 +184,21 @@ def _allocate(file: h5py.File, ring: TransitionRing, expected: RowShapes) -> Non
             ring.observations[i].widen()
 
 
-def _read_links(file: h5py.File, ring: TransitionRing, dropped: int) -> None:
-    following = file["following"][dropped:] - dropped
-    at_end = following >= ring.size
+def _read_links(file: h5py.File, ring: TransitionRing, size: int, dropped: int) -> None:
+    following = file["following"][:]
+    at_end = following >= size
+    num_ends = np.count_nonzero(at_end)
     ends = [file[f"ends/{i}"] for i in range(len(file["ends"]))]
+    _check(len(following) == size and all(following > np.arange(size)), "following")
+    _check(all(following[at_end] == size + np.arange(num_ends)), "following")
+    _check(all(len(observations) == num_ends for observations in ends), "ends")
     # Ends are in the order of their transitions, so those of the dropped ones come first.
-    dropped_ends = len(ends[0]) - np.count_nonzero(at_end) if ends else 0
+    dropped_ends = np.count_nonzero(at_end[:dropped])
+    following, at_end = following[dropped:] - dropped, at_end[dropped:]
     following[at_end] -= dropped_ends
     ring.restore_links(following, [observations[dropped_ends:] for observations in ends])
+
+
+def _check(holds: bool, name: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} contradicts the rest of the file")

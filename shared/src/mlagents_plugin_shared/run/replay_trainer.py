@@ -10,11 +10,9 @@ import attr
 import numpy as np
 from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
-from mlagents.trainers.buffer import BufferKey
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.policy import Policy
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
-from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
 
@@ -32,18 +30,15 @@ from mlagents_plugin_shared.learning.transitions import add_sequence_rewards, ad
 from mlagents_plugin_shared.maths import schedules
 from mlagents_plugin_shared.run.actor_intake import ActorIntake
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Delivery, Weights, create_source
-from mlagents_plugin_shared.run.files import replacing
 from mlagents_plugin_shared.run.memory_refresh import MemoryRefresh
 from mlagents_plugin_shared.run.parts import Part, Stateful
 from mlagents_plugin_shared.run.plugin_trainer import PluginTrainer
 from mlagents_plugin_shared.run.random_state import numpy_state, restore_numpy
 from mlagents_plugin_shared.run.rates import Rates
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.saved_replay import SavedReplay
 
 logger = get_logger(__name__)
-
-REPLAY_FILE_NAME = "last_replay_buffer.hdf5"
-"""In the behaviour's folder, as ML-Agents' SAC calls it."""
 
 # The learner goes on with what actors bring for so many seconds, before its own environments take another step.
 _LONGEST_INTAKE = 1.0
@@ -83,7 +78,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         self._rates = Rates()
         self._updates_due = 0.0
         self._reward_updates_due = 0.0
-        self._replay_is_saved = True
+        self._saved_replay = SavedReplay(self.brain_name, Path(self.artifact_path), self.saves)
         actors = self.hyperparameters.actors
         self.actors: ActorIntake | None = None
         if self.is_training and actors is not None and actors.count:
@@ -195,10 +190,10 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             finally:
                 if self.actors is not None:
                     self.actors.close()
-        if not self._replay_is_saved and self.saves.last is not None and self.saves.last.steps == self._step:
+        if not self._saved_replay.is_written and self.saves.last is not None and self.saves.last.steps == self._step:
             raise UnityTrainerException(
                 f"{self.brain_name}: checkpoint and model at step {self._step} are written, the replay is not. "
-                f"--resume goes on with {self._former_replay}."
+                f"--resume goes on with {self._saved_replay.describe()}."
             )
 
     def prepare(self) -> None:
@@ -376,39 +371,14 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def save_replay_buffer(self) -> None:
         """Writes the replay to the results folder, or says on the log why not: what was learned is saved without it."""
-        otherwise = f"The checkpoint is whole; until a replay is written, --resume goes on with {self._former_replay}."
-        self._replay_is_saved = self.saves.attempt("replay", self._step, self._write_replay, otherwise)
-
-    @property
-    def _replay_path(self) -> Path:
-        return Path(self.artifact_path) / REPLAY_FILE_NAME
-
-    @property
-    def _former_replay(self) -> str:
-        return "that of the last save" if self._replay_path.is_file() else "an empty one"
-
-    def _write_replay(self) -> None:
-        path = self._replay_path
-        with replacing(path) as temporary, temporary.open("w+b") as file:
-            self.update_buffer.save_to_file(file)
-        logger.info(f"Saved {self.update_buffer.num_experiences} transitions ({path.stat().st_size} bytes) to {path}.")
+        self._saved_replay.write(self.update_buffer, self._step)
 
     def _resume_replay(self) -> None:
-        path = self._replay_path
-        if not (self.checkpoint_replay_buffer and path.is_file()):
+        if not (self.checkpoint_replay_buffer and self._saved_replay.path.is_file()):
             logger.info(f"{self.brain_name}: resuming with an empty replay; save_replay_buffer: true keeps it.")
             return
-        try:
-            with path.open("rb") as file:
-                self.update_buffer.load_from_file(file)
-            self._check_replay()
-            self.update_buffer.end_episodes()
-        except (OSError, ValueError) as error:
-            raise TrainerConfigError(
-                f"{self.brain_name}: the replay {path} cannot be loaded: {error}. "
-                "Delete it, or set save_replay_buffer: false, to go on with an empty replay."
-            ) from None
-        logger.info(f"{self.brain_name}: loaded {self.update_buffer.num_experiences} transitions from {path}.")
+        memory_size = self.policy.m_size if self.policy.use_recurrent else None
+        self._saved_replay.read(self.update_buffer, self.policy.behavior_spec, memory_size)
 
     def end_episode(self) -> None:
         """Ends all episodes, because the environment is reset."""
@@ -471,26 +441,6 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             self.demonstrations.restore_priorities(saved[0].numpy(), saved[1])
         except ValueError as error:
             logger.warning(f"{self.brain_name}: demo_path: other demonstrations than before, so their {error}.")
-
-    def _check_replay(self) -> None:
-        """Raises ValueError unless the replay holds what the behaviour observes, chooses among and remembers."""
-        held, spec, policy = self.update_buffer.row_shapes, self.policy.behavior_spec, self.policy
-        expected: dict[str, tuple[Any, tuple[int, ...] | None]] = {
-            f"observation {i}": (ObsUtil.get_name_at(i), observed.shape)
-            for i, observed in enumerate(spec.observation_specs)
-        }
-        expected["memory"] = (BufferKey.MEMORY, (policy.m_size,) if policy.use_recurrent else None)
-        if branches := spec.action_spec.discrete_branches:
-            expected["action mask"] = (BufferKey.ACTION_MASK, (sum(branches),))
-        for name, (key, shape) in expected.items():
-            if held and held.get(key) != shape:
-                raise ValueError(
-                    f"it holds {_describe(name, held.get(key))}, but the behaviour has {_describe(name, shape)}"
-                )
-
-
-def _describe(name: str, shape: tuple[int, ...] | None) -> str:
-    return f"no {name}" if shape is None else f"{name} of shape {list(shape)}"
 
 
 def _mean(values: list[Any]) -> float:
