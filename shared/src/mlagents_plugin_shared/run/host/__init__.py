@@ -3,7 +3,8 @@
 Importing the package does it, for every trainer of the process. Each module mends one thing, `compiler` in PyTorch:
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
-* `final_saving`: at the end every behaviour is saved, even if one cannot be, and no failure there hides the reason.
+* `final_saving`: at the end every behaviour is saved, even if one cannot be, no failure there hides the reason, and no
+  file is half written.
 * `run_folder`: a start that is refused leaves no trace in the run's folder, and a run holds it.
 * `reasons`: the reason of a run's end is the last line, without a traceback.
 * `constructors`: a trainer whose constructor fails says why.
@@ -15,6 +16,7 @@ Importing the package does it, for every trainer of the process. Each module men
 * `worker`: trainer, worker and player end together, also where one of them is killed.
 * `demonstration_errors`: GAIL and behavioural cloning name a demonstration that they cannot use.
 * `messages`: a player's message that cannot be used is an error which names the behaviour and the sensor.
+* `event_files`: TensorBoard's files that cannot be written end no run.
 * `executable`: what the run plays on is known.
 * `stock_savers`: ML-Agents' own trainers export on every torch, into files that are whole or absent.
 * `handover`: a player's messages pass from thread to thread as they are, and are not written and read once more.
@@ -31,6 +33,7 @@ _MENDED = (
     "compiler",
     "constructors",
     "demonstration_errors",
+    "event_files",
     "executable",
     "handover",
     "messages",
