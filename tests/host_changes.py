@@ -1,4 +1,4 @@
-"""Prints what importing all of the shared package changes in ML-Agents, PyTorch's optimizers and Python's excepthook.
+"""Prints what importing all of the shared package changes in ML-Agents, PyTorch's optimizers and Python's hooks for exceptions.
 
 To be run as a program, since it has to see ML-Agents as it was before. Arguments are paths that are expected to change;
 they are printed too, by the class that they belong to wherever they were named by another module.
@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +45,7 @@ def state() -> dict[str, Any]:
     hosts = [name for name in sys.modules if f"{name}.".startswith(HOSTS)]
     modules = {name: sys.modules[name] for name in hosts if not SKIPPED & set(name.split("."))}
     found = {path: value for name, module in modules.items() for path, value in members(module, name)}
-    return {**found, "sys.excepthook": sys.excepthook}
+    return {**found, "sys.excepthook": sys.excepthook, "threading.excepthook": threading.excepthook}
 
 
 def home(path: str) -> str:
