@@ -1,4 +1,4 @@
-"""Prints what importing all of the shared package changes in ML-Agents, PyTorch's optimizers and Python's hooks for exceptions.
+"""Prints what importing all of the shared package changes in ML-Agents, PyTorch's optimizers and hooks of Python.
 
 To be run as a program, since it has to see ML-Agents as it was before. Arguments are paths that are expected to change;
 they are printed too, by the class that they belong to wherever they were named by another module.

@@ -188,6 +188,24 @@ def test_saved_replay_that_does_not_fit_into_memory_is_refused(tmp_path: Path, m
         train(Paying([1.0]), {**values, "max_steps": 500}, tmp_path, resume=True)
 
 
+def test_pictures_that_are_no_pixels_and_do_not_fit_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replay would have to keep floats; what was learned before is saved."""
+
+    def refuse(*_: Any) -> None:
+        raise BufferMemoryError("buffer_size 50 needs 1 TB")
+
+    def refuse_from_step_200(self: ReplayBuffer, segment: Any) -> None:
+        (refuse if self.serial >= 200 else add)(self, segment)
+
+    add = ReplayBuffer.add
+    monkeypatch.setattr(ReplayBuffer, "add", refuse_from_step_200)
+    with pytest.raises(TrainerConfigError, match=r"^Toy: buffer_size 50 needs 1 TB\.$"):
+        train(Paying([1.0]), settings("replay"), tmp_path)
+    assert steps_of(tmp_path)[0] == 100
+
+
 @pytest.mark.skipif("not hasattr(__import__('os'), 'fork')", reason="limits the size of files as POSIX does")
 def test_disk_that_is_really_full_leaves_the_former_checkpoint(tmp_path: Path) -> None:
     """With files limited to 1,000 bytes nothing can be written; the former files stay as they were."""

@@ -277,7 +277,10 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         replay.ratio = self.hyperparameters.demo_ratio
 
     def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
-        self.update_buffer.add(segment)
+        try:
+            self.update_buffer.add(segment)
+        except BufferMemoryError as error:  # pictures turned out not to be of 8 bits
+            raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
         if self._is_warm():
             self._updates_due += len(segment) / self.steps_per_update
             self._reward_updates_due += len(segment) / self.reward_signal_steps_per_update
