@@ -243,16 +243,24 @@ def test_save_that_fails_says_what_it_can(tmp_path: Path, caplog, error: Excepti
 
 
 def test_every_behavior_is_saved_even_if_one_cannot_be() -> None:
-    """The error of the first comes after the others were saved."""
+    """The error comes after the others were saved; it names each that was not."""
 
-    def refuse() -> None:
-        raise UnityTrainerException("A: not written")
+    def trainer(behavior: str, *, fails: bool) -> SimpleNamespace:
+        def save() -> None:
+            if fails:
+                raise UnityTrainerException(f"{behavior}: not written.")
+            saved.append(behavior)
+
+        return SimpleNamespace(save_model=save)
 
     saved: list[str] = []
-    trainers = {"A": SimpleNamespace(save_model=refuse), "B": SimpleNamespace(save_model=lambda: saved.append("B"))}
-    with pytest.raises(UnityTrainerException, match="A: not written"):
+    trainers = {"A": trainer("A", fails=True), "B": trainer("B", fails=False)}
+    with pytest.raises(UnityTrainerException, match=r"^A: not written\.$"):
         TrainerController._save_models(SimpleNamespace(trainers=trainers))
     assert saved == ["B"]
+    trainers["C"] = trainer("C", fails=True)
+    with pytest.raises(UnityTrainerException, match=r"^A: not written\. C: not written\.$"):
+        TrainerController._save_models(SimpleNamespace(trainers=trainers))
 
 
 def test_folder_of_another_run_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

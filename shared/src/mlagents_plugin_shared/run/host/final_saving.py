@@ -36,7 +36,7 @@ def _save_all_models(controller: Any) -> None:
             failures.append(failure)
             logger.error(failure)
     if failures and reason is None:
-        raise failures[0]
+        raise failures[0] if len(failures) == 1 else UnityTrainerException(" ".join(map(str, failures)))
 
 
 def _keeping_reason(write: Callable[..., None]) -> Callable[..., None]:
