@@ -128,6 +128,15 @@ def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
     assert row == f"| Basic | 0.100 | 0.93 | {ours} | {peer} |"
 
 
+def test_times_are_those_of_tuned_files_with_seeds() -> None:
+    """Two seeds are too few, and what is almost tuned says so in its header."""
+    three = [record(seed, 0.9) for seed in (101, 102, 103)]
+    tuned, almost = suites.CONFIGS / "dqn" / "Basic.yaml", suites.CONFIGS / "flashsac" / "FoodCollector.yaml"
+    _, _, row = claims.times({tuned: three, almost: three}).splitlines()
+    assert row == "| Basic | [`dqn/Basic.yaml`](../configs/dqn/Basic.yaml) | 100 | 0.900 ± 0.000 | 0.5 | 3 |"
+    assert len(claims.times({tuned: three[:2]}).splitlines()) == 2
+
+
 def test_records_of_former_values_count_no_more() -> None:
     """A file that was changed has nothing measured."""
     current = record(101, 0.9)

@@ -1,7 +1,8 @@
 """What READMEs and the headers of configurations say of their results, made of the records alone.
 
 A plugin's README has a table between two comments, `<!-- results: pqn -->` and `<!-- end of results: pqn -->`; the
-front pages, the repository's README and the site's, have one of everything between `<!-- results: all -->` and its end.
+front pages, the repository's README and the site's, have one of everything between `<!-- results: all -->` and its end,
+and the page about which algorithm to pick one of what is learned in which time, `<!-- results: minutes -->`.
 The header of a file of configs/ has its lines `Wall-clock` and `Seeds` from here as soon as there are records of what
 the file says now; records of former values count no more.
 """
@@ -22,8 +23,11 @@ from results.suites import CONFIGS, ROOT, learner_config
 from results.tables import Row
 
 FRONT_PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
+CHOICE_PAGE = ROOT / "docs" / "choosing.md"
 REACHED = 0.99
 """How far on the way from chance to a goal it counts as reached."""
+LEAST_SEEDS = 3
+"""A tuned configuration that was trained on fewer is not among those from which one learns what to expect."""
 _INDENT = 15
 _WIDTH = 120
 
@@ -160,6 +164,37 @@ def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
     return f"{figure} ({row.name}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
 
 
+def times(found: dict[Path, list[Record]]) -> str:
+    """The table of the files that say that they are tuned and have enough seeds, the quickest of a scene first.
+
+    Args:
+        found: the records of each file.
+    """
+    tuned = [file for file, own in found.items() if len(own) >= LEAST_SEEDS and _is_tuned(file)]
+    lines = [["scene", "file", "agent steps", "exported model", "minutes of a core", "seeds"], ["---"] * 6]
+    for file in sorted(tuned, key=lambda each: (found[each][0].training.scene, _mean_seconds(found[each]))):
+        row, name = tables.rows(found[file])[0], file.relative_to(CONFIGS).as_posix()
+        lines.append(
+            [
+                row.scene.removeprefix(GYMNASIUM),
+                f"[`{name}`](../configs/{name})",
+                f"{row.steps:,}",
+                tables.spread(row.scores),
+                _minutes(found[file]).removesuffix(" minutes"),
+                str(len(row.seeds)),
+            ]
+        )
+    return "\n".join(map(_line, lines))
+
+
+def _is_tuned(file: Path) -> bool:
+    return re.search(r"^# Status: +tuned$", file.read_text("utf-8"), re.MULTILINE) is not None
+
+
+def _mean_seconds(found: list[Record]) -> float:
+    return fmean(record.cpu_seconds for record in found)
+
+
 def written() -> dict[Path, str]:
     """What each README and configuration of which there are records should say: its whole text."""
     known = records.load()
@@ -171,6 +206,7 @@ def written() -> dict[Path, str]:
         for learner in re.findall(r"<!-- results: (\S+) -->", text):
             texts[readme] = text = _with_table(text, learner, table(learner, found, goals))
     of_all = front(tables.rows(page.current(known)), goals)
+    texts[CHOICE_PAGE] = _with_table(CHOICE_PAGE.read_text("utf-8"), "minutes", times(found))
     texts.update({file: _with_table(file.read_text("utf-8"), "all", of_all) for file in FRONT_PAGES})
     return texts
 
