@@ -230,6 +230,27 @@ def test_chance_plays_each_team_differently(opponent: list[str], monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["--episodes", "6"], 1), (["--episodes", "6", "--areas", "4"], 4), (["--episodes", "2", "--areas", "4"], 2)],
+)
+def test_watch_plays_in_areas_side_by_side(
+    arguments: list[str], expected: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many as are asked for, and no more than the episodes fill; the episodes are as many."""
+    made: list[int] = []
+    begin = Basic.__init__
+
+    def noting(scene: Basic, num_areas: int, *others: Any) -> None:
+        made.append(num_areas)
+        begin(scene, num_areas, *others)
+
+    monkeypatch.setattr(Basic, "__init__", noting)
+    assert cli.main(["watch", "random", "Basic", "--json", *arguments]) == 0
+    assert made == [expected]
+    assert json.loads(capsys.readouterr().out)["behaviors"]["Basic"]["episodes"] == int(arguments[1])
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["random", "Basic", "--output", "film.avi"], "is no film; its name ends with .gif, .mp4, .png"),

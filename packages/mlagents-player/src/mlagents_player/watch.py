@@ -47,6 +47,13 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
     )
     command.add_argument("--episodes", type=count, default=10, metavar="N", help="how many (default: %(default)s)")
     command.add_argument(
+        "--areas",
+        type=count,
+        metavar="N",
+        help="training areas that play side by side, no more than the episodes fill; many episodes take less time in "
+        "many areas (default: as many as the scene has)",
+    )
+    command.add_argument(
         "--longest",
         type=count,
         default=evaluation.LONGEST,
@@ -111,7 +118,7 @@ def _play(
     options: argparse.Namespace, scene_type: type[Scene], model: str, recorder: Recorder | None = None
 ) -> _Played:
     policies = _policies(options, scene_type, model)
-    scene = _scene(scene_type, options.episodes, options.seed)
+    scene = _scene(scene_type, options)
     evaluated = Evaluation(policies, options.episodes, options.longest, recorder)
     reel = film.Reel()
     caption = Caption(_title(model), scene, evaluated)
@@ -151,10 +158,10 @@ def _load(model: str, behaviors: Mapping[str, BehaviorSpec], options: argparse.N
     return policy.load(Path(model), behaviors, options.stochastic, options.seed)
 
 
-def _scene(scene_type: type[Scene], episodes: int, seed: int) -> Scene:
+def _scene(scene_type: type[Scene], options: argparse.Namespace) -> Scene:
     """With no more areas than the episodes fill."""
-    areas = min(scene_type.areas, math.ceil(episodes / scene_type.agents_per_area))
-    return scene_type(areas, np.random.default_rng(seed), EnvironmentParameters())
+    areas = min(options.areas or scene_type.areas, math.ceil(options.episodes / scene_type.agents_per_area))
+    return scene_type(areas, np.random.default_rng(options.seed), EnvironmentParameters())
 
 
 def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel, caption: Caption) -> film.Film | None:
