@@ -129,7 +129,7 @@ def learn(scene: str, config: Mapping[str, Any], seed: int, *, num_areas: int, e
     with tempfile.TemporaryDirectory() as folder:
         for trainer in train(scene, config, Path(folder), seed, note, num_areas).values():
             trainer.save_model()
-        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--stochastic", "--json"]
+        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--stochastic", "--json", "--areas", "50"]
         command += ["--episodes", episodes]
         if any(team(name) for name in scenes.load(scene).behaviors):
             command += ["--opponent", "random"]
