@@ -36,7 +36,9 @@ def _save_all_models(controller: Any) -> None:
             failures.append(failure)
             logger.error(failure)
     if failures and reason is None:
-        raise failures[0] if len(failures) == 1 else UnityTrainerException(" ".join(map(str, failures)))
+        if len(failures) == 1:
+            raise failures[0]
+        raise UnityTrainerException(" ".join(map(str, failures))) from failures[0]
 
 
 def _keeping_reason(write: Callable[..., None]) -> Callable[..., None]:
