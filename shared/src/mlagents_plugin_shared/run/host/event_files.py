@@ -13,7 +13,6 @@ from typing import Any
 from mlagents.plugins import stats_writer
 from mlagents.trainers.stats import StatsPropertyType, TensorboardWriter
 from mlagents_envs.logging_util import get_logger
-from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard import SummaryWriter
 
 logger = get_logger(__name__)
@@ -74,9 +73,8 @@ class LastingWriter(TensorboardWriter):
 
 def _leave_traceback_out(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's thread fails with what its writer raises too."""
-    if not isinstance(failure.exc_value, OSError) or not isinstance(
-        failure.thread, event_file_writer._AsyncWriterThread
-    ):
+    is_of_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
+    if not (is_of_tensorboard and isinstance(failure.exc_value, OSError)):
         _excepthook(failure)
 
 
