@@ -32,8 +32,6 @@ POINTS = 50
 """Of a curve."""
 CHECKPOINTS = 20
 """Of a training, so that a kill loses a twentieth of it."""
-AREAS = 50
-"""In which exported models play side by side: what is computed for all agents at once takes a quarter of the time."""
 
 
 def chance(training: Training, folder: Path, journal: "Journal") -> Play:
@@ -126,7 +124,14 @@ def _kinds(training: Training, models: Path) -> dict[str, Kinds]:
 def _watch(training: Training, model: str, *options: str) -> dict[str, Played]:
     command = [sys.executable, "-m", "mlagents_player", "watch", model, training.scene, "--json", *options]
     # Starts that training has not seen: its scene was seeded with the small numbers of the suite.
-    command += ["--episodes", str(training.episodes), "--seed", str(1_000_000 + training.seed), "--areas", str(AREAS)]
+    command += [
+        "--episodes",
+        str(training.episodes),
+        "--seed",
+        str(1_000_000 + training.seed),
+        "--areas",
+        str(_in_process.AREAS),
+    ]
     if any(team(name) for name in scenes.load(training.scene).behaviors):
         command += ["--opponent", "random"]
     played = subprocess.run(command, check=True, capture_output=True, text=True)
