@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mlagents_plugin_shared.data.sum_tree import SumTree
+from mlagents_plugin_shared.data.sum_tree import SumTree, block_size
 
-SIZES = (1, 2, 63, 64, 65, 1000, 4096)
+SIZES = (1, 2, 7, 8, 9, 1000, 4096, 60_000, 500_000)
 
 
 def filled(values):
@@ -72,5 +72,13 @@ def test_sum_tree_add_up_after_writing():
 
 
 def test_sum_tree_takes_the_memory_that_it_says():
-    """8 bytes a place, and a 64th of that."""
-    assert SumTree(64_000).nbytes == 64_000 * 8 * 65 / 64
+    """8 bytes a place, and a 16th of that where blocks have 16 numbers."""
+    assert block_size(64_000) == 16
+    assert SumTree(64_000).nbytes == 64_000 * 8 * 17 / 16
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, 8), (1000, 8), (100_000, 16), (400_000, 32), (1_000_000, 64), (10**9, 256)]
+)
+def test_blocks_grow_with_the_root_of_the_size(size, expected):
+    assert block_size(size) == expected
