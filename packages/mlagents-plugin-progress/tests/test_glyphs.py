@@ -56,11 +56,21 @@ def test_speed_of_a_slow_scene_has_a_digit_more() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "-"), (math.inf, "-"), (0, "0:00"), (59.6, "1:00"), (754, "12:34"), (11110, "3:05:10"), (190800, "2d 05h")],
+    [
+        (None, "-"),
+        (math.inf, "-"),
+        (0, "0:00"),
+        (59.6, "1:00"),
+        (754, "12:34"),
+        (11110, "3:05:10"),
+        (68090, "18h 54m"),
+        (190800, "2d 05h"),
+    ],
 )
 def test_duration(seconds: float | None, text: str) -> None:
-    """Minutes, hours or days."""
+    """Minutes, hours or days, in the seven cells that the board has for it."""
     assert duration(seconds) == text
+    assert len(text) <= 7
 
 
 def test_curve_goes_from_its_lowest_to_its_highest() -> None:

@@ -109,7 +109,7 @@ def speed(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """0:42, 12:34, 3:05:10 or 2d 05h."""
+    """0:42, 12:34, 3:05:10, 18h 54m or 2d 05h: at most seven characters, up to 99 days."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
     minutes, second = divmod(round(seconds), 60)
@@ -117,6 +117,8 @@ def duration(seconds: float | None) -> str:
     days, hour = divmod(hours, 24)
     if days:
         return f"{days}d {hour:02d}h"
+    if hours > 9:
+        return f"{hours}h {minute:02d}m"
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
