@@ -118,10 +118,11 @@ def test_key_without_effect_is_named_unless_it_has_one(options: dict, silent: di
 
 
 def test_file_of_ppo_is_taken_with_one_warning(caplog) -> None:
-    """Its keys that DQN does not have, and a buffer and a batch that are right for rollouts only."""
+    """Its keys that DQN does not have, and a buffer, a batch and a horizon that are right for rollouts only."""
     ppo = {"batch_size": 1024, "buffer_size": 2048, "epsilon": 0.2, "beta": 0.005, "lambd": 0.95, "num_epoch": 3}
-    text = remarks(ppo, caplog, max_steps=500000)
+    text = remarks(ppo, caplog, max_steps=500000, time_horizon=1000)
     assert len(caplog.records) == 1
+    assert "time_horizon: 1000 lets steps wait" in text
     assert all(f"{key} (a key of ppo, poca)" in text for key in ("epsilon", "beta", "lambd", "num_epoch"))
     assert "buffer_size: 2048 is a replay that forgets after 2,048 of 500,000 steps" in text
     assert "batch_size: 1024 transitions" in text

@@ -130,3 +130,12 @@ def test_first_temperature_of_a_sac_file_is_spoken_of(caplog: pytest.LogCaptureF
     assert "init_entcoef" not in caplog.text
     read({"init_entcoef": 0.5})
     assert "init_entcoef: 0.5 is large where rewards are scaled" in caplog.text
+
+
+def test_hours_of_updates_are_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A file of PPO has many steps, and an update to each of them takes hours; one to some of them is no news."""
+    read({"steps_per_update": 5}, max_steps=500000)
+    read({}, max_steps=200000)
+    assert "max_steps" not in caplog.text
+    read({}, max_steps=500000)
+    assert "max_steps: 500000 makes 500,000 updates (steps_per_update: 1), hours of one core" in caplog.text

@@ -10,7 +10,7 @@ from mlagents.trainers.settings import ScheduleType, TrainerSettings
 from mlagents_plugin_shared.learning.temperature import large_temperature
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
-from mlagents_plugin_shared.run.conversion import Change, within
+from mlagents_plugin_shared.run.conversion import MANY_UPDATES, Change, within
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
@@ -93,6 +93,24 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
 
 _preset_or = by_preset(PRESETS)
 
+_LEAST_CONVERTED_STEPS = 2
+_MOST_CONVERTED_STEPS = 32
+
+
+def _makes_too_many_updates(steps_per_update: float, max_steps: int) -> bool:
+    return steps_per_update < _LEAST_CONVERTED_STEPS and max_steps / steps_per_update > 2 * MANY_UPDATES
+
+
+def _many_updates(settings: Any, behavior: TrainerSettings) -> str:
+    if not _makes_too_many_updates(settings.steps_per_update, behavior.max_steps):
+        return ""
+    updates = behavior.max_steps / settings.steps_per_update
+    return (
+        f"max_steps: {behavior.max_steps} makes {updates:,.0f} updates (steps_per_update: "
+        f"{settings.steps_per_update:g}), hours of one core; lower it, as it needs fewer steps than PPO, or raise "
+        "steps_per_update. mlagents-doctor FILE --convert-to flashsac does."
+    )
+
 
 @attr.s(auto_attribs=True)
 class FlashSACSettings(ReplaySettings):
@@ -114,7 +132,7 @@ class FlashSACSettings(ReplaySettings):
             ("final_learning_rate",), lambda own, _: own.learning_rate_schedule is CONSTANT, "the schedule is constant"
         ),
     )
-    far = (Far("init_entcoef", large_temperature),)
+    far = (Far("init_entcoef", large_temperature), Far("max_steps", _many_updates))
 
     preset: Preset = Preset.LIGHT
     """An algorithm, which gives the other keys their defaults; keys that stand beside it win."""
@@ -246,6 +264,10 @@ class FlashSACSettings(ReplaySettings):
         yield Change("hyperparameters: learning_rate_schedule", None, "here it falls to a half by default")
         if origin.network_settings.memory is None:
             yield Change("hyperparameters: batch_size", None, "it goes with this algorithm's critics")
+        if _makes_too_many_updates(getattr(settings, "steps_per_update", _MOST_CONVERTED_STEPS), origin.max_steps):
+            steps = within(origin.max_steps / MANY_UPDATES, _LEAST_CONVERTED_STEPS, _MOST_CONVERTED_STEPS)
+            why = f"some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
+            yield Change("hyperparameters: steps_per_update", steps, why)
         if not getattr(settings, "buffer_init_steps", 0):
             first = within(origin.max_steps / 100, 200, 5_000)
             yield Change("hyperparameters: buffer_init_steps", first, "critics begin with what random actions show")

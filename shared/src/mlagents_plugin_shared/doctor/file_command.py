@@ -108,8 +108,13 @@ def _lines(report: FileReport) -> str:
     if report.commands:
         lines += ["", "If the trainer is one of this project's, this installs it:"]
         lines += [f"    {command}" for command in report.commands]
-    count = len(report.faults)
-    verdict = f"mlagents-learn refuses {report.file}: {count} to be put right." if count else f"{report.file} is fine."
+    faults, warnings = len(report.faults), len(report.warnings)
+    if faults:
+        verdict = f"mlagents-learn refuses {report.file}: {faults} to be put right."
+    elif warnings:
+        verdict = f"mlagents-learn takes {report.file}; read the {'warning' if warnings == 1 else 'warnings'} first."
+    else:
+        verdict = f"{report.file} is fine."
     return "\n".join([*lines, *([""] if report.commands else []), verdict])
 
 

@@ -27,6 +27,10 @@ LARGEST_BATCH = 1024
 """Transitions of an update beyond which it costs more than it gives, unless there are fewer updates in return."""
 
 
+LONGEST_HORIZON = 256
+"""Steps of a segment beyond which an agent's steps wait for longer than updates should."""
+
+
 _CONVERTED_REPLAY = 150_000  # transitions that fit into the memory of most machines, pictures apart
 _CONVERTED_STEPS = (2, 32)  # least and most agent steps to an update of a converted file
 
@@ -52,6 +56,15 @@ def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
     return (
         f"batch_size: {settings.batch_size} transitions are learned from every {settings.steps_per_update:g} agent "
         f"steps, which is slow; leave it out ({_default(settings, 'batch_size')}), or raise steps_per_update with it."
+    )
+
+
+def _long_horizon(_: Any, behavior: TrainerSettings) -> str:
+    if behavior.time_horizon <= LONGEST_HORIZON:
+        return ""
+    return (
+        f"time_horizon: {behavior.time_horizon} lets steps wait until an agent has as many, or its episode ends, and "
+        "then learns from all of them at once; 64 is usual."
     )
 
 
@@ -99,7 +112,11 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             "no reward signal learns",
         ),
     )
-    far: ClassVar[Tuple[Far, ...]] = (Far("buffer_size", _small_replay), Far("batch_size", _large_batch))
+    far: ClassVar[Tuple[Far, ...]] = (
+        Far("buffer_size", _small_replay),
+        Far("batch_size", _large_batch),
+        Far("time_horizon", _long_horizon),
+    )
 
     batch_size: int = attr.ib(default=128, metadata=searched_among(32, 64, 128, 256, 512))
     """Transitions of an update, at most `buffer_size`. Low learns fast and unsteadily; high steadily, and each update
