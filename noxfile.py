@@ -540,10 +540,12 @@ def chosen_config(session: nox.Session) -> Path:
 
 
 def scene_of(config: Path) -> tuple[str, list[str]]:
-    """The player's scene that a configuration is named after, and what it needs beside the packages."""
-    if is_of_gymnasium(config.stem):
-        return f"gym:{config.stem}", DRAWN_BY_GYMNASIUM
-    return config.stem, []
+    """The player's scene that a file or its first behaviour is named after, and what it needs beside the packages."""
+    name = config.stem
+    if name not in {file.stem for file in ROOT.glob("configs/*/*.yaml")}:
+        behavior = re.search(r"^behaviors:\s+(?:#.*\s+)*([\w-]+):", config.read_text("utf-8"), re.MULTILINE)
+        name = behavior[1] if behavior else name
+    return (f"gym:{name}", DRAWN_BY_GYMNASIUM) if is_of_gymnasium(name) else (name, [])
 
 
 def is_of_gymnasium(name: str) -> bool:

@@ -93,3 +93,21 @@ def test_lowest_installs_everything_declared_but_torch_in_one_resolution(
     noxfile.lowest(SimpleNamespace(posargs=[]), "package")
     declared = ("package", "Some.Name>=1", "extra[a]>=2", "tool>=3")
     assert installed == [(declared, {"free": ["some-name", "extra", "tool"], "resolution": "lowest-direct"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "behavior", "scene"),
+    [
+        ("WallJump", "BigWallJump", "WallJump"),
+        ("3DBall-flashsac", "3DBall", "3DBall"),
+        ("mine", "Pendulum-v1", "gym:Pendulum-v1"),
+    ],
+)
+def test_scene_is_that_of_the_file_or_of_its_first_behaviour(
+    noxfile: Any, tmp_path: Path, name: str, behavior: str, scene: str
+) -> None:
+    """A file of one's own may have any name."""
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(f"# mine\nbehaviors:  # all\n  # one\n  {behavior}:\n    trainer_type: dqn\n", "utf-8")
+    noxfile.ROOT = Path(__file__).parents[1]
+    assert noxfile.scene_of(file)[0] == scene
