@@ -111,7 +111,7 @@ def test_header_has_the_figures_of_its_records() -> None:
     text = f"# Reward:      most\n{former}# Status:      tuned\na: 1\n"
     found = claims.header(text, [record(101, 0.9), record(102, 0.8), record(103, 0.85)])
     assert found == (
-        "# Reward:      most\n# Wall-clock:  0.5 minutes of one core\n"
+        "# Reward:      most\n# Wall-clock:  0.5 minutes of one core, in one process\n"
         "# Seeds:       101 to 103, exported models: 0.900, 0.800, 0.850 (nox -s results -- full --only dqn-Basic)\n"
         "# Status:      tuned\na: 1\n"
     )
@@ -124,7 +124,7 @@ def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
         for learner, mean in (("a2c", 0.5), ("chance", 0.1), ("dqn", 0.93), ("ppo", 0.8), ("sac", 0.7))
     ]
     *_, row = claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()
-    ours, peer = "**0.930** (DQN, 100 steps, 1 seed)", "0.800 (ML-Agents' PPO, 100 steps, 1 seed)"
+    ours, peer = "**0.930** (DQN, 100 steps; 1 seed)", "0.800 (ML-Agents' PPO, 100 steps; 1 seed)"
     assert row == f"| Basic | 0.100 | 0.93 | {ours} | {peer} |"
 
 
@@ -132,9 +132,22 @@ def test_times_are_those_of_tuned_files_with_seeds() -> None:
     """Two seeds are too few, and what is almost tuned says so in its header."""
     three = [record(seed, 0.9) for seed in (101, 102, 103)]
     tuned, almost = suites.CONFIGS / "dqn" / "Basic.yaml", suites.CONFIGS / "flashsac" / "FoodCollector.yaml"
-    _, _, row = claims.times({tuned: three, almost: three}).splitlines()
-    assert row == "| Basic | [`dqn/Basic.yaml`](../configs/dqn/Basic.yaml) | 100 | 0.900 ± 0.000 | 0.5 | 3 |"
-    assert len(claims.times({tuned: three[:2]}).splitlines()) == 2
+    of_ppo = tables.rows(replace(each, training=replace(each.training, learner="ppo")) for each in three)
+    _, _, *rows = claims.times({tuned: three, almost: three}, of_ppo).splitlines()
+    assert rows == [
+        "| Basic | [`dqn/Basic.yaml`](../configs/dqn/Basic.yaml) | 100 | 0.900 ± 0.000 | 0.5 | 3 |",
+        "| Basic | ML-Agents' PPO | 100 | 0.900 ± 0.000 | 0.5 | 3 |",
+    ]
+    assert len(claims.times({tuned: three[:2]}, of_ppo).splitlines()) == 2
+
+
+def test_who_learned_from_demonstrations_is_named() -> None:
+    """It knows more than those beside it, which learned from steps of their own alone."""
+    alone = record(101, 0.9)
+    shown = {"behaviors": {"Basic": {"max_steps": 100, "hyperparameters": {"demo_path": "Basic.demo"}}}}
+    (row,) = tables.rows([replace(alone, training=replace(alone.training, config=shown))])
+    assert (row.label, row.name) == ("dqn with demonstrations", "DQN with demonstrations")
+    assert tables.rows([alone])[0].label == "dqn"
 
 
 def test_records_of_former_values_count_no_more() -> None:
@@ -144,6 +157,8 @@ def test_records_of_former_values_count_no_more() -> None:
     same = replace(current, training=replace(current.training, config=own))
     (found,) = claims.current([current, same]).values()
     assert found == [same]
+    named = replace(same, training=replace(same.training, variant="20k"))
+    assert list(claims.current([named]).values()) == [[named]], "a variant that is the file as it stands"
 
 
 def test_page_says_what_the_records_say(root: Path) -> None:

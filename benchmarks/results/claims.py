@@ -42,7 +42,7 @@ def current(found: Iterable[Record]) -> dict[Path, list[Record]]:
     for record in sorted(found, key=lambda each: each.training.seed):
         training = record.training
         file = CONFIGS / training.learner / f"{training.scene.removeprefix(GYMNASIUM)}.yaml"
-        if not training.variant and file.is_file() and training.config == learner_config(*_names(record)):
+        if file.is_file() and training.config == learner_config(*_names(record)):
             gathered.setdefault(file, []).append(record)
     return gathered
 
@@ -58,7 +58,7 @@ def header(text: str, found: list[Record]) -> str:
         text: of the file.
         found: its records.
     """
-    text = _with_fact(text, "Wall-clock", f"{_minutes(found)} of one core")
+    text = _with_fact(text, "Wall-clock", f"{_minutes(found)} minutes of one core, in one process")
     return _with_fact(text, "Seeds", f"{seeds(found)}, exported models: {_scores(found)} ({_command(found[0])})")
 
 
@@ -87,8 +87,13 @@ def _scores(found: list[Record]) -> str:
 
 
 def _minutes(found: list[Record]) -> str:
-    shortest, longest = (f"{bound(record.cpu_seconds for record in found) / 60:.1f}" for bound in (min, max))
-    return f"{shortest} minutes" if shortest == longest else f"{shortest} to {longest} minutes"
+    return _range([record.cpu_seconds / 60 for record in found])
+
+
+def _range(minutes: list[float]) -> str:
+    """`4.6 to 5.9`, or `4.6`."""
+    shortest, longest = f"{min(minutes):.1f}", f"{max(minutes):.1f}"
+    return shortest if shortest == longest else f"{shortest} to {longest}"
 
 
 def _command(record: Record) -> str:
@@ -112,13 +117,13 @@ def table(learner: str, found: dict[Path, list[Record]], goals: dict) -> str:
 def _rows(learner: str, found: list[Record], goals: dict) -> list[list[str]]:
     return [
         [
-            row.behavior,
+            f"{row.behavior}, with demonstrations" if row.demonstrations else row.behavior,
             f"{row.steps:,}",
             f"{goals[row.behavior]['goal']:g}",
             tables.each(row.scores),
             tables.spread(row.greedy),
             tables.spread(row.training),
-            _minutes(found).removesuffix(" minutes"),
+            _minutes(found),
             seeds(found),
         ]
         for row in tables.rows(found)
@@ -149,7 +154,7 @@ def front(rows: list[Row], goals: dict) -> str:
 
 
 def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
-    """`**100.0** (FlashSAC, 30,000 steps, 5 seeds)`, in bold where the goal is reached.
+    """`**100.0** (FlashSAC, 30,000 steps; 5 seeds, the worst 99.5)`, in bold where the goal is reached.
 
     Args:
         row: whose.
@@ -158,29 +163,37 @@ def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
     if row is None:
         return "-"
     mean = fmean(row.scores)
-    figure = tables.spread([mean])
+    figure, worst = tables.spread([mean]), tables.spread([min(row.scores)])
+    of_seeds = tables.counted(len(row.seeds)) + (f", the worst {worst}" if worst != figure else "")
     if bounds and (mean - bounds[0]) / (bounds[1] - bounds[0]) >= REACHED:
         figure = f"**{figure}**"
-    return f"{figure} ({row.name}, {row.steps:,} steps, {tables.counted(len(row.seeds))})"
+    return f"{figure} ({row.name}, {row.steps:,} steps; {of_seeds})"
 
 
-def times(found: dict[Path, list[Record]]) -> str:
-    """The table of the files that say that they are tuned and have enough seeds, the quickest of a scene first.
+def times(found: dict[Path, list[Record]], rows: list[Row]) -> str:
+    """The table of the files that say that they are tuned and have enough seeds, and of ML-Agents' beside them.
+
+    The quickest of a scene is first.
 
     Args:
         found: the records of each file.
+        rows: of all records.
     """
-    tuned = [file for file, own in found.items() if len(own) >= LEAST_SEEDS and _is_tuned(file)]
-    lines = [["scene", "file", "agent steps", "exported model", "minutes of a core", "seeds"], ["---"] * 6]
-    for file in sorted(tuned, key=lambda each: (found[each][0].training.scene, _mean_seconds(found[each]))):
-        row, name = tables.rows(found[file])[0], file.relative_to(CONFIGS).as_posix()
+    tuned = {tables.rows(own)[0]: file for file, own in found.items() if len(own) >= LEAST_SEEDS and _is_tuned(file)}
+    scenes = {row.scene for row in tuned}
+    stock = [
+        row for row in rows if row.learner in tables.STOCK and row.scene in scenes and len(row.seeds) >= LEAST_SEEDS
+    ]
+    lines = [["scene", "learner", "agent steps", "exported model", "minutes of a core", "seeds"], ["---"] * 6]
+    for row in sorted([*tuned, *stock], key=lambda each: (each.scene, fmean(each.minutes))):
+        name = tuned[row].relative_to(CONFIGS).as_posix() if row in tuned else ""
         lines.append(
             [
                 row.scene.removeprefix(GYMNASIUM),
-                f"[`{name}`](../configs/{name})",
+                f"[`{name}`](../configs/{name})" if name else row.name,
                 f"{row.steps:,}",
                 tables.spread(row.scores),
-                _minutes(found[file]).removesuffix(" minutes"),
+                _range(row.minutes),
                 str(len(row.seeds)),
             ]
         )
@@ -189,10 +202,6 @@ def times(found: dict[Path, list[Record]]) -> str:
 
 def _is_tuned(file: Path) -> bool:
     return re.search(r"^# Status: +tuned$", file.read_text("utf-8"), re.MULTILINE) is not None
-
-
-def _mean_seconds(found: list[Record]) -> float:
-    return fmean(record.cpu_seconds for record in found)
 
 
 def written() -> dict[Path, str]:
@@ -205,8 +214,9 @@ def written() -> dict[Path, str]:
         text = readme.read_text("utf-8")
         for learner in re.findall(r"<!-- results: (\S+) -->", text):
             texts[readme] = text = _with_table(text, learner, table(learner, found, goals))
-    of_all = front(tables.rows(page.current(known)), goals)
-    texts[CHOICE_PAGE] = _with_table(CHOICE_PAGE.read_text("utf-8"), "minutes", times(found))
+    rows = tables.rows(page.current(known))
+    of_all = front(rows, goals)
+    texts[CHOICE_PAGE] = _with_table(CHOICE_PAGE.read_text("utf-8"), "minutes", times(found, rows))
     texts.update({file: _with_table(file.read_text("utf-8"), "all", of_all) for file in FRONT_PAGES})
     return texts
 

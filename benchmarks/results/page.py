@@ -27,8 +27,13 @@ What each algorithm does on which scene, how long that takes, and what one would
 **What counts is the exported model.** A figure is the mean return of {episodes} episodes of the exported `.onnx`, on
 starts that training has not seen, with the outputs that Unity takes by default. `best actions` are those of the model's
 deterministic outputs, and `training` is what the log said in its last tenth: where they differ from the figure, it is
-the figure that a player of the game sees. ± is the deviation over the seeds, and every seed is listed. Bands in the
-pictures reach from the worst seed to the best.
+the figure that a player of the game sees. Stable-Baselines3 plays its own models itself. ± is the deviation over the
+seeds, and every seed is listed. Bands in the pictures reach from the worst seed to the best.
+
+**Learners** are named by their `trainer_type`, with the values of `configs/`, or of Unity for `ppo`, `sac` and `poca`.
+What stands behind the name differs from that: `150k` are 150,000 steps, `as-sac` is FlashSAC's `preset: sac` with the
+values of Unity's file for SAC, and `with demonstrations` has a `demo_path`, whose steps are not among its agent steps.
+`minutes of a core` are processor time, in one process and without Unity; a busy machine takes longer.
 
 Train any of it again: `nox -s results -- quick` (twenty minutes on two cores), `nox -s results -- full`, or a part of
 it, `nox -s results -- full --only a2c-3DBall`. Of the {asked} trainings of all suites {held} have a record so far.
@@ -83,9 +88,7 @@ def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]
     bounds = bounds_of(rows, goals)
     if bounds:
         picture = PICTURES / "overview.png"
-        shown = [
-            row for row in rows if row.learner in (*OURS, "ppo", "sac", "poca") and row.variant in _first(rows, row)
-        ]
+        shown = [row for row in rows if row.learner in (*OURS, *tables.STOCK) and row.variant in _first(rows, row)]
         pictures[picture] = partial(plots.bars, shown, picture, bounds)
         yield f"![exported models, from chance to the goal]({_link(picture)})\n"
     yield "| behaviour | goal | chance | best of ours | best peer |\n|---|---|---|---|---|"
@@ -149,7 +152,7 @@ def _behavior(rows: list[Row], goal: dict, pictures: Pictures) -> Iterator[str]:
     pictures[picture] = partial(plots.curves, rows, picture, goal["goal"])
     why = f" ({goal['why']})" if "why" in goal else ""
     yield f"## {name}\n\nGoal: {goal['goal']:g}{why}.\n\n![learning curves of {name}]({_link(picture)})\n"
-    yield "| learner | agent steps | exported model | each seed | best actions | training | minutes |"
+    yield "| learner | agent steps | exported model | each seed | best actions | training | minutes of a core |"
     yield "|---|---|---|---|---|---|---|"
     for row in rows:
         yield (

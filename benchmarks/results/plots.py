@@ -28,6 +28,9 @@ COLOURS = {
 }
 """Ours are strong, peers are pale; the same on every picture."""
 STYLES = ("-", "--", ":", "-.")
+TALLEST = 1.25
+"""Of a bar, where chance is 0 and the goal is 1."""
+ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
 
 
 def curves(rows: list[Row], file: Path, goal: float | None) -> None:
@@ -63,6 +66,8 @@ def curves(rows: list[Row], file: Path, goal: float | None) -> None:
 def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) -> None:
     """The exported models, from chance (0) to the goal (1): a bar a learner, a dot a seed.
 
+    Bars of what learned from demonstrations too are hatched. A bar that leaves the picture says how far it goes.
+
     Args:
         rows: of all behaviours that have bounds.
         file: the picture.
@@ -78,13 +83,25 @@ def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) ->
         for turn, row in enumerate(shown):
             share = (np.array(row.scores) - low) / (high - low)
             at = place + (turn - (len(shown) - 1) / 2) * slot
-            label = row.name if row.learner not in labelled else None
+            label = None if row.learner in labelled else tables.NAMES[row.learner]
             labelled.add(row.learner)
-            axes.bar(at, share.mean(), 0.9 * slot, color=COLOURS.get(row.learner), label=label)
-            axes.plot(np.full(len(share), at), share, "k.", markersize=3)
+            height = min(share.mean(), TALLEST)
+            axes.bar(
+                at,
+                height,
+                0.9 * slot,
+                color=COLOURS.get(row.learner),
+                label=label,
+                hatch="//" if row.demonstrations else None,
+                edgecolor="white",
+                linewidth=0,
+            )
+            axes.plot(np.full(len(share), at), share.clip(max=TALLEST), "k.", markersize=4)
+            if share.mean() > TALLEST:
+                axes.annotate(f"{share.mean():.1f}", (at, TALLEST), (0, 3), **ABOVE)
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(ylim=(-0.3, 1.3), xlim=(-0.6, len(behaviors) - 0.4))
+    axes.set(ylim=(-0.3, TALLEST + 0.15), xlim=(-0.6, len(behaviors) - 0.4))
     axes.set_yticks([0, 1], ["chance", "goal"])
     axes.set_xticks(range(len(behaviors)), behaviors, rotation=30, ha="right", fontsize=8)
     figure.legend(loc="outside upper center", fontsize=8, ncols=len(labelled), frameon=False)

@@ -22,9 +22,11 @@ NAMES = {
     "sb3-tqc": "sb3-contrib's TQC",
 }
 """How learners are called in a sentence."""
+STOCK = ("ppo", "sac", "poca")
+"""ML-Agents' own trainers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """A learner on a behaviour of a scene, with one outcome a seed.
 
@@ -36,7 +38,8 @@ class Row:
         steps: agent steps.
         seeds: in rising order.
         outcomes: one a seed.
-        minutes: wall-clock of each training.
+        demonstrations: it learned from demonstrations too.
+        minutes: of a core, for each training.
         commits: of the repository, at which they were trained.
     """
 
@@ -47,18 +50,23 @@ class Row:
     steps: int
     seeds: list[int]
     outcomes: list[Outcome]
+    demonstrations: bool
     minutes: list[float]
     commits: list[str]
 
     @property
     def label(self) -> str:
         """Of the learner, with what differs."""
-        return f"{self.learner} {self.variant}".strip()
+        return " ".join(part for part in (self.learner, self.variant, self._teacher) if part)
 
     @property
     def name(self) -> str:
         """Of the learner, as a sentence has it."""
-        return NAMES.get(self.learner, self.learner)
+        return f"{NAMES.get(self.learner, self.learner)} {self._teacher}".strip()
+
+    @property
+    def _teacher(self) -> str:
+        return "with demonstrations" if self.demonstrations else ""
 
     @property
     def scores(self) -> list[float]:
@@ -110,9 +118,15 @@ def _row(key: tuple, group: list[Record]) -> Row:
         steps,
         seeds=[record.training.seed for record in group],
         outcomes=[record.behaviors[behavior] for record in group],
-        minutes=[record.seconds / 60 for record in group],
+        demonstrations=any(map(_demonstrated, group)),
+        minutes=[record.cpu_seconds / 60 for record in group],
         commits=sorted({record.commit for record in group}),
     )
+
+
+def _demonstrated(record: Record) -> bool:
+    behaviors = record.training.config.get("behaviors", {}).values()
+    return any("demo_path" in behavior.get("hyperparameters", {}) for behavior in behaviors)
 
 
 @dataclass(frozen=True)
