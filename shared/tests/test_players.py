@@ -175,6 +175,26 @@ def test_port_that_was_written_holds_without_env(begun: list, settings: dict, is
     assert begun == [port]
 
 
+@pytest.mark.parametrize(("saved", "there"), [(["Pendulum", "Group/Car"], "Group/Car, Pendulum"), ([], "nothing")])
+def test_run_to_begin_from_that_lacks_a_behavior_names_those_that_it_has(
+    tmp_path: Path, saved: list[str], there: str
+) -> None:
+    """ML-Agents names the file that is not there; with it, the control, nothing is said."""
+    for name in saved:
+        (tmp_path / "first" / name).mkdir(parents=True)
+        (tmp_path / "first" / name / "checkpoint.pt").touch()
+    begins = RunOptions.from_dict({"behaviors": {name: {} for name in ["Pendulum", "Ball"]}}).behaviors
+    line = rf"Ball: --initialize-from first: that run has no checkpoint of it, but of {there}\. .* init_path"
+    with pytest.raises(UnityTrainerException, match=line):
+        learn.setup_init_path(begins, str(tmp_path / "first"))
+    (tmp_path / "first" / "Ball").mkdir(parents=True)
+    for name in begins:
+        (tmp_path / "first" / name).mkdir(exist_ok=True)
+        (tmp_path / "first" / name / "checkpoint.pt").touch()
+    learn.setup_init_path(begins, str(tmp_path / "first"))
+    assert begins["Ball"].init_path == str(tmp_path / "first" / "Ball" / "checkpoint.pt")
+
+
 @pytest.mark.parametrize(
     ("checkpoints", "behavior", "begins"),
     [

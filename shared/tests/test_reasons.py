@@ -56,6 +56,25 @@ def test_lines_of_one_reason_stay_together(monkeypatch: pytest.MonkeyPatch, caps
     assert shown(monkeypatch, capsys, TrainerConfigError()) == ["mlagents-learn: TrainerConfigError"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 238. GiB for an array with shape (32, 1000000000)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory.\nstack"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 17 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 17 GiB."),
+    ],
+)
+def test_want_of_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, error: Exception
+) -> None:
+    """With what to make smaller, and the first line of what was said; another RuntimeError, the control, is a fault."""
+    (line,) = shown(monkeypatch, capsys, error)
+    assert line.startswith("mlagents-learn: there is not enough memory: make hidden_units, num_layers, batch_size or")
+    assert line.endswith(str(error).splitlines()[0])
+    assert len(shown(monkeypatch, capsys, RuntimeError("sizes differ"))) > 1
+
+
 def test_second_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """ML-Agents takes the first; one that comes while it saves would be a traceback."""
     (line,) = shown(monkeypatch, capsys, KeyboardInterrupt())

@@ -84,6 +84,33 @@ def test_state_goes_on_in_the_middle_of_an_episode() -> None:
     assert not torch.equal(forgetful.scale, scale.scale)
 
 
+@pytest.mark.parametrize("strength", [0.1, -2.0, 100.0])
+def test_another_strength_leaves_scaled_rewards_as_they_were(strength: float) -> None:
+    """Statistics, and the running sums of agents, are as if it had always been that one."""
+    gammas, rewards = {"extrinsic": 0.9, "rnd": 0.5}, np.array([1.0, 4.0, -2.0])
+    before = RewardScale(gammas, 5.0, [1.0, 3.0])
+    always = RewardScale(gammas, 5.0, [strength, 3.0])
+    for scale, size in ((before, 1.0), (always, strength)):
+        scale.add("a", {"extrinsic": size * rewards, "rnd": 3.0 * rewards}, ended=False)
+    resumed = RewardScale(gammas, 5.0, [strength, 3.0])
+    resumed.load_state_dict(before.state_dict())
+    for scale in (always, resumed):
+        scale.add("a", {"extrinsic": strength * rewards, "rnd": 3.0 * rewards}, ended=True)
+    torch.testing.assert_close(resumed.scale, always.scale)
+    torch.testing.assert_close(resumed.weights, always.weights)
+
+
+@pytest.mark.parametrize(("gamma", "strength"), [(0.5, 1.0), (0.9, 0.0)])
+def test_sums_of_another_kind_begin_anew(gamma: float, strength: float) -> None:
+    """Sums by another discount tell nothing of these, and rewards of strength 0 were never seen."""
+    saved = RewardScale({"extrinsic": gamma}, 5.0, [strength])
+    saved.add("a", {"extrinsic": strength * np.array([40.0, 40.0])}, ended=False)
+    resumed = RewardScale({"extrinsic": 0.9}, 5.0, [1.0])
+    resumed.load_state_dict(saved.state_dict())
+    assert resumed.scale.item() == 1.0
+    assert resumed.state_dict()["sums"] == {}
+
+
 @pytest.mark.parametrize("largest", [5.0, 10.0, None])
 def test_another_range_is_spoken_of(caplog: pytest.LogCaptureFixture, largest: float | None) -> None:
     """Critics would go on with values of another size; the same range, the control, says nothing."""

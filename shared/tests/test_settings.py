@@ -86,7 +86,7 @@ def test_every_algorithm_has_the_keys_of_a_run() -> None:
     """They are declared once, and checked as all others."""
     settings = strict_to_cls({"keep_best": True, "stop_at_reward": 1, "reward_window": 20}, FakeSettings)
     assert (settings.keep_best, settings.stop_at_reward, settings.reward_window) == (True, 1.0, 20)
-    assert "reward_window: 0 is not valid; it must be greater than 0" in fault(reward_window=0)
+    assert "reward_window: 0 is not valid; it must lie between 1 and 1000000" in fault(reward_window=0)
 
 
 def test_entries_are_those_of_all_bases() -> None:

@@ -67,5 +67,6 @@ def test_deviation_entropy_golden() -> None:
     assert deviation_entropy(0.15) == pytest.approx(-0.478182, abs=1e-6)
     assert deviation_entropy(0.0890) == pytest.approx(-1.0, abs=1e-3)
     assert deviation_entropy(WIDEST_DEVIATION) == pytest.approx(math.log(2.0))
+    assert math.isfinite(deviation_entropy(1e-320))  # whose square is 0
     with pytest.raises(ValueError, match="positive"):
         deviation_entropy(0.0)

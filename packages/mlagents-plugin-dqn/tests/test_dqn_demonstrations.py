@@ -362,7 +362,7 @@ def truncated(folder: Path) -> str:
 )
 def test_bad_demonstrations_are_refused_by_name(tmp_path: Path, write, message: str) -> None:
     """One line with the behaviour, the key, the file and what is wrong with it; ML-Agents prints it and ends."""
-    with pytest.raises(TrainerConfigError, match=f"Toy: demo_path: .*{message}"):
+    with pytest.raises(TrainerConfigError, match=f"Toy: hyperparameters: demo_path: .*{message}"):
         trainer(demo_path=write(tmp_path))
 
 

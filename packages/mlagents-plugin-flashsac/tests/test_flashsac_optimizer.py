@@ -5,7 +5,8 @@ import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey
 
-from flashsac_testing import CONTINUOUS, HYBRID, KINDS, PRESETS, filled, transitions_of
+from flashsac_testing import CONTINUOUS, HYBRID, KINDS, PRESETS, filled, trainer, transitions_of
+from mlagents_plugin_flashsac.optimizer import FlashSACOptimizer
 from mlagents_plugin_shared.data import ReplayKey
 
 PLAIN = {"normalization": "none", "n_step": 2, "init_entcoef": 0.3}
@@ -215,3 +216,17 @@ def test_masks_of_the_present_state_bind_the_actor() -> None:
     entropies = choice.entropies(torch.zeros(8))[:, 1]
     torch.testing.assert_close(entropies, torch.zeros(8))
     torch.testing.assert_close(made.optimizer.temperatures.target_entropies(transitions.legal)[:, 1], torch.zeros(8))
+
+
+def test_values_of_other_reward_signals_are_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    """They are taken up by their place; those of the same signals, the control, say nothing."""
+    saved = made({"extrinsic": {}, "rnd": {}}).state_dict()
+    for other in ("rnd", "curiosity"):
+        made({other: {}, "extrinsic": {}}).load_state_dict(saved)
+        line = "are of the reward_signals extrinsic, rnd, and those of this run are extrinsic, curiosity"
+        assert (line in caplog.text) == (other == "curiosity")
+
+
+def made(signals: dict) -> FlashSACOptimizer:
+    """An optimizer for these reward signals."""
+    return trainer(settings={"reward_signals": signals}).optimizer

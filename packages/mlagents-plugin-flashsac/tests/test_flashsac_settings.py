@@ -132,6 +132,20 @@ def test_first_temperature_of_a_sac_file_is_spoken_of(caplog: pytest.LogCaptureF
     assert "init_entcoef: 0.5 is large where rewards are scaled" in caplog.text
 
 
+@pytest.mark.parametrize("options", [{"critic_width": 1e9}, {"steps_per_update": 1e-320}, {"num_atoms": 10**12}])
+def test_numbers_that_no_machine_has_room_for_are_refused(options: dict) -> None:
+    """With the key and the range."""
+    with pytest.raises(TrainerConfigError, match=next(iter(options))):
+        read(options)
+
+
+def test_networks_that_no_machine_has_room_for_are_refused() -> None:
+    """What stands below network_settings, too."""
+    for network in ({"hidden_units": 10**12}, {"num_layers": 10**6}, {"memory": {"memory_size": 10**30}}):
+        with pytest.raises(TrainerConfigError, match=r"network_settings: \w+.* between"):
+            read({}, network_settings=network)
+
+
 def test_hours_of_updates_are_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
     """A file of PPO has many steps, and an update to each of them takes hours; one to some of them is no news."""
     read({"steps_per_update": 5}, max_steps=500000)

@@ -35,7 +35,7 @@ def describe_stranger(path: Path, suffix: str) -> str | None:
     except OSError:
         return None
     if not head:
-        return "is empty: export, record or copy it again"
+        return "is empty: copy it again, or make it anew"
     if head.startswith(_LFS_POINTER):
         return "is a Git LFS pointer, not the file itself: run `git lfs pull` in its repository"
     if _HTML.match(head):

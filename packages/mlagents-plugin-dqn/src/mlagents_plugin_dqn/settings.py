@@ -9,7 +9,7 @@ from mlagents.trainers.settings import TrainerSettings
 
 from mlagents_plugin_shared.run.conversion import Change
 from mlagents_plugin_shared.run.exploration_settings import ExplorationSettings
-from mlagents_plugin_shared.run.replay_settings import ReplaySettings
+from mlagents_plugin_shared.run.replay_settings import LONGEST_RETURN, ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
     Conflict,
@@ -128,7 +128,7 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     preset: Optional[Preset] = None
     """A published group of the other keys; keys that stand beside it win."""
 
-    n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=positive)
+    n_step: int = attr.ib(default=_preset_or("n_step", 3), validator=between(1, LONGEST_RETURN))
     prioritized_replay: bool = attr.ib(default=_preset_or("prioritized_replay", False))
     priority_alpha: float = attr.ib(default=_preset_or("priority_alpha", 0.6), validator=between(0.0, 1.0))
     noisy: bool = attr.ib(default=_preset_or("noisy", False))
@@ -159,7 +159,7 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     """What is learned of the return. `none`: its mean; `categorical`: C51; `quantile`: QR-DQN; `implicit_quantile`:
     IQN."""
 
-    num_atoms: int = attr.ib(default=51, validator=positive)
+    num_atoms: int = attr.ib(default=51, validator=between(1, 10_000))
     """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`; at least 2. Low is coarse;
     high is finer and slower."""
 
@@ -170,7 +170,7 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     """Largest discounted return that the categorical distribution can tell. The wider the range, the coarser are its
     atoms."""
 
-    num_quantiles: int = attr.ib(default=_preset_or("num_quantiles", 32), validator=positive)
+    num_quantiles: int = attr.ib(default=_preset_or("num_quantiles", 32), validator=between(1, 10_000))
     """Quantiles of the two quantile distributions. Low is coarse; high is finer and slower."""
 
     munchausen: bool = attr.ib(default=_preset_or("munchausen", False))

@@ -51,7 +51,8 @@ class FlashSACOptimizer(PluginOptimizer):
             entropy_ratio=settings.target_entropy_ratio,
         ).to(default_device())
         gammas = {name: signal.gamma for name, signal in self.reward_signals.items()}
-        self.reward_scale = RewardScale(gammas, settings.v_max if settings.reward_scaling else None)
+        strengths = [signal.strength for signal in self.reward_signals.values()]
+        self.reward_scale = RewardScale(gammas, settings.v_max if settings.reward_scaling else None, strengths)
         self.updates = 0
         if settings.weight_normalization:
             self.twins.project()

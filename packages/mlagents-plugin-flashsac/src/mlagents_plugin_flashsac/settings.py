@@ -14,9 +14,11 @@ from mlagents_plugin_shared.run.conversion import MANY_UPDATES, Change, within
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
+    LEAST_STEPS_PER_UPDATE,
     Conflict,
     Far,
     Idle,
+    at_least,
     atom_conflicts,
     between,
     by_preset,
@@ -155,12 +157,13 @@ class FlashSACSettings(ReplaySettings):
     buffer_size: int = attr.ib(default=200_000, validator=positive)
     """Transitions in the replay. Low forgets soon; high remembers longer and takes more memory."""
 
-    steps_per_update: float = attr.ib(default=1.0, validator=positive)
+    steps_per_update: float = attr.ib(default=1.0, validator=at_least(LEAST_STEPS_PER_UPDATE))
     """Agent steps to each update. Low learns more from each step and takes longer; high makes fewer updates in less
     time."""
 
     reward_signal_steps_per_update: float = attr.ib(
-        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True), validator=positive
+        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True),
+        validator=at_least(LEAST_STEPS_PER_UPDATE),
     )
     """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
 
@@ -184,7 +187,7 @@ class FlashSACSettings(ReplaySettings):
     """What critics learn of the return. `none`: its mean, by squared errors; `categorical`: probabilities of fixed
     returns, by cross-entropy."""
 
-    num_atoms: int = attr.ib(default=101, validator=positive)
+    num_atoms: int = attr.ib(default=101, validator=between(1, 10_000))
     """Atoms of the categorical distribution, at equal distances from `v_min` to `v_max`; at least 2. Low is coarse;
     high is finer and slower."""
 
@@ -209,7 +212,7 @@ class FlashSACSettings(ReplaySettings):
     """After each step the weights that lead to one output are scaled to the norm 1, so that learning does not slow down
     as they grow."""
 
-    critic_width: float = attr.ib(default=_preset_or("critic_width", 1.0), validator=positive)
+    critic_width: float = attr.ib(default=_preset_or("critic_width", 1.0), validator=between(0.001, 1000.0))
     """Width of the critics' hidden layers, in parts of `hidden_units`. Low is faster; high learns more of each step."""
 
     shared_encoder: Optional[bool] = None

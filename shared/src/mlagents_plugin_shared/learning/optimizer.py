@@ -330,7 +330,7 @@ class PluginOptimizer(TorchOptimizer):
 
         To be extended by what else an algorithm counts: `{**super().state_dict(), "updates": self.updates}`.
         """
-        return {"skipped": self.guard.skipped, "learned_signals": self._learned_signals()}
+        return {"skipped": self.guard.skipped, "learned_signals": self._learned_signals(), "streams": self.streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave, when networks and torch optimizers have taken up theirs.
@@ -341,6 +341,12 @@ class PluginOptimizer(TorchOptimizer):
         self.guard.skipped = state["skipped"]
         for name in set(state["learned_signals"]) & set(self.reward_signals):
             self.reward_signals[name]._has_updated_once = True
+        before = state.get("streams", self.streams)
+        if before != self.streams:
+            logger.warning(
+                f"The checkpoint's values are of the reward_signals {', '.join(before)}, and those of this run are "
+                f"{', '.join(self.streams)}: what it has learned of them is wrong at first."
+            )
 
     def _learned_signals(self) -> list[str]:
         """Reward signals that give rewards only once they were updated, and were."""

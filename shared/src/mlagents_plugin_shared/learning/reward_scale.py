@@ -1,6 +1,6 @@
 """Rewards in units in which returns fit into the range of a critic."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -32,10 +32,14 @@ class RewardScale:
     Args:
         discounts: γ of each of the S streams, by name.
         largest: G_max > 0; None where rewards are to stay as they are.
+        strengths: what the rewards of each stream were multiplied by, in the same order; default 1.
     """
 
-    def __init__(self, discounts: Mapping[str, float], largest: float | None) -> None:
+    def __init__(
+        self, discounts: Mapping[str, float], largest: float | None, strengths: Sequence[float] | None = None
+    ) -> None:
         self._discounts = dict(discounts)
+        self._strengths = np.array([1.0] * len(self._discounts) if strengths is None else strengths)
         self._largest = largest
         size = len(self._discounts)
         self._count = 0
@@ -101,6 +105,8 @@ class RewardScale:
         sums = dict(self._sums)
         return {
             "streams": list(self._discounts),
+            "discounts": list(self._discounts.values()),
+            "strengths": self._strengths.tolist(),
             "largest": self._largest,
             "count": self._count,
             **{name: torch.from_numpy(values.copy()) for name, values in numbers.items()},
@@ -108,20 +114,27 @@ class RewardScale:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave; begins anew where the streams are others.
+        """Takes up what `state_dict` gave; begins anew where streams or discounts are others.
 
-        Where rewards are fitted into another range, or were and are not, it says that values are in another scale.
+        Where a strength is another one, statistics are as if it had always been that, so that scaled rewards stay what
+        they were. Where rewards are fitted into another range, or were and are not, it says that values are in another
+        scale.
         """
         if state["largest"] != self._largest:
             logger.warning(
                 "The checkpoint's values are in another scale (another reward_scaling or v_max): what it has learned "
                 "of them is wrong at first."
             )
-        if state["streams"] != list(self._discounts):
+        discounts = list(self._discounts.values())
+        strengths = np.array(state.get("strengths", self._strengths))
+        same_sums = state["streams"] == list(self._discounts) and state.get("discounts", discounts) == discounts
+        if not same_sums or not strengths.all():  # rewards were all 0: nothing was seen of them
             return
+        change = self._strengths / strengths
+        mean, squares, most = (state[key].numpy() for key in ("mean", "squares", "most"))
         self._count = state["count"]
-        self._mean, self._squares, self._most = (state[key].numpy().copy() for key in ("mean", "squares", "most"))
-        self._sums = {agent_id: values.numpy().copy() for agent_id, values in state["sums"].items()}
+        self._mean, self._squares, self._most = mean * change, squares * change**2, most * abs(change)
+        self._sums = {agent_id: values.numpy() * change for agent_id, values in state["sums"].items()}
         self._follow()
 
 

@@ -73,4 +73,4 @@ def deviation_entropy(sigma: float) -> float:
     """
     if sigma <= 0.0:
         raise ValueError(f"sigma must be positive, but is {sigma}")
-    return 0.5 * math.log(2.0 * math.pi * math.e * sigma * sigma)
+    return 0.5 * math.log(2.0 * math.pi * math.e) + math.log(sigma)

@@ -399,7 +399,8 @@ class _Reader:
                 signals[kind] = signal
                 if getattr(signal, "encoding_size", None) and "network_settings" not in value:
                     signal.network_settings.hidden_units = signal.encoding_size  # ML-Agents' former name for it
-        return signals
+        # In one order, whatever that of the file: networks and checkpoints know a signal by its place.
+        return {kind: signals[kind] for kind in host.RewardSignalType if kind in signals}
 
     def _unknown(self, path: str, key: Any, names: list[str]) -> str:
         """What to say about a key that a section does not have."""

@@ -16,7 +16,6 @@ from mlagents_plugin_shared.run.settings import (
     Idle,
     between,
     not_negative,
-    positive,
     show,
 )
 
@@ -26,6 +25,12 @@ SMALLEST_REPLAY = 10_000
 LARGEST_BATCH = 1024
 """Transitions of an update beyond which it costs more than it gives, unless there are fewer updates in return."""
 
+
+LONGEST_RETURN = 1000
+"""Bound of the rewards that are summed; a batch has so many steps of each of its transitions."""
+
+LONGEST_BURN_IN = 10_000
+"""Bound of the steps before a sequence."""
 
 LONGEST_HORIZON = 256
 """Steps of a segment beyond which an agent's steps wait for longer than updates should."""
@@ -138,11 +143,11 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
     )
     """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
 
-    n_step: int = attr.ib(default=1, validator=positive, metadata=searched(1, 5))
+    n_step: int = attr.ib(default=1, validator=between(1, LONGEST_RETURN), metadata=searched(1, 5))
     """Rewards that are summed before the value of a later state is trusted; 1 is classic Q-learning. Low has less
     variance; high lets rewards travel faster."""
 
-    burn_in: int = attr.ib(default=0, validator=not_negative)
+    burn_in: int = attr.ib(default=0, validator=between(0, LONGEST_BURN_IN))
     """With memory: most steps that are replayed before each sequence, to warm up the recurrent state. Low starts from
     the state that was stored; high from a fresher one, and is slower."""
 

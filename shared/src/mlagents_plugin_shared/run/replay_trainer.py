@@ -239,7 +239,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
                 if begins and self.policy.normalize:
                     self.update_normalization(segment)
         except (DemonstrationError, BufferMemoryError) as error:
-            raise TrainerConfigError(f"{self.brain_name}: demo_path: {error}.") from None
+            raise TrainerConfigError(f"{self.brain_name}: hyperparameters: demo_path: {error}.") from None
         count = self.demonstrations.num_experiences
         logger.info(f"{self.brain_name}: loaded {count} transitions of {len(episodes)} episodes from {path}.")
         self.replay = MixedReplay(
@@ -443,7 +443,9 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         try:
             self.demonstrations.restore_priorities(saved[0].numpy(), saved[1])
         except ValueError as error:
-            logger.warning(f"{self.brain_name}: demo_path: other demonstrations than before, so their {error}.")
+            logger.warning(
+                f"{self.brain_name}: hyperparameters: demo_path: other demonstrations than before, so their {error}."
+            )
 
 
 def _mean(values: list[Any]) -> float:

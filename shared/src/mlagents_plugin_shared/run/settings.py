@@ -100,6 +100,21 @@ def between(low: float, high: float) -> Range:
     return Range(f"lie between {low} and {high}", lambda value: low <= value <= high, minimum=low, maximum=high)
 
 
+def at_least(low: float) -> Range:
+    """attrs validator: value >= low."""
+    return Range(f"be at least {low}", lambda value: value >= low, minimum=low)
+
+
+WIDEST = 65_536
+"""Bound of the width of a layer: one of this width alone has 17 GB of weights."""
+
+DEEPEST = 1000
+"""Bound of the number of layers."""
+
+LEAST_STEPS_PER_UPDATE = 1e-3
+"""Bound of the steps to an update: a thousand updates to each step."""
+
+
 def by_preset(presets: Mapping[Any, Mapping[str, Any]]) -> Callable[[str, Any], Any]:
     """For keys whose default goes with the `preset` of the same settings, which stands before them.
 
@@ -149,20 +164,28 @@ HOST_RANGES: Dict[type, Dict[str, Range]] = {
     host.OnPolicyHyperparamSettings: {"num_epoch": positive},
     host.OffPolicyHyperparamSettings: {
         "buffer_init_steps": not_negative,
-        "steps_per_update": positive,
-        "reward_signal_steps_per_update": positive,
+        "steps_per_update": at_least(LEAST_STEPS_PER_UPDATE),
+        "reward_signal_steps_per_update": at_least(LEAST_STEPS_PER_UPDATE),
     },
     host.TrainerSettings: dict.fromkeys(
         ("checkpoint_interval", "keep_checkpoints", "max_steps", "time_horizon", "summary_freq"), positive
     ),
-    host.NetworkSettings: dict.fromkeys(("hidden_units", "num_layers"), positive),
+    host.NetworkSettings: {"hidden_units": between(1, WIDEST), "num_layers": between(1, DEEPEST)},
     host.NetworkSettings.MemorySettings: {
         "sequence_length": positive,
         "memory_size": Range(
-            "be greater than 0 and even", lambda value: value > 0 and value % 2 == 0, exclusiveMinimum=0, multipleOf=2
+            f"be even and lie between 2 and {WIDEST}",
+            lambda value: 2 <= value <= WIDEST and value % 2 == 0,
+            minimum=2,
+            maximum=WIDEST,
+            multipleOf=2,
         ),
     },
-    host.RewardSignalSettings: {"gamma": between(0.0, 1.0), "learning_rate": positive, "encoding_size": positive},
+    host.RewardSignalSettings: {
+        "gamma": between(0.0, 1.0),
+        "learning_rate": positive,
+        "encoding_size": between(1, WIDEST),
+    },
     host.SelfPlaySettings: {
         **dict.fromkeys(("save_steps", "team_change", "swap_steps", "window"), positive),
         "play_against_latest_model_ratio": between(0.0, 1.0),
@@ -256,7 +279,7 @@ class CheckedSettings:
     """Mean reward of the last `reward_window` episodes, group rewards included, at which it has learned enough and
     the run of the behavior ends. Low ends soon; high learns longer."""
 
-    reward_window: int = attr.ib(default=100, validator=positive)
+    reward_window: int = attr.ib(default=100, validator=between(1, 1_000_000))
     """Episodes over which `keep_best` and `stop_at_reward` take the mean; they wait until there are so many. Low is
     sooner, and noisy; high is steadier, and later."""
 

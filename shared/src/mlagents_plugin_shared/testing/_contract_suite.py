@@ -235,9 +235,15 @@ class Contract:
         assert differences(whole, resumed) == []
 
     def test_resumes_intrinsic_rewards_bit_for_bit(self, tmp_path: Path) -> None:
-        """Curiosity and RND go on with their networks and moments, and give rewards from the first batch on."""
-        signals = {"reward_signals": {"extrinsic": {}, "curiosity": {"strength": 0.1}, "rnd": {"strength": 0.1}}}
-        whole, resumed = self._killed_and_resumed(tmp_path, next(iter(self.variants)), False, signals)
+        """Curiosity and RND go on with their networks and moments, and give rewards from the first batch on.
+
+        In which order a file names reward signals means nothing: it is another one when the run is resumed.
+        """
+        signals = {"extrinsic": {}, "curiosity": {"strength": 0.1}, "rnd": {"strength": 0.1}}
+        turned = dict(reversed(signals.items()))
+        whole, resumed = self._killed_and_resumed(
+            tmp_path, next(iter(self.variants)), False, {"reward_signals": signals}, resumed={"reward_signals": turned}
+        )
         assert differences(whole, resumed) == []
 
     def test_that_forgets_its_chance_differs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,9 +253,9 @@ class Contract:
         assert any(name.startswith("/Policy/") for name in differences(whole, resumed))
 
     def _killed_and_resumed(
-        self, folder: Path, variant: str, recurrent: bool, *changes: Settings
+        self, folder: Path, variant: str, recurrent: bool, *changes: Settings, resumed: Settings | None = None
     ) -> tuple[Trainer, Trainer]:
-        """A run of 240 steps with a checkpoint at 130, whose buffer is small."""
+        """A run of 240 steps with a checkpoint at 130, whose buffer is small; `resumed` are changes for its rest."""
         hyperparameters = {**self._config().get("hyperparameters", {}), **self.variants[variant]}
         small: dict[str, Any] = {"buffer_size": 50}
         if self.plugin.is_off_policy:
@@ -263,7 +269,7 @@ class Contract:
             *changes,
         )
         task, options = self._small_task(recurrent)
-        return killed_and_resumed(task, settings, folder, **options)
+        return killed_and_resumed(task, settings, folder, resumed_config={**settings, **(resumed or {})}, **options)
 
     def _small_task(self, recurrent: bool = False) -> tuple[type[ToyEnv], dict[str, Any]]:
         """A task whose episodes all begin together, with as many kinds of actions as the plugin accepts."""

@@ -45,7 +45,12 @@ class _Repeatable(ToyEnv):
 
 
 def killed_and_resumed(
-    task: type[ToyEnv], config: Mapping[str, Any], folder: Path, **options: Any
+    task: type[ToyEnv],
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    resumed_config: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[Trainer, Trainer]:
     """Trains without a stop, and again from that run's first checkpoint on, as after a kill.
 
@@ -57,6 +62,7 @@ def killed_and_resumed(
         config: what stands below the behaviour's name in a YAML; `time_horizon` must not cut its episodes, and
             `checkpoint_interval` must be less than `max_steps`.
         folder: for the results of both runs.
+        resumed_config: what stands there when the run is resumed; default the same.
         **options: of the task.
 
     Returns:
@@ -71,7 +77,9 @@ def killed_and_resumed(
         whole = train(env, config, folder / "run")
         if env.copied_to is None:
             raise ValueError("the run ended before its first checkpoint")
-        resumed = train(repeatable(episode=env.episode_at_kill, **options), config, env.copied_to, resume=True)
+        resumed = train(
+            repeatable(episode=env.episode_at_kill, **options), resumed_config or config, env.copied_to, resume=True
+        )
     return whole, resumed
 
 

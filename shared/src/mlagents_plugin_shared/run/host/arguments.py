@@ -1,23 +1,28 @@
 """Arguments of the command line: what cannot be done is refused before a run begins, and the port is the one asked for.
 
 * `--inference` plays what a run has learned. Without `--resume` ML-Agents would play an untrained policy for ever.
+* `--initialize-from` names a run that has a checkpoint of every behaviour of the file. ML-Agents would say which one it
+  lacks, and not which ones it has.
 * `--env` names a program that can be run. ML-Agents would first write into the folder of the run.
 * `--base-port` holds without `--env` too, where ML-Agents would listen on 5004 whatever was asked for. The Editor
   connects to 5004 unless its project settings name another port.
 """
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 from mlagents.trainers import learn
 from mlagents.trainers.cli_utils import DetectDefault, parser
 from mlagents.trainers.exception import UnityTrainerException
+from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
 from mlagents.trainers.settings import EnvironmentSettings, RunOptions
 
 from mlagents_plugin_shared.run.host._command import replace_run_training
 from mlagents_plugin_shared.run.host.players import find_program
 
 _run_training = learn.run_training
+_setup_init_path = learn.setup_init_path
 _create_environment_factory = learn.create_environment_factory
 
 # The port that the user has chosen for the run that begins; None where it is left to ML-Agents.
@@ -44,6 +49,20 @@ def _check_inference(options: RunOptions) -> None:
         )
 
 
+def _setup_init_path_or_name_those_that_are_there(behaviors: Any, init_dir: str) -> None:
+    try:
+        _setup_init_path(behaviors, init_dir)
+    except UnityTrainerException:
+        folder = Path(init_dir)
+        there = sorted(file.parent.relative_to(folder).as_posix() for file in folder.rglob(DEFAULT_CHECKPOINT_NAME))
+        lacking = [name for name, each in behaviors.items() if not Path(each.init_path or "").is_file()]
+        raise UnityTrainerException(
+            f"{', '.join(lacking)}: --initialize-from {folder.name}: that run has no checkpoint of it, but of "
+            f"{', '.join(there) or 'nothing'}. Give such a behavior its init_path, the path of a .pt file, or leave "
+            "--initialize-from out."
+        ) from None
+
+
 def _port_of(settings: EnvironmentSettings) -> int | None:
     """The port, if the user wrote one: in a YAML the default is what ML-Agents writes of every run by itself."""
     is_written = "base_port" in DetectDefault.non_default_args
@@ -57,5 +76,6 @@ def _create_factory_on_chosen_port(*arguments: Any, **named: Any) -> Any:
     return _create_environment_factory(*call.args, **call.kwargs)
 
 
+learn.setup_init_path = _setup_init_path_or_name_those_that_are_there
 learn.create_environment_factory = _create_factory_on_chosen_port
 replace_run_training(_run_training_if_it_can_be)

@@ -21,7 +21,13 @@ logger = get_logger(__name__)
 _REASONS = (TrainerConfigError, TrainerError, UnityException)
 
 # The first Ctrl+C is ML-Agents' own: it ends a run as it should be ended.
-_INTERRUPTED = "mlagents-learn: interrupted while it was about to end; --resume goes on from the last whole checkpoint."
+_INTERRUPTED = (
+    "mlagents-learn: interrupted while it was about to end; if a checkpoint has been saved, --resume goes on from the "
+    "last whole one."
+)
+
+# How PyTorch says that there is no memory left, on Linux, on Windows and on a GPU.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 _excepthook = sys.excepthook
 
@@ -31,6 +37,13 @@ def _show_reason(kind: type[BaseException], error: BaseException, trace: Traceba
         print(f"mlagents-learn: {str(error).strip() or kind.__name__}", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt) and _came_out_of_learn(trace) and not _debugs():
         print(_INTERRUPTED, file=sys.stderr)
+    elif _is_out_of_memory(error) and _came_out_of_learn(trace) and not _debugs():
+        said = str(error).strip().splitlines()
+        print(
+            "mlagents-learn: there is not enough memory: make hidden_units, num_layers, batch_size or buffer_size "
+            f"smaller. {said[0] if said else ''}".strip(),
+            file=sys.stderr,
+        )
     else:
         _excepthook(kind, error, trace)
 
@@ -44,6 +57,14 @@ def _came_out_of_learn(trace: TracebackType | None) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an array was asked for that there is no room for; PyTorch has no class for it on a CPU."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(phrase in said for phrase in _NO_MEMORY)
+    )
 
 
 def _debugs() -> bool:
