@@ -183,13 +183,16 @@ def test_run_to_begin_from_that_lacks_a_behavior_names_those_that_it_has(
     for name in saved:
         (tmp_path / "first" / name).mkdir(parents=True)
         (tmp_path / "first" / name / "checkpoint.pt").touch()
-    begins = RunOptions.from_dict({"behaviors": {name: {} for name in ["Pendulum", "Ball"]}}).behaviors
-    line = rf"Ball: --initialize-from first: that run has no checkpoint of it, but of {there}\. .* init_path"
-    with pytest.raises(UnityTrainerException, match=line):
+    register_trainer_plugins()
+    begins = RunOptions.from_dict({"behaviors": {name: {} for name in ["Ball", "Pendulum"]}}).behaviors
+    with pytest.raises(UnityTrainerException) as error:
         learn.setup_init_path(begins, str(tmp_path / "first"))
-    (tmp_path / "first" / "Ball").mkdir(parents=True)
+    lines = str(error.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == (["Ball"] if saved else ["Ball", "Pendulum"])
+    missing = tmp_path / "first" / "Ball" / "checkpoint.pt"
+    assert f"--initialize-from first: there is no {missing}; that run has checkpoints of {there}." in lines[0]
     for name in begins:
-        (tmp_path / "first" / name).mkdir(exist_ok=True)
+        (tmp_path / "first" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "first" / name / "checkpoint.pt").touch()
     learn.setup_init_path(begins, str(tmp_path / "first"))
     assert begins["Ball"].init_path == str(tmp_path / "first" / "Ball" / "checkpoint.pt")

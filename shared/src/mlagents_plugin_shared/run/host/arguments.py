@@ -55,12 +55,21 @@ def _setup_init_path_or_name_those_that_are_there(behaviors: Any, init_dir: str)
     except UnityTrainerException:
         folder = Path(init_dir)
         there = sorted(file.parent.relative_to(folder).as_posix() for file in folder.rglob(DEFAULT_CHECKPOINT_NAME))
-        lacking = [name for name, each in behaviors.items() if not Path(each.init_path or "").is_file()]
-        raise UnityTrainerException(
-            f"{', '.join(lacking)}: --initialize-from {folder.name}: that run has no checkpoint of it, but of "
-            f"{', '.join(there) or 'nothing'}. Give such a behavior its init_path, the path of a .pt file, or leave "
+        files = {name: _file_to_begin_from(folder / name, each.init_path) for name, each in behaviors.items()}
+        lines = [
+            f"{name}: --initialize-from {folder.name}: there is no {file}; that run has checkpoints of "
+            f"{', '.join(there) or 'nothing'}. Set init_path of {name} to the path of a .pt file, or leave "
             "--initialize-from out."
-        ) from None
+            for name, file in files.items()
+            if not (file.is_file() and file.suffix == ".pt")
+        ]
+        raise UnityTrainerException("\n".join(lines)) from None
+
+
+def _file_to_begin_from(folder: Path, init_path: str | None) -> Path:
+    """The file that ML-Agents looks for; a bare name is one in the behaviour's folder of the other run."""
+    file = Path(init_path or DEFAULT_CHECKPOINT_NAME)
+    return folder / file if file.name == str(file) else file
 
 
 def _port_of(settings: EnvironmentSettings) -> int | None:
