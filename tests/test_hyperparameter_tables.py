@@ -88,7 +88,7 @@ def test_table_describes_every_key_of_ml_agents(generator):
     ("key", "expected"),
     [
         ("keep_best", "bool"),
-        ("reward_window", "int, greater than 0"),
+        ("reward_window", "int, between 1 and 1000000"),
         ("learning_rate", "float, greater than 0"),
         ("share", "float, greater than 0, between 0.0 and 1.0"),
         ("steps", "int, 0 or greater"),
