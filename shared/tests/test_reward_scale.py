@@ -101,19 +101,20 @@ def test_another_strength_leaves_scaled_rewards_as_they_were(strength: float) ->
 
 
 @pytest.mark.parametrize(("gamma", "strength"), [(0.5, 1.0), (0.9, 0.0)])
-def test_sums_of_another_kind_begin_anew(gamma: float, strength: float) -> None:
-    """Sums by another discount tell nothing of these, and rewards of strength 0 were never seen."""
+def test_sums_of_another_kind_begin_anew(caplog: pytest.LogCaptureFixture, gamma: float, strength: float) -> None:
+    """Sums by another discount tell nothing of these, as is said, and rewards of strength 0 were never seen."""
     saved = RewardScale({"extrinsic": gamma}, 5.0, [strength])
     saved.add("a", {"extrinsic": strength * np.array([40.0, 40.0])}, ended=False)
     resumed = RewardScale({"extrinsic": 0.9}, 5.0, [1.0])
     resumed.load_state_dict(saved.state_dict())
     assert resumed.scale.item() == 1.0
     assert resumed.state_dict()["sums"] == {}
+    assert ("another reward_scaling, v_max or gamma" in caplog.text) == (gamma != 0.9)
 
 
 @pytest.mark.parametrize("largest", [5.0, 10.0, None])
 def test_another_range_is_spoken_of(caplog: pytest.LogCaptureFixture, largest: float | None) -> None:
     """Critics would go on with values of another size; the same range, the control, says nothing."""
     with caplog.at_level("WARNING"):
-        RewardScale({"extrinsic": 0.9}, largest).load_state_dict(added({"a": [1.0, 2.0]}).state_dict())
-    assert ("another reward_scaling or v_max" in caplog.text) == (largest != 5.0)
+        RewardScale({"extrinsic": 0.5}, largest).load_state_dict(added({"a": [1.0, 2.0]}).state_dict())
+    assert ("another reward_scaling, v_max or gamma" in caplog.text) == (largest != 5.0)

@@ -109,9 +109,13 @@ def _many_updates(settings: Any, behavior: TrainerSettings) -> str:
     updates = behavior.max_steps / settings.steps_per_update
     return (
         f"max_steps: {behavior.max_steps} makes {updates:,.0f} updates (steps_per_update: "
-        f"{settings.steps_per_update:g}), hours of one core; lower it, as it needs fewer steps than PPO, or raise "
-        "steps_per_update. mlagents-doctor FILE --convert-to flashsac does."
+        f"{settings.steps_per_update:g}), hours of one core; lower it, as it needs fewer steps than PPO, or set "
+        f"steps_per_update: {_converted_steps(behavior)}."
     )
+
+
+def _converted_steps(behavior: TrainerSettings) -> int:
+    return within(behavior.max_steps / MANY_UPDATES, _LEAST_CONVERTED_STEPS, _MOST_CONVERTED_STEPS)
 
 
 @attr.s(auto_attribs=True)
@@ -268,9 +272,8 @@ class FlashSACSettings(ReplaySettings):
         if origin.network_settings.memory is None:
             yield Change("hyperparameters: batch_size", None, "it goes with this algorithm's critics")
         if _makes_too_many_updates(getattr(settings, "steps_per_update", _MOST_CONVERTED_STEPS), origin.max_steps):
-            steps = within(origin.max_steps / MANY_UPDATES, _LEAST_CONVERTED_STEPS, _MOST_CONVERTED_STEPS)
             why = f"some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
-            yield Change("hyperparameters: steps_per_update", steps, why)
+            yield Change("hyperparameters: steps_per_update", _converted_steps(origin), why)
         if not getattr(settings, "buffer_init_steps", 0):
             first = within(origin.max_steps / 100, 200, 5_000)
             yield Change("hyperparameters: buffer_init_steps", first, "critics begin with what random actions show")

@@ -117,15 +117,15 @@ class RewardScale:
         """Takes up what `state_dict` gave; begins anew where streams or discounts are others.
 
         Where a strength is another one, statistics are as if it had always been that, so that scaled rewards stay what
-        they were. Where rewards are fitted into another range, or were and are not, it says that values are in another
-        scale.
+        they were. Where rewards are fitted into another range, or were and are not, or discounts are others, it says
+        that values are in another scale.
         """
-        if state["largest"] != self._largest:
-            logger.warning(
-                "The checkpoint's values are in another scale (another reward_scaling or v_max): what it has learned "
-                "of them is wrong at first."
-            )
         discounts = list(self._discounts.values())
+        if (state["largest"], state.get("discounts", discounts)) != (self._largest, discounts):
+            logger.warning(
+                "The checkpoint's values are in another scale (another reward_scaling, v_max or gamma): what it has "
+                "learned of them is wrong at first."
+            )
         strengths = np.array(state.get("strengths", self._strengths))
         same_sums = state["streams"] == list(self._discounts) and state.get("discounts", discounts) == discounts
         if not same_sums or not strengths.all():  # rewards were all 0: nothing was seen of them
