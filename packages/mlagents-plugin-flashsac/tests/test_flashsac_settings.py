@@ -152,4 +152,4 @@ def test_hours_of_updates_are_spoken_of(caplog: pytest.LogCaptureFixture) -> Non
     read({}, max_steps=200000)
     assert "max_steps" not in caplog.text
     read({}, max_steps=500000)
-    assert "max_steps: 500000 makes 500,000 updates (steps_per_update: 1), hours of one core" in caplog.text
+    assert "max_steps: 500000 makes 500,000 updates (steps_per_update: 1), often hours of one core" in caplog.text

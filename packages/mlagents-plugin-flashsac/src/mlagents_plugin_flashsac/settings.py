@@ -10,15 +10,13 @@ from mlagents.trainers.settings import ScheduleType, TrainerSettings
 from mlagents_plugin_shared.learning.temperature import large_temperature
 from mlagents_plugin_shared.learning.trunk import Normalization
 from mlagents_plugin_shared.maths.squashing import WIDEST_DEVIATION
-from mlagents_plugin_shared.run.conversion import MANY_UPDATES, Change, within
+from mlagents_plugin_shared.run.conversion import Change, within
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 from mlagents_plugin_shared.run.search import searched, searched_among
 from mlagents_plugin_shared.run.settings import (
-    LEAST_STEPS_PER_UPDATE,
     Conflict,
     Far,
     Idle,
-    at_least,
     atom_conflicts,
     between,
     by_preset,
@@ -95,28 +93,6 @@ PRESETS: Dict[Preset, Dict[str, Any]] = {
 
 _preset_or = by_preset(PRESETS)
 
-_LEAST_CONVERTED_STEPS = 2
-_MOST_CONVERTED_STEPS = 32
-
-
-def _makes_too_many_updates(steps_per_update: float, max_steps: int) -> bool:
-    return steps_per_update < _LEAST_CONVERTED_STEPS and max_steps / steps_per_update > 2 * MANY_UPDATES
-
-
-def _many_updates(settings: Any, behavior: TrainerSettings) -> str:
-    if not _makes_too_many_updates(settings.steps_per_update, behavior.max_steps):
-        return ""
-    updates = behavior.max_steps / settings.steps_per_update
-    return (
-        f"max_steps: {behavior.max_steps} makes {updates:,.0f} updates (steps_per_update: "
-        f"{settings.steps_per_update:g}), hours of one core; lower it, as it needs fewer steps than PPO, or set "
-        f"steps_per_update: {_converted_steps(behavior)}."
-    )
-
-
-def _converted_steps(behavior: TrainerSettings) -> int:
-    return within(behavior.max_steps / MANY_UPDATES, _LEAST_CONVERTED_STEPS, _MOST_CONVERTED_STEPS)
-
 
 @attr.s(auto_attribs=True)
 class FlashSACSettings(ReplaySettings):
@@ -138,7 +114,7 @@ class FlashSACSettings(ReplaySettings):
             ("final_learning_rate",), lambda own, _: own.learning_rate_schedule is CONSTANT, "the schedule is constant"
         ),
     )
-    far = (Far("init_entcoef", large_temperature), Far("max_steps", _many_updates))
+    far = (Far("init_entcoef", large_temperature),)
 
     preset: Preset = Preset.LIGHT
     """An algorithm, which gives the other keys their defaults; keys that stand beside it win."""
@@ -161,13 +137,12 @@ class FlashSACSettings(ReplaySettings):
     buffer_size: int = attr.ib(default=200_000, validator=positive)
     """Transitions in the replay. Low forgets soon; high remembers longer and takes more memory."""
 
-    steps_per_update: float = attr.ib(default=1.0, validator=at_least(LEAST_STEPS_PER_UPDATE))
+    steps_per_update: float = 1.0
     """Agent steps to each update. Low learns more from each step and takes longer; high makes fewer updates in less
     time."""
 
     reward_signal_steps_per_update: float = attr.ib(
-        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True),
-        validator=at_least(LEAST_STEPS_PER_UPDATE),
+        default=attr.Factory(lambda self: self.steps_per_update, takes_self=True)
     )
     """The same for curiosity, RND and GAIL; by default as `steps_per_update`."""
 
@@ -264,17 +239,13 @@ class FlashSACSettings(ReplaySettings):
             origin: all settings of the behaviour for the other trainer.
         """
         yield from super().conversion(origin)
-        settings: Any = origin.hyperparameters
         # ML-Agents' SAC takes these of its own algorithm; those of this one come from another.
         yield Change("hyperparameters: tau", None, "it goes with this algorithm's critics")
         yield Change("hyperparameters: init_entcoef", None, "rewards are scaled here, and so is what entropy counts")
         yield Change("hyperparameters: learning_rate_schedule", None, "here it falls to a half by default")
         if origin.network_settings.memory is None:
             yield Change("hyperparameters: batch_size", None, "it goes with this algorithm's critics")
-        if _makes_too_many_updates(getattr(settings, "steps_per_update", _MOST_CONVERTED_STEPS), origin.max_steps):
-            why = f"some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
-            yield Change("hyperparameters: steps_per_update", _converted_steps(origin), why)
-        if not getattr(settings, "buffer_init_steps", 0):
+        if not getattr(origin.hyperparameters, "buffer_init_steps", 0):
             first = within(origin.max_steps / 100, 200, 5_000)
             yield Change("hyperparameters: buffer_init_steps", first, "critics begin with what random actions show")
 

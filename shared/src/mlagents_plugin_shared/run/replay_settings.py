@@ -64,6 +64,25 @@ def _large_batch(settings: Any, behavior: TrainerSettings) -> str:
     )
 
 
+def _makes_many_updates(steps_per_update: float, max_steps: int) -> bool:
+    return steps_per_update < _CONVERTED_STEPS[0] and max_steps / steps_per_update > 2 * MANY_UPDATES
+
+
+def _many_updates(settings: Any, behavior: TrainerSettings) -> str:
+    if not _makes_many_updates(settings.steps_per_update, behavior.max_steps):
+        return ""
+    updates = behavior.max_steps / settings.steps_per_update
+    return (
+        f"max_steps: {behavior.max_steps} makes {updates:,.0f} updates (steps_per_update: "
+        f"{settings.steps_per_update:g}), often hours of one core; lower it, as it needs fewer steps than PPO, or set "
+        f"steps_per_update: {_converted_steps(behavior)}."
+    )
+
+
+def _converted_steps(behavior: TrainerSettings) -> int:
+    return within(behavior.max_steps / MANY_UPDATES, *_CONVERTED_STEPS)
+
+
 def _long_horizon(_: Any, behavior: TrainerSettings) -> str:
     if behavior.time_horizon <= LONGEST_HORIZON:
         return ""
@@ -121,6 +140,7 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
         Far("buffer_size", _small_replay),
         Far("batch_size", _large_batch),
         Far("time_horizon", _long_horizon),
+        Far("max_steps", _many_updates),
     )
 
     batch_size: int = attr.ib(default=128, metadata=searched_among(32, 64, 128, 256, 512))
@@ -200,10 +220,9 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
         if not has_replay or origin.hyperparameters.buffer_size < SMALLEST_REPLAY:
             size = within(origin.max_steps / 3, SMALLEST_REPLAY, _CONVERTED_REPLAY)
             yield Change("hyperparameters: buffer_size", size, "a replay keeps what a rollout drops")
-        if not has_replay:
-            updates = within(origin.max_steps / MANY_UPDATES, *_CONVERTED_STEPS)
+        if not has_replay or _makes_many_updates(origin.hyperparameters.steps_per_update, origin.max_steps):
             why = f"agent steps to each update: some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
-            yield Change("hyperparameters: steps_per_update", updates, why)
+            yield Change("hyperparameters: steps_per_update", _converted_steps(origin), why)
         memory = origin.network_settings.memory
         if memory is not None:
             size = max(128, 4 * memory.sequence_length)
