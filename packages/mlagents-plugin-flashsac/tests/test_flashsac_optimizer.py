@@ -227,6 +227,17 @@ def test_values_of_other_reward_signals_are_spoken_of(caplog: pytest.LogCaptureF
         assert (line in caplog.text) == (other == "curiosity")
 
 
+@pytest.mark.parametrize("signals", [{"extrinsic": {}}, {"extrinsic": {}, "rnd": {}}])
+def test_order_of_signals_that_a_checkpoint_does_not_tell_is_spoken_of(
+    caplog: pytest.LogCaptureFixture, signals: dict
+) -> None:
+    """As of an earlier release, whose files had them in the order of the YAML; one signal, the control, has none."""
+    saved = made(signals).state_dict()
+    del saved["streams"]
+    made(signals).load_state_dict(saved)
+    assert ("does not tell the order of its reward_signals" in caplog.text) == (len(signals) > 1)
+
+
 def made(signals: dict) -> FlashSACOptimizer:
     """An optimizer for these reward signals."""
     return trainer(settings={"reward_signals": signals}).optimizer

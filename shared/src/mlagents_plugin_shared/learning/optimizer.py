@@ -341,8 +341,13 @@ class PluginOptimizer(TorchOptimizer):
         self.guard.skipped = state["skipped"]
         for name in set(state["learned_signals"]) & set(self.reward_signals):
             self.reward_signals[name]._has_updated_once = True
-        before = state.get("streams", self.streams)
-        if before != self.streams:
+        before = state.get("streams")
+        if before is None and len(self.streams) > 1:
+            logger.warning(
+                "The checkpoint, of an earlier release, does not tell the order of its reward_signals: where the file "
+                f"named them in another order than {', '.join(self.streams)}, values are wrong at first."
+            )
+        elif before not in (None, self.streams):
             logger.warning(
                 f"The checkpoint's values are of the reward_signals {', '.join(before)}, and those of this run are "
                 f"{', '.join(self.streams)}: what it has learned of them is wrong at first."
