@@ -174,13 +174,13 @@ class Transitions:
         sequences = None
         if policy.use_recurrent:
             sequences = Sequences.from_batch(batch, num_sequences, policy.sequence_length)
-        rows = slice(None) if sequences is None else sequences.rows
         size = batch.num_experiences if sequences is None else len(sequences.rows)
 
         def column(key: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             if key not in batch:  # the behaviour has no such actions
                 return torch.zeros(size, 0, dtype=dtype)
-            return ModelUtils.list_to_tensor(batch[key], dtype)[rows]
+            values = ModelUtils.list_to_tensor(batch[key], dtype)
+            return values if sequences is None else values[sequences.rows]
 
         def per_stream(key: Any) -> torch.Tensor:
             return torch.stack([column(key(name)) for name in streams], dim=1)

@@ -63,6 +63,8 @@ def action_columns(actions: torch.Tensor, branches: Sequence[int]) -> torch.Tens
     """
     if actions.dim() != 2 or actions.shape[1] != len(branches):
         raise ValueError(f"actions {tuple(actions.shape)} and branches {list(branches)} do not fit")
+    if len(branches) == 1:
+        return actions
     return actions + actions.new_tensor([0, *accumulate(branches[:-1])])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from mlagents_plugin_shared.maths.branches import action_columns, mask_scores
 from mlagents_plugin_shared.maths.shapes import check_branches, check_same_shape
@@ -67,9 +68,7 @@ def huber(error: torch.Tensor, delta: float = 1.0) -> torch.Tensor:
     Returns:
         [...] values, not reduced.
     """
-    size = error.abs()
-    quadratic = size.clamp(max=delta)
-    return 0.5 * quadratic.square() + delta * (size - quadratic)
+    return nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
 
 
 def categorical_error(logits_tm1: torch.Tensor, target_t: torch.Tensor) -> torch.Tensor:
