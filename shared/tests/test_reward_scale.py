@@ -62,6 +62,45 @@ def test_weights_and_shares_undo_the_scale() -> None:
     assert (scale.weights @ scale.shares).item() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_stream_that_has_paid_nothing_leaves_the_others_as_they_are(size: float) -> None:
+    """A sparse reward that nobody has found yet must not mute curiosity beside entropy, however small it is."""
+    curiosity = size * np.array([1.0, -3.0])
+    alone, beside = RewardScale({"rnd": 0.9}, 5.0), RewardScale({"extrinsic": 0.9, "rnd": 0.9}, 5.0)
+    alone.add("a", {"rnd": curiosity}, ended=True)
+    beside.add("a", {"extrinsic": np.zeros(2), "rnd": curiosity}, ended=True)
+    assert beside.scale[1] == alone.scale[0]
+    assert beside.weights.tolist() == [1.0, 1.0]
+    assert (beside.weights @ beside.shares).item() == pytest.approx(1.0)
+
+
+def test_demonstrations_count_beside_what_was_lived_through() -> None:
+    """As if an agent had seen them; they are given anew at each start, so a checkpoint does not hold them."""
+    lived, shown = np.array([1.0, 2.0]), np.array([40.0, -7.0])
+    both, seen = RewardScale({"extrinsic": 0.9}, 5.0), RewardScale({"extrinsic": 0.9}, 5.0)
+    both.add_demonstration({"extrinsic": shown})
+    for rewards, agent_id in ((lived, "a"), (shown, "b")):
+        seen.add(agent_id, {"extrinsic": rewards}, ended=True)
+    both.add("a", {"extrinsic": lived}, ended=True)
+    torch.testing.assert_close(both.scale, seen.scale)
+    resumed = RewardScale({"extrinsic": 0.9}, 5.0)
+    resumed.add_demonstration({"extrinsic": shown})
+    resumed.load_state_dict(both.state_dict())
+    assert torch.equal(resumed.scale, both.scale)
+
+
+@pytest.mark.parametrize("shown", [[], [40.0]])
+def test_demonstrations_that_come_with_a_resume_count_and_are_spoken_of(
+    caplog: pytest.LogCaptureFixture, shown: list[float]
+) -> None:
+    """None, the control, say nothing."""
+    resumed = RewardScale({"extrinsic": 0.5}, 5.0)
+    resumed.add_demonstration({"extrinsic": np.array(shown)})
+    resumed.load_state_dict(added({"a": [1.0, 2.0]}).state_dict())
+    assert (resumed.scale.item() >= 40.0 / 5.0) == bool(shown)
+    assert ("other demonstrations" in caplog.text) == bool(shown)
+
+
 def test_rewards_that_are_no_numbers_leave_it_alone() -> None:
     """A NaN would never leave the statistics again."""
     scale = added({"a": [1.0, 2.0]})

@@ -65,6 +65,26 @@ def test_batch_norm_is_torchs() -> None:
         torch.testing.assert_close(ours(inputs)[k], theirs.eval()(alone))
 
 
+def test_rows_outside_the_mask_do_not_count() -> None:
+    """Outputs, statistics and derivatives of the others are those of a batch without them."""
+    torch.manual_seed(0)
+    mask = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    real = mask.bool()
+    masked, alone = BatchNorm(4, 2).double(), BatchNorm(4, 2).double()
+    inputs = torch.randn(2, 6, 4, dtype=torch.float64)
+    inputs[:, ~real] = 1e3
+    weigh, gradients = torch.randn(2, 4, 4, dtype=torch.float64), []
+    for norm, given, training in ((masked, inputs, mask), (alone, inputs[:, real], True)):
+        given = given.clone().requires_grad_()
+        outputs = norm(given, training)
+        outputs = outputs if training is True else outputs[:, real]
+        (outputs * weigh).sum().backward()
+        gradients.append((outputs, given.grad if training is True else given.grad[:, real], norm.weight.grad))
+        assert training is True or not given.grad[:, ~real].any()
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(dict(masked.named_buffers()), dict(alone.named_buffers()))
+
+
 def test_batch_norm_of_one_row_is_finite() -> None:
     """A batch of one has no variance."""
     norm = BatchNorm(3)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers.buffer import BufferKey
+from mlagents.trainers.trajectory import ObsUtil
 
-from flashsac_testing import CONTINUOUS, HYBRID, KINDS, PRESETS, filled, trainer, transitions_of
+from flashsac_testing import CONTINUOUS, HYBRID, KINDS, PRESETS, filled, segment, trainer, transitions_of
 from mlagents_plugin_flashsac.optimizer import FlashSACOptimizer
 from mlagents_plugin_shared.data import ReplayKey
+from mlagents_plugin_shared.learning.transitions import Transitions
 
 PLAIN = {"normalization": "none", "n_step": 2, "init_entcoef": 0.3}
 
@@ -202,6 +204,37 @@ def test_streams_keep_their_strengths() -> None:
     assert weights[1].item() < 0.05
     made.optimizer.update(made.sample(), 8)
     assert made.optimizer.guard.skipped == 0
+
+
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("preset", ["light", "xqc", "flashsac"])
+def test_padding_changes_nothing_that_is_learned(
+    monkeypatch: pytest.MonkeyPatch, preset: str, counts: bool
+) -> None:
+    """With memory, behind the end of short episodes; where statistics count it, the control, it does."""
+    if counts:
+        monkeypatch.setattr(Transitions, "real", True)
+        monkeypatch.setattr(Transitions, "real_rows", True)
+    memory = {"hidden_units": 16, "num_layers": 1, "memory": {"memory_size": 8, "sequence_length": 8}}
+    learned = []
+    for padding in (0.0, 3.0):
+        made = trainer(CONTINUOUS, settings={"network_settings": memory}, preset=preset, batch_size=64, n_step=2)
+        for i in range(6):
+            steps = segment(CONTINUOUS, 4, seed=i, terminated=True)
+            steps.columns[BufferKey.MEMORY] = np.zeros((4, 8), np.float32)
+            made.store(steps, made.evaluate_rewards(steps.batch()))
+        made.update_buffer.generator = np.random.default_rng(0)
+        batch = made.sample()
+        padded = batch[BufferKey.MASKS] == 0
+        assert padded.any()
+        for key in (ObsUtil.get_name_at(0), ObsUtil.get_name_at_next(0), BufferKey.CONTINUOUS_ACTION):
+            batch[key][padded] += padding
+        torch.manual_seed(0)
+        made.optimizer.update(batch, 8)
+        modules = (made.policy.actor, made.optimizer.twins)
+        learned.append([value.clone() for module in modules for value in module.state_dict().values()])
+    same = all(torch.allclose(*pair, atol=1e-6) for pair in zip(*learned, strict=True))
+    assert same is not counts
 
 
 def test_masks_of_the_present_state_bind_the_actor() -> None:

@@ -85,7 +85,7 @@ class FlashSACTrainer(ReplayTrainer):
 
     def add_demonstration(self, segment: Segment) -> None:
         """The same of a demonstrated episode."""
-        self.optimizer.reward_scale.add(segment.agent_id, self.evaluate_rewards(segment.batch()), ended=True)
+        self.optimizer.reward_scale.add_demonstration(self.evaluate_rewards(segment.batch()))
         super().add_demonstration(segment)
 
     def forget_episode(self, agent_id: str) -> None:

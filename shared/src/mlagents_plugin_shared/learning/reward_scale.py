@@ -1,6 +1,7 @@
 """Rewards in units in which returns fit into the range of a critic."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -11,16 +12,60 @@ from mlagents_envs.logging_util import get_logger
 logger = get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class _Statistics:
+    """Of sums that were seen, of each of S streams.
+
+    Attributes:
+        count: how many.
+        mean: [S] their mean.
+        squares: [S] summed squares of what they deviate from it.
+        most: [S] the largest absolute one.
+    """
+
+    count: int
+    mean: np.ndarray
+    squares: np.ndarray
+    most: np.ndarray
+
+    @classmethod
+    def of(cls, sums: np.ndarray) -> "_Statistics":
+        """Those of [S, T] sums; of none where one of them is no number, which would never leave the statistics."""
+        if not sums.size or not np.isfinite(sums).all():
+            return cls(0, *np.zeros((3, len(sums))))
+        mean = sums.mean(axis=1)
+        return cls(sums.shape[1], mean, ((sums - mean[:, None]) ** 2).sum(axis=1), np.abs(sums).max(axis=1))
+
+    def __add__(self, other: "_Statistics") -> "_Statistics":
+        """Those of the sums of both. Source: Chan et al. (1979), eq. 2.1."""
+        total = self.count + other.count
+        if not total:
+            return self
+        change = other.mean - self.mean
+        return _Statistics(
+            total,
+            self.mean + change * (other.count / total),
+            self.squares + other.squares + change**2 * (self.count * other.count / total),
+            np.maximum(self.most, other.most),
+        )
+
+    def times(self, factor: np.ndarray) -> "_Statistics":
+        """Those of the sums, [S] times as large."""
+        return _Statistics(self.count, self.mean * factor, self.squares * factor**2, self.most * abs(factor))
+
+
 class RewardScale:
     """What the rewards of each stream are divided by, from running statistics of their discounted sums.
 
     G_t = γ G_{t-1} + r_t of each agent, from the start of its episode;   scale = max(deviation of G, max |G| / G_max)
 
     So scaled, the sums seen so far lie within ±G_max, and have a deviation of at most 1, whether rewards are thousands
-    or thousandths. It is 1 until a reward other than 0 was seen.
+    or thousandths. A stream that has paid nothing yet has the largest scale of the others, and 1 before any reward.
 
     The scale differs from stream to stream. `weights` undo that where streams are added up, so that the strengths of
     reward signals keep their meaning.
+
+    Demonstrations count beside what agents live through. They are given anew at each start, and not saved.
 
     Attributes:
         scale: [S] what rewards are divided by, on torch's default device.
@@ -41,9 +86,7 @@ class RewardScale:
         self._discounts = dict(discounts)
         self._strengths = np.array([1.0] * len(self._discounts) if strengths is None else strengths)
         self._largest = largest
-        size = len(self._discounts)
-        self._count = 0
-        self._mean, self._squares, self._most = np.zeros(size), np.zeros(size), np.zeros(size)
+        self._lived = self._demonstrated = _Statistics.of(np.zeros((len(self._discounts), 0)))
         self._sums: dict[str, np.ndarray] = {}
         self._follow()
 
@@ -55,36 +98,35 @@ class RewardScale:
             rewards: [T] rewards of each stream.
             ended: whether the episode ended with them, for whatever reason.
         """
-        before = self._sums.pop(agent_id, np.zeros(len(self._discounts)))
-        sums = np.stack(
-            [
-                _discounted_sums(rewards[name].tolist(), discount, first)
-                for (name, discount), first in zip(self._discounts.items(), before, strict=True)
-            ]
-        )  # [S, T]
-        self._merge(sums)
+        sums = self._discounted_sums(rewards, self._sums.pop(agent_id, np.zeros(len(self._discounts))))
+        self._lived += _Statistics.of(sums)
+        self._follow()
         if not ended and sums.shape[1]:
             self._sums[agent_id] = sums[:, -1]
 
-    def _merge(self, sums: np.ndarray) -> None:
-        """Adds [S, T] sums to the statistics. Source: Chan et al. (1979), eq. 2.1."""
-        steps = sums.shape[1]
-        if not steps or not np.isfinite(sums).all():
-            return
-        mean = sums.mean(axis=1)
-        change, total = mean - self._mean, self._count + steps
-        self._squares += ((sums - mean[:, None]) ** 2).sum(axis=1) + change**2 * (self._count * steps / total)
-        self._mean += change * (steps / total)
-        self._count = total
-        self._most = np.maximum(self._most, np.abs(sums).max(axis=1))
+    def add_demonstration(self, rewards: Mapping[str, np.ndarray]) -> None:
+        """Takes in a demonstrated episode.
+
+        Args:
+            rewards: [T] rewards of each stream.
+        """
+        self._demonstrated += _Statistics.of(self._discounted_sums(rewards, np.zeros(len(self._discounts))))
         self._follow()
+
+    def _discounted_sums(self, rewards: Mapping[str, np.ndarray], before: np.ndarray) -> np.ndarray:
+        """[S, T] sums of the [T] rewards of each stream, from the [S] sums before them on."""
+        streams = zip(self._discounts.items(), before, strict=True)
+        return np.stack(
+            [_discounted_sums(rewards[name].tolist(), discount, first) for (name, discount), first in streams]
+        )
 
     def _follow(self) -> None:
         """Works out what the statistics come to."""
         scale = np.ones(len(self._discounts))
-        if self._largest is not None:
-            deviation = np.sqrt(self._squares / max(self._count, 1))
-            scale = np.where(self._most > 0, np.maximum(deviation, self._most / self._largest), 1.0)
+        seen = self._lived + self._demonstrated
+        if self._largest is not None and seen.most.any():
+            scale = np.maximum(np.sqrt(seen.squares / seen.count), seen.most / self._largest)
+            scale = np.where(seen.most > 0, scale, scale.max())
         weights = scale / scale.max()
         self.scale, self.weights, self.shares = (
             torch.tensor(numbers, dtype=torch.float32)
@@ -100,25 +142,25 @@ class RewardScale:
         self._sums.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """The statistics, and the running sums of agents."""
-        numbers = {"mean": self._mean, "squares": self._squares, "most": self._most}
-        sums = dict(self._sums)
+        """The statistics of what agents lived through, and their running sums."""
+        lived = {name: torch.from_numpy(getattr(self._lived, name).copy()) for name in ("mean", "squares", "most")}
         return {
             "streams": list(self._discounts),
             "discounts": list(self._discounts.values()),
             "strengths": self._strengths.tolist(),
             "largest": self._largest,
-            "count": self._count,
-            **{name: torch.from_numpy(values.copy()) for name, values in numbers.items()},
-            "sums": {agent_id: torch.from_numpy(values.copy()) for agent_id, values in sums.items()},
+            "largest_scale": self.scale.max().item(),
+            "count": self._lived.count,
+            **lived,
+            "sums": {agent_id: torch.from_numpy(values.copy()) for agent_id, values in self._sums.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave; begins anew where streams or discounts are others.
 
         Where a strength is another one, statistics are as if it had always been that, so that scaled rewards stay what
-        they were. Where rewards are fitted into another range, or were and are not, or discounts are others, it says
-        that values are in another scale.
+        they were. Where rewards are fitted into another range, or were and are not, or discounts or demonstrations are
+        others, it says that values are in another scale.
         """
         discounts = list(self._discounts.values())
         if (state["largest"], state.get("discounts", discounts)) != (self._largest, discounts):
@@ -131,11 +173,16 @@ class RewardScale:
         if not same_sums or not strengths.all():  # rewards were all 0: nothing was seen of them
             return
         change = self._strengths / strengths
-        mean, squares, most = (state[key].numpy() for key in ("mean", "squares", "most"))
-        self._count = state["count"]
-        self._mean, self._squares, self._most = mean * change, squares * change**2, most * abs(change)
+        saved = _Statistics(state["count"], *(state[name].numpy() for name in ("mean", "squares", "most")))
+        self._lived = saved.times(change)
         self._sums = {agent_id: values.numpy() * change for agent_id, values in state["sums"].items()}
         self._follow()
+        now = self.scale.max().item()
+        if (change == 1.0).all() and not np.isclose(state.get("largest_scale", now), now):
+            logger.warning(
+                f"Rewards are divided by {now:.4g}, and in the checkpoint by {state['largest_scale']:.4g} (other "
+                "demonstrations): what it has learned of values is wrong at first."
+            )
 
 
 def _discounted_sums(rewards: list[float], discount: float, before: float) -> list[float]:

@@ -99,6 +99,7 @@ class Sequences:
         memories: [1, Q, M] recurrent state at the start of each sequence.
         rows: [B] those of the R rows that are learned from: all but burn-in.
         mask: [B] 1 for real transitions, 0 for padding.
+        row_mask: [R] the same of all rows, 0 for burn-in too.
         last: [B] which of the B transitions is the last of the n-step window that begins at each.
     """
 
@@ -106,6 +107,7 @@ class Sequences:
     memories: torch.Tensor
     rows: torch.Tensor
     mask: torch.Tensor
+    row_mask: torch.Tensor
     last: torch.Tensor
 
     @classmethod
@@ -122,6 +124,7 @@ class Sequences:
             memories=ModelUtils.list_to_tensor(batch[BufferKey.MEMORY])[::length].unsqueeze(0).contiguous(),
             rows=rows,
             mask=mask.flatten()[rows],
+            row_mask=mask.flatten(),
             last=torch.arange(len(rows), device=mask.device) + horizon - 1,
         )
 
@@ -200,8 +203,24 @@ class Transitions:
             batch=batch,
         )
 
-    def encode(self, network: Encoder, **options: Any) -> torch.Tensor:
-        """[B, E] encodings of the states that were acted in; `options` are more arguments of `network.encode`."""
+    @property
+    def real(self) -> torch.Tensor | bool:
+        """[B] 1 for real transitions, 0 for padding; True without memory, where all are real."""
+        return True if self.sequences is None else self.sequences.mask
+
+    @property
+    def real_rows(self) -> torch.Tensor | bool:
+        """[R] the same of all rows, 0 for burn-in too."""
+        return True if self.sequences is None else self.sequences.row_mask
+
+    def encode(self, network: Encoder, *, training: bool = False) -> torch.Tensor:
+        """[B, E] encodings of the states that were acted in.
+
+        Args:
+            network: reads the observations.
+            training: it is told so, and of which rows statistics of the batch may be made.
+        """
+        options: dict[str, Any] = {"training": self.real_rows} if training else {}
         if self.sequences is None:
             return network.encode(self.observations, **options)[0]
         encoding, _ = network.encode(self.observations, self.sequences.memories, self.sequences.length, **options)

@@ -26,6 +26,9 @@ LARGEST_INPUT = 1e15
 EXPANSION = 4
 """How many times wider a residual block is inside."""
 
+Training = bool | torch.Tensor
+"""Whether a batch is normalised by its own statistics; a [B] mask: by those of its rows where that is 1."""
+
 
 class Normalization(Enum):
     """What hidden layers are normalised by."""
@@ -151,23 +154,36 @@ class BatchNorm(nn.Module):
         self.momentum = momentum
         self.eps = eps
 
-    def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor, training: Training = False) -> torch.Tensor:
         """[B, F] or [K, B, F] → the same shape.
 
         Args:
             inputs: features.
-            training: by the statistics of these B rows, which the running ones then follow.
+            training: by the statistics of these B rows, or of those where a mask is 1; the running ones then follow.
         """
-        if not training:
-            scale = self.weight * (self.running_var + self.eps).rsqrt()
-            return torch.addcmul(self.bias, inputs - self.running_mean, scale)
-        outputs, mean, var = _Standardization.apply(inputs, self.weight, self.bias, self.eps)
-        count = inputs.shape[-2]
+        if training is False:
+            return self._standardized(inputs, self.running_mean, self.running_var)
+        if training is True:
+            count = inputs.shape[-2]
+            outputs, mean, var = _Standardization.apply(inputs, self.weight, self.bias, self.eps)
+            self._follow(mean, var * (count / max(count - 1, 1)))
+            return outputs
+        total = training.sum()
+        share = (training / total).unsqueeze(1)  # [B, 1]
+        mean = (inputs * share).sum(dim=-2, keepdim=True)
+        var = ((inputs - mean).square() * share).sum(dim=-2, keepdim=True)
+        self._follow(mean.detach(), var.detach() * (total / (total - 1.0).clamp(min=1.0)))
+        return self._standardized(inputs, mean, var)
+
+    def _standardized(self, inputs: torch.Tensor, mean: torch.Tensor, var: torch.Tensor) -> torch.Tensor:
+        return torch.addcmul(self.bias, inputs - mean, self.weight * (var + self.eps).rsqrt())
+
+    def _follow(self, mean: torch.Tensor, var: torch.Tensor) -> None:
+        """Moves the running statistics towards those of a batch."""
         self.batches += 1
         share = self.batches.reciprocal().clamp(min=self.momentum)
         self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(var * (count / max(count - 1, 1)), share)
-        return outputs
+        self.running_var.lerp_(var, share)
 
     def project(self) -> None:
         """Scales weight and bias of each network to √F together, so that features have a mean square of 1."""
@@ -193,7 +209,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones((1, size) if members is None else (members, 1, size)))
         self.eps = eps
 
-    def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor, training: Training = False) -> torch.Tensor:
         """[B, F] or [K, B, F] → the same shape, whether it is trained or not."""
         return inputs * (inputs.square().mean(dim=-1, keepdim=True) + self.eps).rsqrt() * self.weight
 
@@ -211,7 +227,7 @@ class Layer(nn.Module):
         self.linear = Dense(in_features, out_features, members, bias=normalization is not Normalization.BATCH)
         self.norm = _normalization(normalization, out_features, members)
 
-    def forward(self, inputs: torch.Tensor, training: bool) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor, training: Training) -> torch.Tensor:
         """[..., in_features] → [..., out_features]."""
         hidden = self.linear(inputs)
         return torch.relu_(hidden if self.norm is None else self.norm(hidden, training))
@@ -225,7 +241,7 @@ class Block(nn.Module):
         self.widen = Layer(size, EXPANSION * size, normalization, members)
         self.narrow = Layer(EXPANSION * size, size, normalization, members)
 
-    def forward(self, inputs: torch.Tensor, training: bool) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor, training: Training) -> torch.Tensor:
         """[..., size] → [..., size]."""
         return inputs + self.narrow(self.widen(inputs, training), training)
 
@@ -266,7 +282,7 @@ class Trunk(nn.Module):
             widths = [input_size, *[hidden_size] * (num_layers - 1)]
             self.layers = nn.ModuleList(Layer(width, hidden_size, normalization, members) for width in widths)
 
-    def forward(self, inputs: torch.Tensor, training: bool = False) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor, training: Training = False) -> torch.Tensor:
         """[B, I] → [B, H], or [K, B, H] with members.
 
         Args:
@@ -338,7 +354,7 @@ class TrunkBody(NetworkBody):
         memories: torch.Tensor | None = None,
         sequence_length: int = 1,
         *,
-        training: bool = False,
+        training: Training = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations → [R, E] encodings and the memories after them; see `Trunk` for `training`."""
         encoding = self.observation_encoder(observations)

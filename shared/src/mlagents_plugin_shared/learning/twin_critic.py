@@ -11,7 +11,7 @@ from torch import nn
 
 from mlagents_plugin_shared.learning.return_heads import ReturnHead
 from mlagents_plugin_shared.learning.transitions import Transitions
-from mlagents_plugin_shared.learning.trunk import Dense, Trunk, TrunkBody, TrunkStyle, project_weights
+from mlagents_plugin_shared.learning.trunk import Dense, Training, Trunk, TrunkBody, TrunkStyle, project_weights
 from mlagents_plugin_shared.maths.branches import chosen_values
 
 TWINS = 2
@@ -45,7 +45,7 @@ class ObservationBody(ObservationEncoder):
         memories: torch.Tensor | None = None,
         sequence_length: int = 1,
         *,
-        training: bool = False,
+        training: Training = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """[R, ...] observations → [R, E] encodings, and the memories as they were."""
         return self(observations), memories
@@ -124,7 +124,7 @@ class TwinCritic(nn.Module):
         """[R, ...] observations → [R, E] encodings and memories, as the encoder."""
         return self.encoder.encode(*arguments, **options)
 
-    def features(self, encoding: torch.Tensor, action: torch.Tensor, *, training: bool = False) -> torch.Tensor:
+    def features(self, encoding: torch.Tensor, action: torch.Tensor, *, training: Training = False) -> torch.Tensor:
         """[B, E] encodings and [B, C] continuous actions → [2, B, H]; see `Trunk` for `training`."""
         return self.trunk(torch.cat([encoding, action], dim=1), training)
 
@@ -133,7 +133,8 @@ class TwinCritic(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """[2, B, H] features of the actions taken, and of the next ones, standardised by the statistics of both.
 
-        For batch normalisation: the actions of a policy are not spread as those of a replay are.
+        For batch normalisation: the actions of a policy are not spread as those of a replay are. Padding does not count
+        in the statistics.
 
         Source: Bhatt et al. (2024), section 3.1, https://arxiv.org/abs/1902.05605.
 
@@ -145,7 +146,8 @@ class TwinCritic(nn.Module):
         states_tm1 = transitions.encode(self, training=trains_encoder)
         states = torch.cat([states_tm1, transitions.encode_next(self)])
         actions = torch.cat([transitions.continuous_action, action_t])
-        features_tm1, features_t = self.features(states, actions, training=True).chunk(2, dim=1)
+        real = transitions.real if isinstance(transitions.real, bool) else transitions.real.repeat(2)
+        features_tm1, features_t = self.features(states, actions, training=real).chunk(2, dim=1)
         return features_tm1, features_t
 
     def chosen(self, predictions: torch.Tensor, discrete_action: torch.Tensor) -> torch.Tensor:
