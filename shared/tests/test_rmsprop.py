@@ -24,6 +24,13 @@ def test_rmsprop_tf_golden() -> None:
     assert steps(RMSpropTF, [2.0, 2.0], alpha=0.9, eps=0.1) == pytest.approx(expected, rel=1e-6)
 
 
+def test_centred_rmsprop_golden() -> None:
+    """From squares of 0: s = 0.4, m = 0.2, step 0.1·2/√0.46; then s = 0.46, m = 0.28, step 0.1·1/√0.4816."""
+    expected = -0.2 / math.sqrt(0.4 - 0.2**2 + 0.1) - 0.1 / math.sqrt(0.46 - 0.28**2 + 0.1)
+    found = steps(RMSpropTF, [2.0, 1.0], alpha=0.9, eps=0.1, centered=True, initial_square=0.0)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_rmsprop_tf_first_step_is_shorter_than_torchs() -> None:
     """Squares that start at 1: g instead of 10 sgn(g), for a gradient of 0.01 a thousandth."""
     assert steps(RMSpropTF, [0.01]) / steps(torch.optim.RMSprop, [0.01]) == pytest.approx(1e-3, rel=0.02)

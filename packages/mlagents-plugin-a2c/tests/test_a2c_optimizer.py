@@ -115,6 +115,7 @@ def test_beta_follows_the_learning_rate_schedule_unless_told() -> None:
     run = {"settings": {"max_steps": 100}, "learning_rate_schedule": "linear", "beta": 0.1}
     assert trainer(**run).optimizer.beta(100) == pytest.approx(1e-5)
     assert trainer(**run, beta_schedule="constant").optimizer.beta(100) == 0.1
+    assert trainer(**{**run, "beta": 0.0}).optimizer.beta(100) == 0.0
 
 
 def test_value_loss_huber_counts_large_errors_linearly() -> None:

@@ -48,7 +48,7 @@ class A2COptimizer(ActorCriticOptimizer):
             normalize_returns=settings.normalize_returns,
         )
         self.descent = self.add_descent(self._create_torch_optimizer(), max_grad_norm=settings.max_grad_norm)
-        self.beta = self.schedule(settings.beta_schedule, settings.beta, 1e-5)
+        self.beta = self.schedule(settings.beta_schedule, settings.beta, min(settings.beta, 1e-5))
         delta = 1.0 if settings.value_loss is ValueLoss.HUBER else None
         self.value_loss = mean_over_streams(partial(value_loss, delta=delta))
 

@@ -13,6 +13,7 @@ from mlagents_plugin_dqn.settings import DQNSettings, OptimizerType
 from mlagents_plugin_shared.learning.networks import resample_noise, update_target_network
 from mlagents_plugin_shared.learning.optimizer import PluginOptimizer, Statistics, adam
 from mlagents_plugin_shared.learning.q_network import QNetwork
+from mlagents_plugin_shared.learning.rmsprop import RMSpropTF
 from mlagents_plugin_shared.learning.transitions import Transitions
 from mlagents_plugin_shared.maths.branches import chosen_values, soft_policy
 from mlagents_plugin_shared.maths.losses import large_margin_error
@@ -49,9 +50,9 @@ class DQNOptimizer(PluginOptimizer):
 
     def _create_optimizer(self) -> torch.optim.Optimizer:
         learning_rate = self.hyperparameters.learning_rate
-        if self.hyperparameters.optimizer is OptimizerType.RMSPROP:  # as in Mnih et al. (2015)
-            return torch.optim.RMSprop(
-                self.parameters, lr=learning_rate, alpha=0.95, eps=0.01, centered=True, foreach=True
+        if self.hyperparameters.optimizer is OptimizerType.RMSPROP:  # as in Mnih et al. (2015), extended data table 1
+            return RMSpropTF(
+                self.parameters, learning_rate, alpha=0.95, eps=0.01, centered=True, initial_square=0.0
             )
         return adam(self.parameters, learning_rate, eps=1e-5)
 
