@@ -166,6 +166,11 @@ MUTATIONS = [
         [give(CONTINUOUS[1], ["batch", 2], ("Div", (np.zeros(2, np.float32),), {}))],
     ),
     Mutation(
+        "logarithm of nothing",  # on zeros, and on nothing else
+        "finite-outputs",
+        [feed("obs_0", ["batch", 4], ("Abs", (), {}), ("Log", (), {}))],
+    ),
+    Mutation(
         "sums over agents",
         "row-independence",
         [feed("obs_0", ["batch", 4], ("Softmax", (), {"axis": 0}))],

@@ -1,7 +1,9 @@
 """What `mlagents-onnx-check` prints, and what it exits with."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +31,16 @@ def test_command_exits_1_if_one_model_is_not_accepted(good: Path, capsys: pytest
     printed = capsys.readouterr().out
     assert f"{good}: NOT accepted" in printed
     assert "error branch-count: Unity says: Discrete Action Size of the model does not match." in printed
+
+
+def test_path_that_the_terminal_cannot_show_is_no_fault(good: Path, tmp_path: Path) -> None:
+    """A pipe of Windows has cp1252: the exit code is that of an accepted model."""
+    model = tmp_path / "日本.onnx"
+    shutil.copy(good, model)
+    run = [sys.executable, "-c", "import sys; from mlagents_onnx_check.cli import main; sys.exit(main())", str(model)]
+    done = subprocess.run(run, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u65e5\u672c.onnx: accepted" in done.stdout
 
 
 def test_command_prints_json(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -19,13 +19,26 @@ from mlagents_plugin_progress.glyphs import Glyphs, count, duration, encodable, 
         (123.46, "123.5"),
         (1234.5, "1,234"),
         (-99999.0, "-99,999"),
+        (-123_456.0, "-123456"),
+        (-999.97, "-1,000"),
+        (999_999.7, "1000000"),
         (12_345_678.0, "1.2e+07"),
+        (-12_345_678.0, "-1e+07"),
+        (-1.5e300, "-2e+300"),
     ],
 )
 def test_number(value: float | None, text: str) -> None:
-    """At most seven characters."""
+    """At most seven characters: a table cuts off what is more, and shows another number."""
     assert number(value) == text
     assert len(text) <= 7
+
+
+@pytest.mark.parametrize("exponent", range(-5, 300))
+def test_number_fits_whatever_its_size(exponent: int) -> None:
+    """Near each power of ten, where rounding makes a digit more."""
+    for share in (0.99999, 1.0, 4.96):
+        for sign in (-1.0, 1.0):
+            assert len(number(sign * share * 10.0**exponent)) <= 7
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ def options(program: object, **engine: object) -> RunOptions:
                 "env_path": str(program) if program else None,
                 "env_args": ["--level", "3"],
                 "num_envs": 2 if program else 1,
-                "seed": 7,
                 "base_port": 6005,
             },
             "engine_settings": engine,
@@ -33,8 +32,8 @@ def options(program: object, **engine: object) -> RunOptions:
 
 
 def test_plan_takes_everything_from_the_run(basic: Path):
-    """And travels to other processes."""
-    plan = pickle.loads(pickle.dumps(EnvironmentPlan.of(options(basic, time_scale=5.0, no_graphics=True), "Basic")))
+    """And travels to other processes; the seed is the one that ML-Agents drew, where the options have none."""
+    plan = pickle.loads(pickle.dumps(EnvironmentPlan.of(options(basic, time_scale=5.0, no_graphics=True), "Basic", 7)))
     assert plan.program == str(basic)
     assert plan.arguments == ["--level", "3"]
     assert (plan.seed, plan.base_port, plan.first_worker) == (7, 6005, 2)
@@ -46,7 +45,7 @@ def test_plan_takes_everything_from_the_run(basic: Path):
 def test_run_without_a_program_is_refused(given: RunOptions | None):
     """Actors have nothing to start."""
     with pytest.raises(TrainerConfigError, match=r"Basic: hyperparameters: actors: .* add --env PROGRAM"):
-        EnvironmentPlan.of(given, "Basic")
+        EnvironmentPlan.of(given, "Basic", 7)
 
 
 def test_run_with_several_behaviors_is_refused(basic: Path):
@@ -54,19 +53,19 @@ def test_run_with_several_behaviors_is_refused(basic: Path):
     given = options(basic)
     given.behaviors["Basic"], given.behaviors["Other"] = {}, {}
     with pytest.raises(TrainerConfigError, match=r"the run has the behaviors Basic, Other, .* for one behavior only"):
-        EnvironmentPlan.of(given, "Basic")
+        EnvironmentPlan.of(given, "Basic", 7)
 
 
 def test_program_that_is_not_on_a_machine_is_named(basic: Path):
     """With the machine."""
-    plan = EnvironmentPlan.of(options(basic), "Basic")._replace(program=str(basic.parent / "none"))
+    plan = EnvironmentPlan.of(options(basic), "Basic", 7)._replace(program=str(basic.parent / "none"))
     with pytest.raises(UnityEnvironmentException, match=f"none is not on {socket.gethostname()}"):
         plan.open(0, 1)
 
 
 def test_ports_go_by_rank_and_leave_out_those_that_are_taken(basic: Path, port: int):
     """An actor tries none that another one would."""
-    plan = EnvironmentPlan.of(options(basic), "Basic")._replace(base_port=port)
+    plan = EnvironmentPlan.of(options(basic), "Basic", 7)._replace(base_port=port)
     assert [plan._free_worker(rank, 3) for rank in range(3)] == [2, 3, 4]
     with socket.socket() as other:
         other.bind(("localhost", port + 3))

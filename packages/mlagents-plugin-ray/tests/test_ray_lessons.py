@@ -40,7 +40,7 @@ def value(lessons: _Lessons) -> tuple[int, float]:
 def test_lesson_that_changes_has_another_number():
     """By which actors know that they have to begin anew."""
     register_trainer_plugins()
-    lessons = _Lessons(RunOptions.from_dict({"behaviors": {"Basic": {}}, "environment_parameters": LESSONS}))
+    lessons = _Lessons(RunOptions.from_dict({"behaviors": {"Basic": {}}, "environment_parameters": LESSONS}), 1)
     GlobalTrainingStatus.set_parameter_state("size", StatusType.LESSON_NUM, 0)
     first = value(lessons)
     assert first[1] == 1.0
@@ -50,8 +50,16 @@ def test_lesson_that_changes_has_another_number():
     assert value(lessons) == (first[0] + 1, 5.0)
 
 
+def test_parameters_are_drawn_by_the_seed_of_the_run():
+    """Two runs without --seed would else draw the same, and all their actors with them."""
+    drawn = {"size": {"sampler_type": "uniform", "sampler_parameters": {"min_value": 0, "max_value": 1}}}
+    for seed in (1, 2):
+        options = RunOptions.from_dict({"behaviors": {"Basic": {}}, "environment_parameters": drawn})
+        assert _Lessons(options, seed).current()[1]["size"].seed == seed
+
+
 def test_run_without_parameters_has_none():
     """And one number for good."""
-    lessons = _Lessons(RunOptions())
+    lessons = _Lessons(RunOptions(), 1)
     assert lessons.current() == lessons.current()
     assert lessons.current()[1] == {}

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import glob
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 if all models are accepted, 1 if one is not, 2 if one cannot be read.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may have what a pipe of Windows has not
     command = _parser()
     options = command.parse_args(arguments)
     try:

@@ -68,7 +68,7 @@ def execution_findings(model: OnnxModel, onnxruntime: Any) -> Iterator[Finding]:
         yield Finding("batch-run", f"The model fails on a batch of {AGENTS} or {MASKED_AGENTS} agents: {_line(error)}")
         return
     yield from _shapes(model, outputs)
-    yield from _finite({**zeros, **outputs})
+    yield from _finite(zeros, outputs)
     yield from _independence(run, inputs, outputs)
     yield from _obedience(allowed, masked_outputs)
 
@@ -124,10 +124,12 @@ def _shapes(model: OnnxModel, outputs: Arrays) -> Iterator[Finding]:
             )
 
 
-def _finite(outputs: Arrays) -> Iterator[Finding]:
+def _finite(of_zeros: Arrays, outputs: Arrays) -> Iterator[Finding]:
     for name, values in outputs.items():
         if not np.isfinite(values).all():
             yield Finding("finite-outputs", f"The output {name} holds NaN or infinity.")
+        elif not np.isfinite(of_zeros[name]).all():
+            yield Finding("finite-outputs", f"The output {name} holds NaN or infinity where all inputs are zero.")
 
 
 def _independence(run: Run, inputs: Arrays, outputs: Arrays) -> Iterator[Finding]:

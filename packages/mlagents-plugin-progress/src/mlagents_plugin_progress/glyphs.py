@@ -82,10 +82,9 @@ def number(value: float | None) -> str:
     """A score in at most seven characters, with three digits after the point where it is small."""
     if value is None or math.isnan(value):
         return "-"
-    if math.isinf(value) or abs(value) >= 1e6:
-        return f"{value:.2g}"
     digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
-    return f"{value:,.{digits}f}"
+    ways = (f",.{digits}f", ",.0f", ".0f") if abs(value) < 1e6 else ()
+    return next(text for text in (f"{value:{way}}" for way in (*ways, ".2g", ".1g")) if len(text) <= 7)
 
 
 def count(value: float | None) -> str:

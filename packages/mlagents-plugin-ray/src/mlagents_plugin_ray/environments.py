@@ -58,12 +58,13 @@ class EnvironmentPlan(NamedTuple):
     logs: str
 
     @classmethod
-    def of(cls, options: RunOptions | None, behavior: str) -> "EnvironmentPlan":
+    def of(cls, options: RunOptions | None, behavior: str, seed: int) -> "EnvironmentPlan":
         """The plan of a run.
 
         Args:
             options: of the run.
             behavior: name of the behaviour, for the error.
+            seed: of the run: its options do not tell it where ML-Agents drew it.
 
         Raises:
             TrainerConfigError: the run has no executable that could be started again, or several behaviours.
@@ -88,7 +89,7 @@ class EnvironmentPlan(NamedTuple):
             engine=engine,
             no_graphics=engine.no_graphics or getattr(engine, "no_graphics_monitor", False),
             num_areas=settings.num_areas,
-            seed=settings.seed,
+            seed=seed,
             base_port=settings.base_port,
             first_worker=settings.num_envs,
             timeout=settings.timeout_wait,

@@ -118,7 +118,7 @@ class RaySource(ExperienceSource):
         self._players: list[_Player] = []
         self._lost: list[str] = []
         self._weights: tuple[Fetch, int]
-        self._lessons = _Lessons(None)
+        self._lessons = _Lessons(None, 0)
         self._restarts = 0
         self._received = 0
         self._said: set[str] = set()
@@ -126,8 +126,8 @@ class RaySource(ExperienceSource):
     def start(self, behavior: ActingBehavior, weights: Weights) -> None:
         self._behavior = behavior
         self._name = BehaviorIdentifiers.from_name_behavior_id(behavior.behavior_id).brain_name
-        self._plan = EnvironmentPlan.of(environments.noted_options, self._name)
-        self._lessons = _Lessons(environments.noted_options)
+        self._plan = EnvironmentPlan.of(environments.noted_options, self._name, behavior.seed)
+        self._lessons = _Lessons(environments.noted_options, behavior.seed)
         self._watch = cluster.connect(self._settings, self._name)
         atexit.register(self.close)
         self.publish(weights, 0)
@@ -294,11 +294,12 @@ class _Lessons:
 
     Args:
         options: of the run.
+        seed: of the run.
     """
 
-    def __init__(self, options: RunOptions | None) -> None:
+    def __init__(self, options: RunOptions | None, seed: int) -> None:
         self._settings = (options.environment_parameters or {}) if options else {}
-        self._seed = options.env_settings.seed if options else 0
+        self._seed = seed
         self._lessons: Mapping[str, Any] | None = None
         self._number = 0
         self._parameters: Mapping[str, Any] = {}
