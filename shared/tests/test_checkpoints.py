@@ -125,11 +125,22 @@ def flipped(new: bytes, old: bytes) -> bytes:
     return new[:place] + bytes([new[place] ^ 1]) + new[place + 1 :]
 
 
+def misread(new: bytes, old: bytes) -> bytes:
+    """One bit of how the largest tensor is stored, at its entry in the table at the end: packed, which it is not."""
+    infos = zipfile.ZipFile(io.BytesIO(new)).infolist()
+    largest = max(range(len(infos)), key=lambda index: infos[index].file_size)
+    place = -1
+    for _ in range(largest + 1):
+        place = new.index(b"PK\x01\x02", place + 1)
+    return new[: place + 10] + bytes([new[place + 10] ^ 8]) + new[place + 11 :]
+
+
 DAMAGE = {
     "empty": lambda new, old: b"",
     "cut": lambda new, old: new[: len(new) // 2],
     "without its last byte": lambda new, old: new[:-1],
     "one bit flipped": flipped,
+    "one bit of the table flipped": misread,
     "zeros in the middle": lambda new, old: new[: len(new) // 3] + bytes(len(new) // 3) + new[2 * (len(new) // 3) :],
     "half of another version": lambda new, old: new[: len(new) // 2] + old[len(new) // 2 :],
     "no checkpoint": lambda new, old: b"text",

@@ -4,13 +4,15 @@ import contextlib
 import io
 import json
 import math
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
 from mlagents.torch_utils import torch
+from mlagents.trainers import learn
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
 from mlagents.trainers.trainer_controller import TrainerController
@@ -23,7 +25,13 @@ from mlagents_plugin_shared.data import BufferMemoryError, ReplayBuffer
 from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED
 from mlagents_plugin_shared.run import checkpoints
 from mlagents_plugin_shared.run.chance import Chance
-from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run.checkpoint_files import (
+    has_checkpoint,
+    is_new_in_run,
+    newest_intact,
+    read_checkpoint,
+    set_former_aside,
+)
 from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.files import FolderInUse
 from mlagents_plugin_shared.run.host import run_folder
@@ -153,10 +161,10 @@ def test_replay_that_cannot_be_written_costs_no_checkpoint(
 ) -> None:
     """Checkpoints and the model are there without it; a run whose last replay is missing does not end with 0."""
 
-    def failing(self: ReplayBuffer, file: BinaryIO) -> None:
+    def failing(self: ReplayBuffer, *arguments: Any) -> None:
         if self.serial in fails:
             raise OSError(28, "No space left on device")
-        write(self, file)
+        write(self, *arguments)
 
     write, keeps = ReplayBuffer.save_to_file, {"save_replay_buffer": True}
     to_the_end = 404 in fails
@@ -173,6 +181,85 @@ def test_replay_that_cannot_be_written_costs_no_checkpoint(
     assert "The checkpoint is whole; until a replay is written, --resume goes on with an empty one." in caplog.text
     resumed = train(Paying([1.0]), settings("replay", 600, hyperparameters=keeps), tmp_path, resume=True)
     assert resumed.update_buffer.num_experiences == 50
+
+
+class Other(Paying):
+    """The same with other actions."""
+
+    def __init__(self, actions: ActionSpec, **kwargs: Any) -> None:
+        self.action_spec = actions
+        super().__init__([1.0], **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ((4,), (2, 2), r"discrete action of shape \[1\], but the behaviour has discrete action of shape \[2\]"),
+        ((3, 2), (2, 3), r"actions of the branches \[3, 2\], but the behaviour has \[2, 3\]"),
+        ((3, 2), (3, 2), None),
+    ],
+    ids=["4 to 2 and 2", "3 and 2 to 2 and 3", "the same, the control"],
+)
+def test_saved_replay_of_other_actions_is_refused(
+    tmp_path: Path, before: tuple[int, ...], now: tuple[int, ...], said: str | None
+) -> None:
+    """Before the first step: masks are as wide, and actions that do not exist would be learned from."""
+    values = settings("replay", hyperparameters={"save_replay_buffer": True})
+    train(Other(ActionSpec(0, before)), values, tmp_path)
+    refused = pytest.raises(TrainerConfigError, match=rf"^Toy: the replay .* holds {said}\. Delete it, or set ")
+    with refused if said else contextlib.nullcontext():
+        train(Other(ActionSpec(0, now)), {**values, "max_steps": 500}, tmp_path, resume=True)
+
+
+def test_run_that_is_begun_anew_leaves_nothing_that_a_resume_takes_up(tmp_path: Path, caplog) -> None:
+    """A former run with a high score and a replay lies aside, and the next one takes its place there."""
+    keeps = {"save_replay_buffer": True, "keep_best": True, "reward_window": 5}
+    with caplog.at_level("INFO"):
+        train(Paying([100.0]), settings("replay", hyperparameters=keeps), tmp_path)
+        assert "the run before" not in caplog.text
+        former = {file.name: file.read_bytes() for file in (tmp_path / BEHAVIOR).iterdir() if file.suffix != ".json"}
+        train(Paying([1.0]), settings("replay", 200), tmp_path)
+    assert f"models of the run before are in {tmp_path / BEHAVIOR / 'former'}" in caplog.text
+    assert {file.name: file.read_bytes() for file in (tmp_path / BEHAVIOR / "former").iterdir()} == former
+    assert steps_of(tmp_path) == [100, 200, 204]
+    resumed = train(Paying([1.0]), settings("replay", hyperparameters=keeps), tmp_path, resume=True)
+    assert resumed.goals.best == 1.0
+    assert resumed.update_buffer.serial <= 204
+    (tmp_path / BEHAVIOR / "checkpoint.pt").write_bytes(b"damaged")
+    assert newest_intact(tmp_path / BEHAVIOR / "checkpoint.pt")[0].name == f"{BEHAVIOR}-404.pt"
+    train(Paying([1.0]), settings("replay", 100), tmp_path)
+    assert f"{BEHAVIOR}-best.pt" in {file.name for file in (tmp_path / BEHAVIOR / "former").iterdir()}
+    assert steps_of(tmp_path) == [100, 104]
+
+
+def test_former_run_does_not_count_as_another_behavior(tmp_path: Path) -> None:
+    """A run that was begun anew and killed before its first checkpoint cannot be resumed."""
+    train(Paying([1.0]), settings("replay"), tmp_path)
+    set_former_aside(tmp_path / BEHAVIOR)
+    assert not has_checkpoint(tmp_path / BEHAVIOR)
+    assert not is_new_in_run(tmp_path / BEHAVIOR, tmp_path)
+    assert is_new_in_run(tmp_path / "New", tmp_path) is False
+
+
+def test_inference_beside_a_run_that_trains_writes_nothing(tmp_path: Path) -> None:
+    """Neither what that run is writing is removed, nor is its status put back to what it was."""
+    (tmp_path / "run_logs").mkdir()
+    train(Paying([1.0]), settings(), tmp_path)
+    (tmp_path / BEHAVIOR / ".unfinished-1-checkpoint.pt").touch()
+    (tmp_path / "run_logs" / "training_status.json").write_text("of the run that trains")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    class Ending(Paying):
+        """What ML-Agents does at the end of a run, in its last steps."""
+
+        def act(self, action: ActionTuple) -> Outcome:
+            learn.write_training_status(str(tmp_path / "run_logs"))
+            return super().act(action)
+
+    task = Ending([1.0], max_steps=50)
+    train(task, settings(), tmp_path, resume=True, inference=True)
+    assert task.acted
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_saved_replay_that_does_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +395,15 @@ def test_damaged_training_status_does_not_stop_a_resume(tmp_path: Path, content:
     with caplog.at_level("WARNING"):
         GlobalTrainingStatus.load_state(str(file))
     assert "training_status.json is damaged" in caplog.text
+
+
+def test_shorter_list_of_returns_keeps_the_newest() -> None:
+    """Where `min_lesson_length` is smaller on a resume: the list has the newest first."""
+    many, few = (Episodes(5, deque(maxlen=size)) for size in (100, 10))
+    for episode in range(100):
+        many._curriculum.appendleft(float(episode))
+    few.load_state_dict(many.state_dict())
+    assert list(few._curriculum) == [99.0 - place for place in range(10)]
 
 
 def test_training_status_is_written_at_every_checkpoint(tmp_path: Path) -> None:

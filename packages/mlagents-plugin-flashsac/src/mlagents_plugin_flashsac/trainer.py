@@ -93,7 +93,7 @@ class FlashSACTrainer(ReplayTrainer):
         super().forget_episode(agent_id)
         self.optimizer.reward_scale.forget(agent_id)
 
-    def end_episode(self) -> None:
-        """Ends all episodes, because the environment is reset."""
-        super().end_episode()
+    def forget_episodes(self) -> None:
+        """The same of all agents, because the environment is reset."""
+        super().forget_episodes()
         self.optimizer.reward_scale.clear()

@@ -288,17 +288,21 @@ class ReplayBuffer(Mapping):
         else:
             self._ring.unfinished.pop(agent_id, None)
 
-    def save_to_file(self, file_object: BinaryIO) -> None:
+    def save_to_file(self, file_object: BinaryIO, notes: Mapping[str, Any] | None = None) -> None:
         """Writes everything as HDF5: a buffer that loads it goes on exactly as this one would.
 
         Args:
             file_object: opened for writing in binary mode. Whoever opened it makes the replacement of an
                 older file atomic.
+            notes: what JSON can hold of where the transitions are from.
         """
-        replay_file.save(file_object, self._ring, self.generator)
+        replay_file.save(file_object, self._ring, self.generator, notes or {})
 
-    def load_from_file(self, file_object: BinaryIO) -> None:
+    def load_from_file(self, file_object: BinaryIO) -> dict[str, Any]:
         """Replaces everything by what `save_to_file` wrote; the newest transitions, if there are too many.
+
+        Returns:
+            The notes.
 
         Raises:
             ValueError: it is no such file, or its columns or shapes are not those of the transitions that were
@@ -306,9 +310,10 @@ class ReplayBuffer(Mapping):
             BufferMemoryError: full, the buffer would not fit into the memory that is free.
         """
         ring = self._make_ring(self.capacity)
-        state = replay_file.load(file_object, ring, self.row_shapes if self.serial else {})
+        state, notes = replay_file.load(file_object, ring, self.row_shapes if self.serial else {})
         self.generator.bit_generator.state = state
         self._filled = ring
+        return notes
 
     def __getitem__(self, key: Any) -> ReplayField:
         return ReplayField(lambda: self._column(key), lambda rows: self._append_rows(key, rows))

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
 
@@ -27,28 +27,32 @@ _CHUNK_BYTES = 2**18
 """About as much is compressed at a time; less than the megabyte of chunks that HDF5 keeps."""
 
 
-def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator) -> None:
+def save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator, notes: Mapping[str, Any]) -> None:
     """Writes all transitions, oldest first, how they are linked, and the state of the generator.
 
     Args:
         file_object: to be written and read, as HDF5 looks up in large files what it has written.
         ring: the transitions.
         generator: whose state is kept.
+        notes: what JSON can hold, and `load` gives back.
 
     Raises:
         OSError: it could not be written.
     """
     # Ctrl+C raises in the main thread, at any line, and HDF5 crashes where its file object raises.
     with ThreadPoolExecutor(1) as executor:
-        executor.submit(_save, file_object, ring, generator).result()
+        executor.submit(_save, file_object, ring, generator, notes).result()
 
 
-def _save(file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator) -> None:
+def _save(
+    file_object: BinaryIO, ring: TransitionRing, generator: np.random.Generator, notes: Mapping[str, Any]
+) -> None:
     with _errors_at_the_end(file_object) as destination, h5py.File(destination, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["serial"] = ring.serial
         file.attrs["size"] = ring.size
         file.attrs["generator"] = json.dumps(generator.bit_generator.state)
+        file.attrs["notes"] = json.dumps(notes)
         file.attrs["unfinished"] = json.dumps(ring.unfinished)
         file.attrs["state"] = json.dumps(ring.extra_state())
         for name, array in ring.row_arrays().items():
@@ -125,8 +129,8 @@ def _errors_at_the_end(file: BinaryIO) -> Iterator[_UnfailingFile]:
             raise unfailing.error
 
 
-def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> dict[str, Any]:
-    """Fills an empty ring with the newest transitions of a file; gives the state of the generator.
+def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fills an empty ring with the newest transitions of a file; gives the state of the generator, and the notes.
 
     Raises:
         ValueError: the file is no replay buffer, or its columns or shapes are not those expected, if any are.
@@ -138,7 +142,7 @@ def load(file_object: BinaryIO, ring: TransitionRing, expected: RowShapes) -> di
             _read(file, ring, expected)
             state = json.loads(file.attrs["generator"])
             np.random.default_rng().bit_generator.state = state  # refuses what is none
-            return state
+            return state, json.loads(file.attrs.get("notes", "{}"))
     except (_OfAnotherKind, MemoryError):
         raise
     except Exception as error:  # HDF5 says of damage whatever it stumbles over

@@ -38,9 +38,8 @@ class RMSpropTF(torch.optim.Optimizer):
         centered: bool = False,
         initial_square: float = 1.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps})
-        self._centered = centered
-        self._initial_square = initial_square
+        options = {"lr": lr, "alpha": alpha, "eps": eps, "centered": centered, "initial_square": initial_square}
+        super().__init__(params, options)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -52,9 +51,9 @@ class RMSpropTF(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in (p for p in group["params"] if p.grad is not None):
                 gradient, state, share = parameter.grad, self.state[parameter], 1.0 - group["alpha"]
-                square = state.setdefault("square_avg", torch.full_like(parameter, self._initial_square))
+                square = state.setdefault("square_avg", torch.full_like(parameter, group["initial_square"]))
                 square.lerp_(gradient.square(), share)
-                if self._centered:
+                if group["centered"]:
                     mean = state.setdefault("grad_avg", torch.zeros_like(parameter))
                     mean.lerp_(gradient, share)
                     square = (square - mean.square()).clamp(min=0.0)

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shutil
 import zipfile
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,6 +15,9 @@ from mlagents_envs.logging_util import get_logger
 from mlagents_onnx_check.file_kinds import describe_stranger
 
 logger = get_logger(__name__)
+
+FORMER = "former"
+"""Folder in a behaviour's own, with what a run left there that `--force` began anew."""
 
 
 class CheckpointError(UnityTrainerException):
@@ -46,8 +50,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.name} {what}") from None
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path.name} holds objects other than numbers, which may be code") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:  # damage is whatever zip, zlib and pickle stumble over
+        why = str(error).splitlines() or [type(error).__name__]
+        raise CheckpointError(f"{path.name} cannot be read: {why[0]}") from None
     if not (isinstance(saved, dict) and "Policy" in saved):
         raise CheckpointError(f"{path.name} is no checkpoint of a policy")
     return saved
@@ -114,8 +121,29 @@ def is_new_in_run(folder: Path, run_folder: Path) -> bool:
         folder: `results/<run>/<behavior>`.
         run_folder: `results/<run>`.
     """
-    others = (file.parent != folder for file in run_folder.rglob(DEFAULT_CHECKPOINT_NAME))
-    return not has_checkpoint(folder) and any(others)
+    saved = (file.parent for file in run_folder.rglob(DEFAULT_CHECKPOINT_NAME))
+    return not has_checkpoint(folder) and any(other != folder and other.name != FORMER for other in saved)
+
+
+def set_former_aside(folder: Path) -> None:
+    """Moves what a run left that is begun anew to `former`, in place of what lies there: a resume must not take it up.
+
+    Args:
+        folder: `results/<run>/<behavior>`.
+    """
+    files = [file for file in folder.glob("*") if file.suffix in (".pt", ".onnx", ".hdf5") and file.is_file()]
+    if not files:
+        return
+    former = folder / FORMER
+    try:
+        shutil.rmtree(former, ignore_errors=True)
+        former.mkdir(exist_ok=True)
+        for file in files:
+            file.replace(former / file.name)
+    except OSError as error:
+        logger.warning(f"{error}: files of the run before are still in {folder}; delete them before a --resume.")
+    else:
+        logger.info(f"Checkpoints and models of the run before are in {former}.")
 
 
 def numbered_checkpoints(folder: Path) -> list[Path]:

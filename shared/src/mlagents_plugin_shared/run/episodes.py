@@ -101,4 +101,4 @@ class Episodes:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave."""
         self.returns.extend(state["returns"])
-        self._curriculum.extend(state["reward_buffer"])
+        self._curriculum.extend(state["reward_buffer"][: self._curriculum.maxlen])  # the newest come first

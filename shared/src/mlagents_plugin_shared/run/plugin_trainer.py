@@ -286,11 +286,16 @@ class PluginTrainer(RLTrainer):
         self.forget_episode(agent_id)
         self.episodes.drop(agent_id)
 
-    def end_episode(self) -> None:
-        """Ends all episodes, because the environment is reset."""
-        super().end_episode()
+    def forget_episodes(self) -> None:
+        """Drops what is known of all running episodes, because the environment is reset."""
         self.episodes.clear()
         self.chance.end_episodes()
+
+    def end_episode(self) -> None:
+        """Ends all episodes, between two rounds: with `threaded`, ML-Agents asks for it in another thread."""
+        with self.rounds.between():
+            super().end_episode()
+            self.forget_episodes()
 
     def _update_end_episode_stats(self, agent_id: str, optimizer: Optimizer) -> None:
         own = float(self.collected_rewards["environment"][agent_id])

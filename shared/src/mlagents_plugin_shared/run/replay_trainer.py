@@ -374,7 +374,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
 
     def save_replay_buffer(self) -> None:
         """Writes the replay to the results folder, or says on the log why not: what was learned is saved without it."""
-        self._saved_replay.write(self.update_buffer, self._step)
+        self._saved_replay.write(self.update_buffer, self.policy.behavior_spec, self._step)
 
     def _resume_replay(self) -> None:
         if not (self.checkpoint_replay_buffer and self._saved_replay.path.is_file()):
@@ -383,9 +383,9 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         memory_size = self.policy.m_size if self.policy.use_recurrent else None
         self._saved_replay.read(self.update_buffer, self.policy.behavior_spec, memory_size)
 
-    def end_episode(self) -> None:
-        """Ends all episodes, because the environment is reset."""
-        super().end_episode()
+    def forget_episodes(self) -> None:
+        """Drops what is known of all running episodes, because the environment is reset."""
+        super().forget_episodes()
         self.update_buffer.end_episodes()
 
     def parts(self) -> dict[str, Stateful]:

@@ -116,9 +116,9 @@ class RolloutTrainer(PluginTrainer, OnPolicyTrainer):
             self._stats_reporter.add_stat(f"Policy/{title} Value Estimate", float(values[name].mean()))
         rollout[BufferKey.ADVANTAGES] = np.mean(advantages, axis=0)
 
-    def end_episode(self) -> None:
-        """Ends all episodes, because the environment is reset."""
-        super().end_episode()
+    def forget_episodes(self) -> None:
+        """Drops what is known of all running episodes, because the environment is reset."""
+        super().forget_episodes()
         self._end_all()
 
     def _end_all(self) -> None:

@@ -38,19 +38,20 @@ class SavedReplay:
         self._behavior = behavior
         self._saves = saves
 
-    def write(self, replay: ReplayBuffer, step: int) -> None:
+    def write(self, replay: ReplayBuffer, spec: BehaviorSpec, step: int) -> None:
         """Writes the replay, or says on the log why not: what was learned is saved without it.
 
         Args:
             replay: what is written.
+            spec: what the behaviour observes and does.
             step: of the trainer.
         """
         otherwise = f"The checkpoint is whole; until a replay is written, --resume goes on with {self.describe()}."
-        self.is_written = self._saves.attempt("replay", step, lambda: self._write(replay), otherwise)
+        self.is_written = self._saves.attempt("replay", step, lambda: self._write(replay, spec), otherwise)
 
-    def _write(self, replay: ReplayBuffer) -> None:
+    def _write(self, replay: ReplayBuffer, spec: BehaviorSpec) -> None:
         with replacing(self.path) as temporary, temporary.open("w+b") as file:
-            replay.save_to_file(file)
+            replay.save_to_file(file, {"branches": list(spec.action_spec.discrete_branches)})
         size = self.path.stat().st_size
         logger.info(f"Saved {replay.num_experiences} transitions ({size} bytes) to {self.path}.")
 
@@ -72,8 +73,8 @@ class SavedReplay:
         """
         try:
             with self.path.open("rb") as file:
-                replay.load_from_file(file)
-            _check_holds(replay, spec, memory_size)
+                notes = replay.load_from_file(file)
+            _check_holds(replay, spec, memory_size, notes.get("branches"))
             replay.end_episodes()
         except (OSError, ValueError) as error:
             raise TrainerConfigError(
@@ -83,21 +84,27 @@ class SavedReplay:
         logger.info(f"{self._behavior}: loaded {replay.num_experiences} transitions from {self.path}.")
 
 
-def _check_holds(replay: ReplayBuffer, spec: BehaviorSpec, memory_size: int | None) -> None:
-    """Raises ValueError unless the replay holds what the behaviour observes, chooses among and remembers."""
-    held = replay.row_shapes
+def _check_holds(
+    replay: ReplayBuffer, spec: BehaviorSpec, memory_size: int | None, branches_held: list[int] | None
+) -> None:
+    """Raises ValueError unless the replay holds what the behaviour observes, does, chooses among and remembers."""
+    held, actions = replay.row_shapes, spec.action_spec
     expected: dict[str, tuple[Any, tuple[int, ...] | None]] = {
         f"observation {i}": (ObsUtil.get_name_at(i), observed.shape)
         for i, observed in enumerate(spec.observation_specs)
     }
     expected["memory"] = (BufferKey.MEMORY, None if memory_size is None else (memory_size,))
-    if branches := spec.action_spec.discrete_branches:
+    expected["continuous action"] = (BufferKey.CONTINUOUS_ACTION, (actions.continuous_size,))
+    expected["discrete action"] = (BufferKey.DISCRETE_ACTION, (actions.discrete_size,))
+    if branches := list(actions.discrete_branches):
         expected["action mask"] = (BufferKey.ACTION_MASK, (sum(branches),))
     for name, (key, shape) in expected.items():
         if held and held.get(key) != shape:
             raise ValueError(
                 f"it holds {_describe(name, held.get(key))}, but the behaviour has {_describe(name, shape)}"
             )
+    if branches_held not in (None, branches):  # an earlier release did not note them
+        raise ValueError(f"it holds actions of the branches {branches_held}, but the behaviour has {branches}")
 
 
 def _describe(name: str, shape: tuple[int, ...] | None) -> str:

@@ -24,6 +24,7 @@ from mlagents.trainers.trainer_controller import TrainerController
 from mlagents_envs.exception import UnityException
 from mlagents_envs.logging_util import get_logger
 
+from mlagents_plugin_shared.run.checkpoint_files import set_former_aside
 from mlagents_plugin_shared.run.files import LOCK, FolderCopy, FolderInUse, hold_folder, remove_unfinished
 from mlagents_plugin_shared.run.host._command import replace_run_training
 
@@ -45,12 +46,15 @@ class Run:
 
     Args:
         folder: `results/<run>`.
-        trains: whether it trains; with `--inference` it holds no folder, and may act beside a run that trains.
+        trains: whether it trains; with `--inference` it holds no folder and writes to none, as it may act beside a run
+            that trains.
+        resumes: whether it goes on with what is in the folder.
     """
 
-    def __init__(self, folder: Path, *, trains: bool) -> None:
+    def __init__(self, folder: Path, *, trains: bool, resumes: bool) -> None:
         self.folder = folder
         self.trains = trains
+        self.resumes = resumes
         self.begun: set[str] = set()
         self._logs = folder / "run_logs"
         self._new_folders = [path for path in (self._logs, folder, *folder.parents) if not path.exists()]
@@ -120,11 +124,19 @@ class Run:
             return
         self.begun |= new
         self._former_logs = None
-        for folder in (self.folder, self._logs, *(self.folder / behavior for behavior in new)):
-            remove_unfinished(folder)
+        if self.trains:
+            self._clean([self.folder / behavior for behavior in new])
         due, self._properties = self._properties, []
         for behavior, write in due:
             self.put_off(behavior, write)
+
+    def _clean(self, folders: list[Path]) -> None:
+        """Removes from the folders of behaviours what runs of before left there that this one must not take up."""
+        for folder in (self.folder, self._logs, *folders):
+            remove_unfinished(folder)
+        if not self.resumes:
+            for folder in folders:
+                set_former_aside(folder)
 
     def end(self) -> None:
         """Gives the folder back."""
@@ -162,13 +174,13 @@ _run: Run | None = None
 
 
 @contextlib.contextmanager
-def _running(folder: Path, *, trains: bool) -> Iterator[Run]:
+def _running(folder: Path, *, trains: bool, resumes: bool) -> Iterator[Run]:
     """The run of the block; that of the block around it, if there is one."""
     global _run
     if _run is not None:
         yield _run
         return
-    _run = run = Run(folder, trains=trains)
+    _run = run = Run(folder, trains=trains, resumes=resumes)
     failure: BaseException | None = None
     try:
         yield run
@@ -193,7 +205,7 @@ def has_begun(behavior: str | None = None) -> bool:
 
 def _run_training_or_leave_no_trace(run_seed: int, options: Any, num_areas: int) -> None:
     settings = options.checkpoint_settings
-    with _running(Path(settings.write_path), trains=not settings.inference):
+    with _running(Path(settings.write_path), trains=not settings.inference, resumes=settings.resume):
         _run_training(run_seed, options, num_areas)
 
 
@@ -205,7 +217,8 @@ def _validate_and_prepare(*arguments: Any, **options: Any) -> None:
 
 def _start_learning_or_leave_no_trace(controller: Any, env_manager: Any) -> None:
     is_whole_run = _run is None
-    with _running(Path(controller.output_path), trains=controller.train_model) as run:
+    resumes = controller.trainer_factory.load_model
+    with _running(Path(controller.output_path), trains=controller.train_model, resumes=resumes) as run:
         if is_whole_run:
             run.prepare()
         run.hold()
@@ -248,7 +261,7 @@ def _add_property_once_begun(reporter: Any, property_type: Any, value: Any) -> N
 def _once_begun(write: Callable[..., None]) -> Callable[..., None]:
     @wraps(write)
     def write_once_begun(*arguments: Any) -> None:
-        if has_begun():
+        if has_begun() and (_run is None or _run.trains):
             write(*arguments)
 
     return write_once_begun
