@@ -11,8 +11,9 @@ from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers import learn
 from mlagents.trainers.cli_utils import DetectDefault
 from mlagents.trainers.exception import UnityTrainerException
-from mlagents.trainers.settings import RunOptions
+from mlagents.trainers.settings import RunOptions, TrainerSettings
 from mlagents.trainers.subprocess_env_manager import EnvironmentCommand, EnvironmentResponse, UnityEnvWorker
+from mlagents.trainers.trainer import TrainerFactory
 from mlagents_envs import env_utils
 from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityCommunicatorStoppedException, UnityEnvironmentException
@@ -20,6 +21,7 @@ from mlagents_envs.exception import UnityCommunicatorStoppedException, UnityEnvi
 from mlagents_plugin_shared.run.host import arguments, players
 from mlagents_plugin_shared.run.host.players import find_reason
 
+LESSONS = SimpleNamespace(get_minimum_reward_buffer_size=lambda name: 1)
 STAMP = "2026-01-02 03:04:05,678"
 TRACE = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\n    raise X\n'
 CHAIN = "\nDuring handling of the above exception, another exception occurred:\n\n"
@@ -196,6 +198,26 @@ def test_run_to_begin_from_that_lacks_a_behavior_names_those_that_it_has(
         (tmp_path / "first" / name / "checkpoint.pt").touch()
     learn.setup_init_path(begins, str(tmp_path / "first"))
     assert begins["Ball"].init_path == str(tmp_path / "first" / "Ball" / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_behavior_of_default_settings_begins_from_the_other_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumes: bool
+) -> None:
+    """The file does not name it; a run that is resumed goes on with its own."""
+    checkpoint = tmp_path / "first" / "Ball" / "checkpoint.pt"
+    register_trainer_plugins()
+    monkeypatch.setattr(TrainerSettings, "default_override", None)
+    behaviors = RunOptions.from_dict({"default_settings": {"trainer_type": "ppo"}}).behaviors
+    factory = TrainerFactory(behaviors, str(tmp_path), True, resumes, 0, LESSONS, init_path=str(tmp_path / "first"))
+    if not resumes:
+        with pytest.raises(UnityTrainerException, match=r"^Ball: --initialize-from first: there is no .*checkpoint\.pt"):
+            factory.generate("Ball")
+    behaviors.clear()
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    made = factory.generate("Ball")
+    assert made.trainer_settings.init_path == (None if resumes else str(checkpoint))
 
 
 @pytest.mark.parametrize(

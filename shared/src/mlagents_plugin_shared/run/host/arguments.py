@@ -2,7 +2,8 @@
 
 * `--inference` plays what a run has learned. Without `--resume` ML-Agents would play an untrained policy for ever.
 * `--initialize-from` names a run that has a checkpoint of every behaviour of the file. ML-Agents would say which one it
-  lacks, and not which ones it has.
+  lacks, and not which ones it has; and behaviours that the file does not name, whose settings are `default_settings`,
+  would begin without it.
 * `--env` names a program that can be run. ML-Agents would first write into the folder of the run.
 * `--base-port` holds without `--env` too, where ML-Agents would listen on 5004 whatever was asked for. The Editor
   connects to 5004 unless its project settings name another port.
@@ -17,13 +18,16 @@ from mlagents.trainers.cli_utils import DetectDefault, parser
 from mlagents.trainers.exception import UnityTrainerException
 from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_NAME
 from mlagents.trainers.settings import EnvironmentSettings, RunOptions
+from mlagents.trainers.trainer import TrainerFactory
 
+from mlagents_plugin_shared.run.checkpoint_files import FORMER
 from mlagents_plugin_shared.run.host._command import replace_run_training
 from mlagents_plugin_shared.run.host.players import find_program
 
 _run_training = learn.run_training
 _setup_init_path = learn.setup_init_path
 _create_environment_factory = learn.create_environment_factory
+_generate = TrainerFactory.generate
 
 # The port that the user has chosen for the run that begins; None where it is left to ML-Agents.
 _chosen_port: int | None = None
@@ -54,7 +58,8 @@ def _setup_init_path_or_name_those_that_are_there(behaviors: Any, init_dir: str)
         _setup_init_path(behaviors, init_dir)
     except UnityTrainerException:
         folder = Path(init_dir)
-        there = sorted(file.parent.relative_to(folder).as_posix() for file in folder.rglob(DEFAULT_CHECKPOINT_NAME))
+        saved = (file.parent for file in folder.rglob(DEFAULT_CHECKPOINT_NAME) if file.parent.name != FORMER)
+        there = sorted(behavior.relative_to(folder).as_posix() for behavior in saved)
         files = {name: _file_to_begin_from(folder / name, each.init_path) for name, each in behaviors.items()}
         lines = [
             f"{name}: --initialize-from {folder.name}: there is no {file}; that run has checkpoints of "
@@ -72,6 +77,14 @@ def _file_to_begin_from(folder: Path, init_path: str | None) -> Path:
     return folder / file if file.name == str(file) else file
 
 
+def _generate_from_the_other_run(factory: Any, behavior_name: str) -> Any:
+    is_in_file = behavior_name in factory.trainer_config
+    settings = factory.trainer_config[behavior_name]
+    if not (is_in_file or factory.load_model or factory.init_path is None):
+        learn.setup_init_path({behavior_name: settings}, factory.init_path)
+    return _generate(factory, behavior_name)
+
+
 def _port_of(settings: EnvironmentSettings) -> int | None:
     """The port, if the user wrote one: in a YAML the default is what ML-Agents writes of every run by itself."""
     is_written = "base_port" in DetectDefault.non_default_args
@@ -87,4 +100,5 @@ def _create_factory_on_chosen_port(*arguments: Any, **named: Any) -> Any:
 
 learn.setup_init_path = _setup_init_path_or_name_those_that_are_there
 learn.create_environment_factory = _create_factory_on_chosen_port
+TrainerFactory.generate = _generate_from_the_other_run
 replace_run_training(_run_training_if_it_can_be)
