@@ -41,14 +41,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def player_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`mlagents-player` as a process, ended by its own handle if it is still there."""
+def player_process(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """`mlagents-player` as a process, with more environment variables; ended by its own handle if still there."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mlagents_player", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
         # A test run in the background ignores Ctrl+C, and so would its children.
         preexec_fn=None if os.name == "nt" else partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )

@@ -150,6 +150,8 @@ def test_academy_refuses_actions_for_the_wrong_number_of_agents() -> None:
         (np.zeros((1, 2), np.float32), r"shape \[\(1, 2\)\]; it specifies \[\(1, 1\)\]"),
         (np.float32([[np.nan]]), "NaN or infinite"),
         (np.float32([[np.inf]]), "NaN or infinite"),
+        (np.array([[1e300]]), "too large for a float32"),
+        (np.array([[200]], np.uint8), r"bytes \(uint8\)"),
     ],
 )
 def test_academy_refuses_what_mlagents_cannot_read(
@@ -160,6 +162,18 @@ def test_academy_refuses_what_mlagents_cannot_read(
     academy = Academy(Relay(1, np.random.default_rng(0), EnvironmentParameters()))
     with pytest.raises(PlayerError, match=f"Behaviour 'Runner' gave .*{says}"):
         academy.step(lambda infos: Reply())
+
+
+@pytest.mark.parametrize("kind", ["rewards", "group_rewards"])
+def test_academy_refuses_rewards_that_are_no_numbers(kind: str) -> None:
+    """An agent's own reward, and that of its group."""
+
+    class Poisoned(Relay):
+        def simulate(self) -> None:
+            getattr(self, kind)[:] = np.nan
+
+    with pytest.raises(PlayerError, match=r"Behaviour 'Runner' gave .* reward that is NaN"):
+        run_steps(Poisoned, 4)
 
 
 class Doors(Relay):
@@ -215,7 +229,7 @@ def test_observations_that_are_no_arrays_are_refused(observed: Any) -> None:
         run_steps(scene_type)
 
 
-def run_steps(scene_type: type[Scene]) -> None:
+def run_steps(scene_type: type[Scene], count: int = 3) -> None:
     academy = Academy(scene_type(1, np.random.default_rng(0), EnvironmentParameters()))
-    for _ in range(3):
+    for _ in range(count):
         academy.step(lambda infos: Reply())

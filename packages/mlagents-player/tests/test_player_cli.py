@@ -1,7 +1,7 @@
 """The command line: tables, help, and one clear line for each mistake."""
 
 from importlib.metadata import EntryPoint
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -58,6 +58,32 @@ def test_build_prints_path_and_command(tmp_path: Path, capsys: pytest.CaptureFix
     output = capsys.readouterr().out
     for scene in ("Basic", "3DBall"):
         assert f"--env {tmp_path / scene} --run-id {scene}" in output
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (r"players\Basic", r"--env players\Basic --run-id Basic"),
+        (r"C:\my players\Basic", r'--env "C:\my players\Basic" --run-id Basic'),
+    ],
+)
+def test_build_prints_a_command_for_any_shell(path: str, says: str) -> None:
+    """cmd.exe knows no single quotes: it would pass them on as a part of the path."""
+    assert cli.learn_command(PureWindowsPath(path)).endswith(says)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_output_in_a_small_encoding(encoding: str, tmp_path: Path) -> None:
+    """What the terminal cannot show, here a folder's name and ±, is a question mark and no traceback."""
+    folder = tmp_path / "プ"
+    for arguments in (
+        ("build", "Basic", "--output", str(folder)),
+        ("watch", "random", "Basic", "--episodes", "1", "--output", str(folder / "a.png")),
+    ):
+        with player_process(*arguments, PYTHONIOENCODING=encoding) as process:
+            output, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        assert "?" in output
 
 
 def test_unknown_scene_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Demonstrations: what is recorded here is what ML-Agents and the fidelity command read."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.demonstrations import META_BYTES
 from mlagents_player.errors import PlayerError
 from mlagents_player.parameters import EnvironmentParameters
-from mlagents_player.recording import Recorder
+from mlagents_player.recording import Recorder, _meta_data, _write_new
 from player_testing import in_editor, random_actions, random_step
 
 
@@ -99,6 +100,54 @@ def test_recording_is_read_by_mlagents(tmp_path: Path) -> None:
     assert len(pairs) == total
     _, buffer = loader.demo_to_buffer(str(file), 1)
     assert buffer.num_experiences == total - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("демонстрация", "демонстра"),  # two bytes a character; the numbers leave 19 of the 33
+        ("ボールを押す見本です", "ボールを押す"),  # three
+        ("🎓🎓🎓🎓🎓", "🎓🎓🎓🎓"),  # four
+        ("entraînement-3déb", "entraînement-3dé"),
+        ("not \udcff Unicode", "not ? Unicode"),
+    ],
+)
+def test_recording_names_what_fits_of_any_name(tmp_path: Path, name: str, shown: str) -> None:
+    """The name is cut between two characters, so that the meta data end where ML-Agents' reader expects it."""
+    (file,) = recorded("Basic", tmp_path / f"{name}.demo", 100).save()
+    meta, brain, pairs = messages(file)
+    assert (meta.demonstration_name, brain.brain_name) == (shown, "Basic")
+    assert meta.number_steps == len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("steps", "episodes", "length"),
+    [(200_000, 16_383, 16), (200_000, 16_384, 15), (2_097_152, 200, 15), (2**31 - 1, 2**31 - 1, 11)],
+)
+def test_recording_of_many_steps_shortens_the_name(steps: int, episodes: int, length: int) -> None:
+    """1 + 2 + (2 + name) + (1 + steps) + (1 + episodes) + 5 bytes are 33 at most, where a number takes 1 to 5."""
+    head = _meta_data("abcdefghijklmnop", steps, episodes, 0.5)
+    meta = DemonstrationMetaProto.FromString(next(demonstrations._delimited(head)))
+    assert len(head) == META_BYTES
+    assert meta.demonstration_name == "abcdefghijklmnop"[:length]
+    assert (meta.number_steps, meta.number_episodes) == (steps, episodes)
+
+
+def test_recording_never_overwrites(tmp_path: Path) -> None:
+    """Of several players, and of one that is started again, each has the first free name, as in Unity."""
+    again = [recorded("Basic", tmp_path / "two.demo", 100).save()[0].name for _ in range(3)]
+    assert again == ["two.demo", "two-1.demo", "two-2.demo"]
+    teams = [recorded("SoccerTwos", tmp_path / "soccer.demo", 20).save()[1].name for _ in range(2)]
+    assert teams == ["soccer-SoccerTwos-team-1.demo", "soccer-SoccerTwos-team-1-1.demo"]
+
+
+def test_recordings_at_the_same_time_have_files_of_their_own(tmp_path: Path) -> None:
+    """32 writers at once leave 32 files, each whole."""
+    contents = [f"{number}".encode() * 1000 for number in range(32)]
+    with ThreadPoolExecutor(8) as writers:
+        files = list(writers.map(lambda content: _write_new(tmp_path / "a.demo", content), contents))
+    assert len(set(files)) == len(contents)
+    assert [file.read_bytes() for file in files] == contents
 
 
 def test_recording_into_an_unwritable_place(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`mlagents-player watch`: returns, films and their errors."""
 
 import json
+import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -96,12 +97,17 @@ def test_watch_writes_an_mp4_or_a_picture(ending: str, magic: bytes, tmp_path: P
 
 
 def test_watch_records_what_it_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An evaluated policy becomes a demonstration, and the numbers one line of text."""
+    """An evaluated policy becomes a demonstration, and the numbers one line of text; a second one says where it is."""
     file = tmp_path / "basic.demo"
-    assert cli.main(["watch", "random", "Basic", "--episodes", "3", "--record", str(file)]) == 0
-    assert "Basic: return " in capsys.readouterr().out
+    record = ["watch", "random", "Basic", "--episodes", "3", "--record", str(file)]
+    assert cli.main(record) == 0
+    numbers, written = capsys.readouterr().out.splitlines()
+    assert numbers.startswith("Basic: return ")
+    assert written == str(file)
     assert cli.main(["fidelity", "Basic", "--demo", str(file)]) == 0
     assert "exact" in capsys.readouterr().out
+    assert cli.main([*record, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recorded"] == [str(tmp_path / "basic-1.demo")]
 
 
 def test_watch_is_reproduced_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +117,38 @@ def test_watch_is_reproduced_by_its_seed(capsys: pytest.CaptureFixture[str]) -> 
         cli.main(["watch", "random", "3DBall", "--episodes", "3", "--seed", seed, "--json"])
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1] != printed[2]
+
+
+def test_watch_takes_any_seed_as_mlagents_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """-1 draws a seed below 10,000 and says which, so that it can be had again."""
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: limit - 1)
+    printed = []
+    for seed in ("-1", "9999"):
+        assert cli.main(["watch", "random", "Basic", "--episodes", "3", "--json", "--seed", seed]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+    assert printed[0]["seed"] == 9999
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--seed=-2", "not a whole number of at least 0, or -1"),
+        ("--seed=1.5", "not a whole number of at least 0, or -1"),
+        ("--seconds=-1", "not a number of seconds of at least 0"),
+        ("--seconds=nan", "not a number of seconds of at least 0"),
+    ],
+)
+def test_watch_refuses_options_of_another_kind(option: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the option's name, before anything is played."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["watch", "random", "Basic", option])
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert option.split("=")[0] in last
+    assert says in last
 
 
 def test_watch_with_an_opponent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 ILLEGAL_ACTION = "the nearest legal one is taken, 0 for NaN. This is logged once."
 NOBODY: Rows = np.zeros(0, np.intp)
+PICTURE_RANK = 4  # agents, channels, height, width
 
 
 @dataclass
@@ -172,7 +173,8 @@ class Academy:
         """Ask the scene and check its answer.
 
         Raises:
-            PlayerError: an observation has not the specified shape, or not only finite numbers.
+            PlayerError: an observation has not the specified shape or kind, or it, a reward or a group's reward is not
+                a finite number that a float32 can hold.
         """
         observations: list[NDArray[Any]] = self._ask("observe", behavior, agents)
         wanted = [(len(agents), *spec.shape) for spec in self._scene.behaviors[behavior].observation_specs]
@@ -181,8 +183,17 @@ class Academy:
         found = [values.shape for values in observations]
         if found != wanted:
             raise PlayerError(f"Behaviour {behavior!r} gave observations of shape {found}; it specifies {wanted}.")
-        if not all(np.isfinite(values).all() for values in (*observations, self._scene.rewards[agents])):
-            raise PlayerError(f"Behaviour {behavior!r} gave an observation or a reward that is NaN or infinite.")
+        if any(values.dtype == np.uint8 and values.ndim != PICTURE_RANK for values in observations):
+            raise PlayerError(
+                f"Behaviour {behavior!r} gave bytes (uint8) for an observation that is no picture of channels, height "
+                "and width; give floats."
+            )
+        rewards = self._scene.rewards[agents], self._scene.group_rewards[agents]
+        if not all(map(_fits_float32, (*observations, *rewards))):
+            raise PlayerError(
+                f"Behaviour {behavior!r} gave an observation or a reward that is NaN or infinite, or too large for a "
+                "float32."
+            )
         return observations
 
     def _store_actions(self, behavior: str, agents: Rows, actions: Actions) -> None:
@@ -264,3 +275,9 @@ class Academy:
 
 def _is_numeric(values: Any) -> bool:
     return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+
+
+def _fits_float32(values: NDArray[Any]) -> bool:
+    """Whether all are finite numbers as ML-Agents gets them."""
+    with np.errstate(over="ignore"):
+        return values.dtype == np.uint8 or bool(np.isfinite(values.astype(np.float32, copy=False)).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from mlagents_player.errors import PlayerError
 PORT, LOG_FILE, NUM_AREAS, RECORD = "--mlagents-port", "-logfile", "--num-areas", "--record"
 RAW_PICTURES = "--raw-pictures"
 FLAGS = ("-nographics", "-batchmode")
+ANY_SEED = 10_000  # ML-Agents draws one below it
 
 
 @dataclass
@@ -118,6 +120,19 @@ def demo_file(text: str) -> Path:
     if Path(text).suffix != ".demo":
         raise argparse.ArgumentTypeError(f"{text!r} is not a file that ends in .demo")
     return Path(text)
+
+
+def seed(text: str) -> int:
+    """What chance begins with, as a `type` for argparse; -1 stands for any, as in ML-Agents, and is drawn here.
+
+    Raises:
+        argparse.ArgumentTypeError: it is neither -1 nor a whole number of at least 0.
+    """
+    if text == "-1":
+        return secrets.randbelow(ANY_SEED)
+    if not _is_number(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0, or -1 for any")
+    return int(text)
 
 
 def seconds(text: str) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
-import shlex
 import signal
 import sys
 import time
@@ -13,13 +13,14 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from mlagents_player import demonstrations, fidelity, launcher, pretrained, scenes, watch
 from mlagents_player.arguments import PlayerArguments, count, demo_file, parse_port, player_arguments, seconds
 from mlagents_player.client import Connection, Options, play
 from mlagents_player.errors import PlayerError, SceneError, one_line
+from mlagents_player.hints import quoted
 from mlagents_player.scenes.base import BehaviorSpec, Scene
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ FIRST_SECONDS, PROGRESS_SECONDS = 1.0, 10.0  # until a wait is told, and from th
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the result is the exit code."""
+    _show_what_the_terminal_can()
     options = parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
@@ -46,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mlagents-player: stopped.", file=sys.stderr)
         return 130
+
+
+def _show_what_the_terminal_can() -> None:
+    """Let the output have a question mark for what the terminal's encoding lacks; the error stream escapes it anyway."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -103,7 +111,8 @@ def _add_play(commands: Commands) -> None:
         "--record",
         type=demo_file,
         metavar="FILE.demo",
-        help="record what the trainer does as a demonstration, which ML-Agents' imitation learning reads",
+        help="record what the trainer does as a demonstration, which ML-Agents' imitation learning reads; where the "
+        "file is there already, the first free one of FILE-1.demo, FILE-2.demo, ... is written",
     )
     command.add_argument("--raw-pictures", action="store_true", help="send pictures as floats instead of PNG")
     command.set_defaults(run=_play)
@@ -178,9 +187,9 @@ def _build(options: argparse.Namespace) -> None:
         print(f"{path}\n  {learn_command(path)}")
 
 
-def learn_command(path: Path) -> str:
-    """The line that trains with a launcher."""
-    return f"mlagents-learn <trainer-config-file> --env {shlex.quote(str(path))} --run-id {path.name}"
+def learn_command(path: PurePath) -> str:
+    """The line that trains with a launcher, for any shell."""
+    return f"mlagents-learn <trainer-config-file> --env {quoted(path)} --run-id {quoted(path.name)}"
 
 
 def _play(options: argparse.Namespace) -> None:

@@ -149,17 +149,18 @@ class Discs:
 
     Attributes:
         centre: [n, k, 2].
-        radius: Of all of them.
+        radius: [n, k], or that of all of them.
     """
 
     centre: Floats
-    radius: float
+    radius: float | Floats
 
     def cast(self, origin: Floats, direction: Floats, radius: float) -> Floats:
         """See `Shapes`."""
         start = origin[:, None, None] - self.centre[:, None]
-        hits = _enter_disc(start, direction[:, :, None], radius + self.radius)
-        overlaps = np.hypot(*np.moveaxis(start, -1, 0)) < radius + self.radius - TOUCH
+        reach = radius + np.atleast_2d(self.radius)[:, None]
+        hits = _enter_disc(start, direction[:, :, None], reach)
+        overlaps = np.hypot(*np.moveaxis(start, -1, 0)) < reach - TOUCH
         return np.where(overlaps, np.inf, hits)
 
 
@@ -171,7 +172,7 @@ def _enter_box(start: Floats, way: Floats, half: Floats) -> Floats:
     return np.where((enter <= leave) & (enter >= -TOUCH), np.maximum(enter, 0), np.inf)
 
 
-def _enter_disc(start: Floats, way: Floats, radius: float) -> Floats:
+def _enter_disc(start: Floats, way: Floats, radius: float | Floats) -> Floats:
     """[...] way to a disc around the origin, infinite if it is missed."""
     along = -np.sum(start * way, axis=-1)
     half_chord = radius**2 - (np.sum(start * start, axis=-1) - along**2)
@@ -323,7 +324,9 @@ def overlap(
     return rows, room.min(axis=1), normal
 
 
-def part_discs(position: Floats, velocity: Floats, radius: Floats, mass: Floats, bounce: Floats) -> NDArray[np.bool_]:
+def part_discs(
+    position: Floats, velocity: Floats, radius: Floats, mass: Floats, bounce: Floats, slow: float = 0.0
+) -> NDArray[np.bool_]:
     """Part the discs of each area that overlap, and bounce them off one another.
 
     All pairs are treated at once; where one disc touches several the result is an approximation.
@@ -334,6 +337,7 @@ def part_discs(position: Floats, velocity: Floats, radius: Floats, mass: Floats,
         radius: [areas, k].
         mass: [k].
         bounce: [k, k] of the speed at which a pair approaches, how much it has afterwards.
+        slow: m/s; pairs that approach no faster do not bounce.
 
     Returns:
         [areas, k, k] which discs touch which.
@@ -347,6 +351,6 @@ def part_discs(position: Floats, velocity: Floats, radius: Floats, mass: Floats,
         normal = offset / np.maximum(distance, 1e-9)[..., None]
         position += np.sum(share * np.where(touch, depth, 0)[..., None] * normal, axis=2)
         closing = np.sum((velocity[:, :, None] - velocity[:, None]) * normal, axis=-1)
-        push = np.where(touch, np.maximum(-closing, 0), 0) * (1 + bounce)
+        push = np.where(touch, np.maximum(-closing, 0), 0) * (1 + bounce * (-closing > slow))
         velocity += np.sum(share * push[..., None] * normal, axis=2)
     return touch

@@ -25,7 +25,7 @@ from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.base import Actions, BehaviorSpec
 
 API_VERSION = 1
-NAME_LENGTH = 16  # Unity's limit, so that the meta data fit into their place
+NAME_LENGTH = 16  # characters, Unity's limit
 
 
 @dataclass
@@ -33,7 +33,8 @@ class Recorder:
     """Keeps what agents saw and did until `save`.
 
     Attributes:
-        path: The file to write. With several behaviours each has a file of its own, with its name before the suffix.
+        path: The file to write, or the first that is free of `path`, `path-1`, ... With several behaviours each has a
+            file of its own, with its name before the suffix.
         behaviors: Specification of each behaviour.
     """
 
@@ -58,6 +59,9 @@ class Recorder:
     def save(self) -> list[Path]:
         """Write a file for each behaviour that was seen, episodes that still run as if they were interrupted.
 
+        Returns:
+            The files, none of which was there before.
+
         Raises:
             PlayerError: a file cannot be written.
         """
@@ -66,14 +70,11 @@ class Recorder:
             last.max_step_reached = True  # for the episode that is written after it, if there is one
             self._finish(behavior, steps, Pair(agent_info=last))
         self._open.clear()
-        files = {self._file(behavior): self._content(behavior) for behavior in self._finished}
         try:
-            for file, content in files.items():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return [_write_new(self._file(behavior), self._content(behavior)) for behavior in self._finished]
         except OSError as error:
             raise PlayerError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-        return list(files)
 
     def _file(self, behavior: str) -> Path:
         if len(self.behaviors) == 1:
@@ -84,15 +85,8 @@ class Recorder:
         pairs = self._finished[behavior]
         rewards = [pair.agent_info.reward for pair in pairs[1:]]
         episodes = 1 + sum(pair.agent_info.done for pair in pairs[:-1])
-        meta = DemonstrationMetaProto(
-            api_version=API_VERSION,
-            demonstration_name=self.path.stem[:NAME_LENGTH],
-            number_steps=len(pairs),
-            number_episodes=episodes,
-            mean_reward=sum(rewards) / episodes,
-        )
+        head = _meta_data(self.path.stem, len(pairs), episodes, sum(rewards) / episodes)
         brain = wire.brain_parameters(behavior, self.behaviors[behavior].action_spec)
-        head = wire.delimited(meta.SerializeToString()).ljust(META_BYTES, b"\0")
         return head + b"".join(map(wire.delimited, [brain, *(pair.SerializeToString() for pair in pairs)]))
 
     def _protos(self, behavior: str, batch: AgentInfos) -> list[AgentInfoProto]:
@@ -109,6 +103,42 @@ class Recorder:
             ended, first = pairs.pop().agent_info, steps[0].agent_info
             first.reward, first.done, first.max_step_reached = ended.reward, True, ended.max_step_reached
         pairs += [*steps, terminal]
+
+
+def _write_new(file: Path, content: bytes) -> Path:
+    """Write to the first of `file`, `file-1`, ... that is not there; others may do the same at the same time.
+
+    Unity's DemonstrationRecorder does not overwrite a demonstration either.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    free, taken = file, 0
+    while True:
+        try:
+            with free.open("xb") as created:
+                created.write(content)
+            return free
+        except FileExistsError:
+            taken += 1
+            free = file.with_stem(f"{file.stem}-{taken}")
+
+
+def _meta_data(name: str, steps: int, episodes: int, mean_reward: float) -> bytes:
+    """[33] bytes: the meta data in their place, with as many whole characters of the name as fit.
+
+    A character takes up to four bytes, and large numbers take more than small ones.
+    """
+    meta = DemonstrationMetaProto(
+        api_version=API_VERSION, number_steps=steps, number_episodes=episodes, mean_reward=mean_reward
+    )
+    shown = name.encode(errors="replace").decode()[:NAME_LENGTH]  # a file's name may hold what is not Unicode
+    for length in range(len(shown), -1, -1):
+        meta.demonstration_name = shown[:length]
+        message = wire.delimited(meta.SerializeToString())
+        if len(message) <= META_BYTES:
+            break
+    return message.ljust(META_BYTES, b"\0")
 
 
 def _pair(info: AgentInfoProto, actions: Actions, row: int) -> Pair:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlagents_player import evaluation, film, policy, pretrained, scenes
-from mlagents_player.arguments import count, demo_file
+from mlagents_player.arguments import count, demo_file, seconds, seed
 from mlagents_player.caption import Caption, captioned
 from mlagents_player.errors import PlayerError
 from mlagents_player.evaluation import Evaluation
@@ -64,11 +64,19 @@ def add_arguments(command: argparse.ArgumentParser, scene_help: str) -> None:
         "--output", type=Path, metavar="FILE", help="write a film, .gif or .mp4, or its last picture, .png"
     )
     command.add_argument("--window", action="store_true", help="show the film in a window")
-    command.add_argument("--seconds", type=float, default=60.0, help="longest film (default: %(default)s)")
+    command.add_argument("--seconds", type=seconds, default=60.0, help="longest film (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    command.add_argument("--seed", type=int, default=0, help="of the scene and of the policy (default: %(default)s)")
+    command.add_argument(
+        "--seed", type=seed, default=0, help="of the scene and of the policy, -1 for any (default: %(default)s)"
+    )
     command.add_argument("--stochastic", action="store_true", help="draw actions; default: the model's best ones")
-    command.add_argument("--record", type=demo_file, metavar="FILE.demo", help="record a demonstration")
+    command.add_argument(
+        "--record",
+        type=demo_file,
+        metavar="FILE.demo",
+        help="record a demonstration; where the file is there already, the first free one of FILE-1.demo, "
+        "FILE-2.demo, ... is written",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -89,9 +97,8 @@ def run(options: argparse.Namespace) -> None:
     if options.output:
         reel = first.reel.beside(other.reel) if other else first.reel
         reel.save(options.output, first.seconds)
-    if recorder:
-        recorder.save()
-    _print(options, first.summary, other.summary if other else None)
+    recorded = recorder.save() if recorder else []
+    _print(options, first.summary, other.summary if other else None, recorded)
 
 
 def _choose(options: argparse.Namespace) -> None:
@@ -194,19 +201,23 @@ def _outcome(finished: list[evaluation.Episode], scene_type: type[Scene]) -> dic
 
 
 def _print(
-    options: argparse.Namespace, behaviors: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]] | None
+    options: argparse.Namespace,
+    behaviors: dict[str, dict[str, Any]],
+    others: dict[str, dict[str, Any]] | None,
+    recorded: list[Path],
 ) -> None:
     if options.json:
-        names = {"scene": options.scene, "model": options.model, "opponent": options.opponent}
+        names = {"scene": options.scene, "model": options.model, "opponent": options.opponent, "seed": options.seed}
         beside = {"beside": {"model": options.beside, "behaviors": others}} if others else {}
-        print(json.dumps({**names, "behaviors": behaviors, **beside}, indent=2))
+        files = {"recorded": [str(file) for file in recorded]} if recorded else {}
+        print(json.dumps({**names, "behaviors": behaviors, **beside, **files}, indent=2))
         return
     for line in _lines(behaviors, options.longest):
         print(line)
     for line in _lines(others or {}, options.longest):
         print(f"{options.beside}: {line}")
-    if options.output:
-        print(f"{options.output}")
+    for file in filter(None, [options.output, *recorded]):
+        print(file)
 
 
 def _lines(behaviors: dict[str, dict[str, Any]], longest: int) -> Iterator[str]:

@@ -51,9 +51,7 @@ class DQNOptimizer(PluginOptimizer):
     def _create_optimizer(self) -> torch.optim.Optimizer:
         learning_rate = self.hyperparameters.learning_rate
         if self.hyperparameters.optimizer is OptimizerType.RMSPROP:  # as in Mnih et al. (2015), extended data table 1
-            return RMSpropTF(
-                self.parameters, learning_rate, alpha=0.95, eps=0.01, centered=True, initial_square=0.0
-            )
+            return RMSpropTF(self.parameters, learning_rate, alpha=0.95, eps=0.01, centered=True, initial_square=0.0)
         return adam(self.parameters, learning_rate, eps=1e-5)
 
     @timed

@@ -7,7 +7,7 @@ as long as one, and all that surrounds it is called once.
 
 import math
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.settings import NetworkSettings
@@ -26,7 +26,7 @@ LARGEST_INPUT = 1e15
 EXPANSION = 4
 """How many times wider a residual block is inside."""
 
-Training = bool | torch.Tensor
+Training: TypeAlias = bool | torch.Tensor
 """Whether a batch is normalised by its own statistics; a [B] mask: by those of its rows where that is 1."""
 
 
