@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from _in_process import Enough, Summary, train
 from mlagents.torch_utils import torch
-from results.suites import HERE, PEERS
+from results.suites import PEERS, goals
 
 from mlagents_player.arguments import count
 
@@ -40,8 +40,7 @@ def settings(scene: str) -> dict[str, dict[str, Any]]:
 
 def published() -> dict[str, float]:
     """Unity's benchmark mean reward by behaviour; a goal with a reason beside it is not Unity's."""
-    goals = yaml.safe_load((HERE / "scenes.yaml").read_text("utf-8"))
-    return {behavior: goal["goal"] for behavior, goal in goals.items() if "why" not in goal}
+    return {behavior: goal["goal"] for behavior, goal in goals().items() if "why" not in goal}
 
 
 def learn(scene: str, folder: Path, seed: int, minutes: float, num_areas: int) -> list[Summary]:

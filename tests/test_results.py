@@ -161,6 +161,19 @@ def test_records_of_former_values_count_no_more() -> None:
     assert list(claims.current([named]).values()) == [[named]], "a variant that is the file as it stands"
 
 
+def test_records_of_a_former_scene_count_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scene that has come to play otherwise has to be trained anew."""
+    file = tmp_path / "dqn.jsonl"
+    before, after = (
+        replace(record(seed, 0.9), finished=f"2026-11-{day}T09:00:00+00:00") for seed, day in ((1, 26), (2, 28))
+    )
+    file.write_text(f"{before.line()}\n{after.line()}\n", "utf-8")
+    assert records.load([file]) == [before, after]
+    goals = {"Basic": {"goal": 0.93, "changed": "2026-11-27T12:00:00+00:00"}}
+    monkeypatch.setattr(suites, "goals", lambda: goals)
+    assert records.load([file]) == [after]
+
+
 def test_page_says_what_the_records_say(root: Path) -> None:
     """`nox -s results -- page` writes it, and draws the pictures that it shows."""
     text, pictures = page.written()

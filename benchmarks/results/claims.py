@@ -13,10 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 
-import yaml
-
 from mlagents_player.scenes import GYMNASIUM
-from results import page, records, tables
+from results import page, records, suites, tables
 from results.page import OURS
 from results.records import Record
 from results.suites import CONFIGS, ROOT, learner_config
@@ -208,7 +206,7 @@ def written() -> dict[Path, str]:
     """What each README and configuration of which there are records should say: its whole text."""
     known = records.load()
     found = current(known)
-    goals = yaml.safe_load((Path(__file__).parent / "scenes.yaml").read_text("utf-8"))
+    goals = suites.goals()
     texts = {file: header(file.read_text("utf-8"), own) for file, own in found.items()}
     for readme in sorted(ROOT.glob("packages/*/README.md")):
         text = readme.read_text("utf-8")

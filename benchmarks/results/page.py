@@ -7,12 +7,11 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-import yaml
 
 from mlagents_player.scenes import GYMNASIUM
 from results import plots, records, suites, tables
 from results.records import Record
-from results.suites import CHANCE, CONFIGS, HERE, ROOT, STABLE_BASELINES
+from results.suites import CHANCE, CONFIGS, ROOT, STABLE_BASELINES
 from results.tables import Row
 
 PAGE = ROOT / "docs" / "results.md"
@@ -62,7 +61,7 @@ def written() -> tuple[str, Pictures]:
     """The page as the records have it, and the pictures that it shows."""
     found = current(records.load())
     rows = tables.rows(found)
-    goals = yaml.safe_load((HERE / "scenes.yaml").read_text("utf-8"))
+    goals = suites.goals()
     pictures: Pictures = {}
     episodes = min((record.training.episodes for record in found), default=0)
     text = [_HEAD.format(episodes=episodes, asked=len(suites.asked_for()), held=len(found))]

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from results import suites
 from results.suites import HERE, ROOT, Training
 
 RECORDS = HERE / "records"
@@ -128,11 +129,17 @@ def of(training: Training, behaviors: dict[str, Outcome], **measured: Any) -> Re
 
 
 def load(files: Iterable[Path] | None = None) -> list[Record]:
-    """The newest record of every training, of all files in records/ or of those named."""
+    """The newest record of every training, of all files in records/ or of those named.
+
+    Those of a scene that has changed since count no more: it has to be trained anew.
+    """
+    changed = {name: scene["changed"] for name, scene in suites.goals().items() if "changed" in scene}
     newest: dict[str, Record] = {}
     for file in sorted(files if files is not None else RECORDS.glob("*.jsonl")):
         for line in file.read_text("utf-8").splitlines():
             record = Record.of_line(line)
+            if any(record.finished < changed.get(behavior, "") for behavior in record.behaviors):
+                continue
             known = newest.get(record.training.digest)
             if known is None or known.finished <= record.finished:
                 newest[record.training.digest] = record

@@ -23,6 +23,11 @@ CHANCE = "chance"
 """The learner that learns nothing: every action as likely as the others."""
 
 
+def goals() -> dict[str, dict[str, Any]]:
+    """What `scenes.yaml` says of each behaviour: `goal`, `why` it is that, and when its scene was last `changed`."""
+    return yaml.safe_load((HERE / "scenes.yaml").read_text("utf-8"))
+
+
 class SuiteError(Exception):
     """A suite that cannot be read, or asks for what there is not."""
 
