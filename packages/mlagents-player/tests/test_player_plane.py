@@ -67,9 +67,10 @@ def test_casts_agree_with_small_steps(seed: int) -> None:
 
 
 def test_discs_are_hit() -> None:
-    """Radii add up; one that is overlapped is not hit."""
-    discs = Discs(np.array([[[0.0, 5.0], [0.0, 0.3]]]), 0.5)
-    assert discs.cast(ORIGIN, AHEAD, RADIUS)[0, 0] == pytest.approx([4.0, np.inf])
+    """Radii add up, one's own or that of all; one that is overlapped is not hit."""
+    centre = np.array([[[0.0, 5.0], [0.0, 0.3]]])
+    assert Discs(centre, 0.5).cast(ORIGIN, AHEAD, RADIUS)[0, 0] == pytest.approx([4.0, np.inf])
+    assert Discs(centre, np.array([[1.5, 0.5]])).cast(ORIGIN, AHEAD, RADIUS)[0, 0] == pytest.approx([3.0, np.inf])
 
 
 def test_tall_shapes_are_flown_over() -> None:
@@ -132,10 +133,13 @@ def test_bodies_stop_at_walls_as_they_are_turned() -> None:
 
 
 def test_discs_bounce() -> None:
-    """Equal discs that meet at 2 m/s and keep half of it swap 1.5 and 0.5 m/s, and are parted."""
+    """Equal discs that meet at 2 m/s and keep half of it swap 1.5 and 0.5 m/s, and are parted; slow ones share."""
     position = np.array([[[0.0, 0.0], [0.0, 0.9]]])
     velocity = np.array([[[0.0, 2.0], [0.0, 0.0]]])
     touch = part_discs(position, velocity, np.full((1, 2), 0.5), np.ones(2), np.full((2, 2), 0.5))
     assert touch[0].tolist() == [[False, True], [True, False]]
     assert velocity[0, :, 1] == pytest.approx([0.5, 1.5])
     assert position[0, :, 1] == pytest.approx([-0.05, 0.95])
+    position, velocity = np.array([[[0.0, 0.0], [0.0, 0.9]]]), np.array([[[0.0, 2.0], [0.0, 0.0]]])
+    part_discs(position, velocity, np.full((1, 2), 0.5), np.ones(2), np.full((2, 2), 0.5), slow=2.0)
+    assert velocity[0, :, 1] == pytest.approx([1, 1])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlagents_player import parameters
+from mlagents_player import Actions, parameters
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes.sorter import FACE, Sorter
 from player_testing import InProcess, discrete
@@ -78,6 +78,16 @@ def test_sorter_number_of_tiles(most: int) -> None:
         count = scene.count[agent]
         assert (np.diff(scene.number[agent, :count]) > 0).all()
         assert len(set(scene.angle[agent, :count])) == count
+
+
+def test_sorter_runs_where_it_looked_before_it_turned() -> None:
+    """A push of 2 m/s, less the drag of 4 and the floor's 0.6 x 2.5 x 9.81 m/s², along the yaw before the turn."""
+    scene = sorter()
+    scene.agent.yaw[:] = 0
+    scene.act(ONE, Actions(np.zeros((1, 0), np.float32), np.int32([[1, 0, 2]])))
+    scene.simulate()
+    assert scene.agent.velocity[0] == pytest.approx([0, 2 * 0.92 - 0.6 * 2.5 * 9.81 * 0.02])
+    assert scene.agent.yaw[0] == pytest.approx(4)
 
 
 def test_sorter_agent_stays_in_the_ring() -> None:

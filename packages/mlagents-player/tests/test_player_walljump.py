@@ -49,6 +49,17 @@ def test_walljump_jump_rises_below_its_target() -> None:
     assert heights[-1] == pytest.approx(0.95, abs=0.02)
 
 
+def test_walljump_push_comes_on_top_of_the_jump() -> None:
+    """The jump pulls by 10 m/s towards a point 1 m ahead and 2.75 m up; then the push adds 3 m/s ahead."""
+    scene = scene_with(0)
+    play(scene, lambda _: WAIT, 50)
+    scene.agent.velocity[:] = scene.climb[:] = 0
+    scene.act(ONE, Actions(np.zeros((1, 0), np.float32), np.int32([RUN_AND_JUMP])))
+    pull = 10 / np.hypot(1, 2.75)
+    assert scene.agent.velocity[0] == pytest.approx([0, pull + 3])
+    assert scene.climb[0] == pytest.approx(2.75 * pull)
+
+
 def test_walljump_small_wall_can_be_jumped_over() -> None:
     """A wall of 4 reaches 2 m; who runs and jumps comes over it."""
     assert play(scene_with(4), lambda _: RUN_AND_JUMP, 90)[:, 0].max() > FAR_WALL

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show_what_the_terminal_can() -> None:
-    """Let the output have a question mark for what the terminal's encoding lacks; the error stream escapes it anyway."""
+    """Let the output have a question mark for what its encoding lacks; the error stream escapes that by itself."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 

@@ -1,8 +1,8 @@
 """Upright shapes seen from above: what a cast ball hits, where boxes touch, and how bodies slide.
 
-Every body of the scenes that use this module has its rotation frozen in Unity and is turned, if at all, by its
-script. So contacts have no lever arms, and an impulse along the normal is all that a rigid-body engine would
-compute; doing it here keeps all areas in arrays.
+Every body of the scenes that use this module, but SoccerTwos' ball, has its rotation frozen in Unity and is turned, if
+at all, by its script. So contacts have no lever arms, and an impulse along the normal is all that a rigid-body engine
+would compute; doing it here keeps all areas in arrays.
 
 Points are [..., 2], x and z in metres. A yaw is in degrees, clockwise seen from above, 0 along z, as in Unity.
 """

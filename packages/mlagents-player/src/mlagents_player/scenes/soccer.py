@@ -45,7 +45,7 @@ WALLS = Boxes.fixed(
 WALLS.yaw[0, 2:] = CORNER_YAW * np.array([1, -1, -1, 1])
 FLOOR = (16.5, 0.0, 2.0, 8.5)  # of the goal at positive x, as its nets: x, z and sizes
 NETS = ((16.5, -4.2, 2.0, 0.1), (16.5, 4.2, 2.0, 0.1), (17.435, 0.0, 0.13, 8.3))
-GOALS = {side: Boxes.fixed(*((side * x, *rest) for x, *rest in NETS)) for side in (-1, 1)}
+GOALS = {side: Boxes.fixed(*((side * x, z, depth, width) for x, z, depth, width in NETS)) for side in (-1, 1)}
 
 
 class SoccerTwos(Scene):
@@ -209,7 +209,7 @@ class SoccerTwos(Scene):
         return np.where(on_floor | in_net, side, 0)
 
     def _bounce_off_walls(self) -> None:
-        """Players stop and the ball bounces at the walls and in the goals; all as in the quarter of positive x and z."""
+        """Players stop and the ball bounces, at walls and in goals; all as if x and z were positive."""
         mirror = np.copysign(1.0, self.position)
         place, velocity = mirror * self.position, mirror * self.velocity
         for wall in (_side, _end, _back):

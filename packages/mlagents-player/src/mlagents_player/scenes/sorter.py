@@ -15,7 +15,8 @@ from mlagents_player.sensors import entities
 
 TILES = 20  # numbers, and places around the arena
 TURN = 200.0 * STEP  # degrees a step
-RUN_SPEED, DRAG, MASS, FRICTION = 3.0, 4.0, 10.0, 0.6 * 9.81
+RUN_SPEED, DRAG, MASS = 2.0, 4.0, 10.0  # the first in m/s added in a step
+FRICTION = 0.6 * 2.5 * 9.81  # m/s²: Unity's default material under two and a half times the usual gravity
 HALF = 0.5  # of the agent, m
 FACE, HALF_WIDTH = 19.74, 1.75  # how far a tile is from the middle, and half of its width, m
 REACH = 20.0  # m, by which observations are divided
@@ -30,6 +31,9 @@ class Sorter(Scene):
     1/5000. Each tile is one entity: one-hot its number, where it is seen from the agent, whether it was touched.
 
     Environment parameter, read at each episode's start: `num_tiles` (2), the most that an episode can have.
+
+    Source: SorterAgent.cs, Area.prefab and Sorter.unity of ML-Agents' Unity project (a66ffbf0): actions, rewards,
+    weight, drag, gravity and the places of the tiles. The wall between them is a ring here, and there its own mesh.
     """
 
     description = "touch a varying number of tiles in ascending order"
@@ -78,10 +82,10 @@ class Sorter(Scene):
         return [tiles * shown[..., None], np.hstack([position / REACH, ahead]).astype(np.float32)]
 
     def act(self, agents: Rows, actions: Actions) -> None:
-        """Turn, run, and pay for the time."""
+        """Run and turn, the way to run being that from before the turn, and pay for the time."""
         ahead, aside, turn = actions.discrete.T
-        self.agent.yaw[agents] += TURN * np.choose(turn, [0, -1, 1])
         yaw = self.agent.yaw[agents]
+        self.agent.yaw[agents] = yaw + TURN * np.choose(turn, [0, -1, 1])
         way = np.choose(ahead, [0, 1, -1])[:, None] * forward(yaw)
         way = np.where(aside[:, None] == 0, way, np.choose(aside, [0, 1, -1])[:, None] * right(yaw))
         self.agent.velocity[agents] += RUN_SPEED * way

@@ -151,8 +151,8 @@ class WallJump(Scene):
         self.agent.yaw[agents] = yaw + TURN * np.choose(turn, [0, -1, 1])
         begins = agents[(jump == 1) & (self.jumping[agents] <= 0) & stands]
         self.jumping[begins], self.jumped_from[begins] = JUMP_TIME, self.height[begins]
-        self.agent.velocity[agents] += RUN_SPEED * way
         self._jump(agents, way)
+        self.agent.velocity[agents] += RUN_SPEED * way  # after the jump: Unity's forces act in the next simulation
         self.climb[agents] -= STEP * FALLING * ((self.jumping[agents] <= 0) & ~near_ground)
         self.jumping[agents] -= STEP
         self._lose(agents)
