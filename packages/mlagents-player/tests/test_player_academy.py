@@ -176,6 +176,17 @@ def test_academy_refuses_rewards_that_are_no_numbers(kind: str) -> None:
         run_steps(Poisoned, 4)
 
 
+@pytest.mark.parametrize("mask", [np.zeros((1, 4), bool), np.zeros(5, bool), [[False] * 5]])
+def test_academy_refuses_a_mask_of_another_shape(mask: Any) -> None:
+    """One value is wanted for each action of each branch, here 2 + 3."""
+    scene_type = type("Masked", (Relay,), {"action_mask": lambda self, behavior, agents: mask})
+    scene_type.behaviors = {"Jumper": Relay.behaviors["Jumper"]}
+    scene_type.agents_per_area, scene_type.reset = 1, lambda self, agents: None
+    scene_type.observe = lambda self, behavior, agents: [np.zeros((len(agents), 2), np.float32)]
+    with pytest.raises(PlayerError, match=r"Behaviour 'Jumper' gave an action mask of shape .*; .* want \(1, 5\)"):
+        run_steps(scene_type)
+
+
 class Doors(Relay):
     """Two of Relay's agents, of which the first can be sent out and called back."""
 

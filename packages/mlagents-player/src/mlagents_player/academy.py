@@ -161,7 +161,7 @@ class Academy:
             observations=self._observe(behavior, agents),
             done=done,
             interrupted=scene.interrupted[agents],
-            masks=None if done else self._ask("action_mask", behavior, agents),
+            masks=None if done else self._mask(behavior, agents),
             group_ids=scene.group_ids[agents] if scene.group_ids.any() else None,
             group_rewards=scene.group_rewards[agents] if scene.group_ids.any() else None,
         )
@@ -195,6 +195,20 @@ class Academy:
                 "float32."
             )
         return observations
+
+    def _mask(self, behavior: str, agents: Rows) -> NDArray[np.bool_] | None:
+        """Ask the scene what is forbidden and check its answer.
+
+        Raises:
+            PlayerError: the mask has not one value for each discrete action of each agent.
+        """
+        mask: NDArray[np.bool_] | None = self._ask("action_mask", behavior, agents)
+        wanted = (len(agents), sum(self._scene.behaviors[behavior].action_spec.discrete_branches))
+        if mask is not None and (not _is_numeric(mask) or mask.shape != wanted):
+            raise PlayerError(
+                f"Behaviour {behavior!r} gave an action mask of shape {np.shape(mask)}; its actions want {wanted}."
+            )
+        return mask
 
     def _store_actions(self, behavior: str, agents: Rows, actions: Actions) -> None:
         """Check one behaviour's actions and keep them until the next decision.
