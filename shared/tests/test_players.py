@@ -211,7 +211,9 @@ def test_behavior_of_default_settings_begins_from_the_other_run(
     behaviors = RunOptions.from_dict({"default_settings": {"trainer_type": "ppo"}}).behaviors
     factory = TrainerFactory(behaviors, str(tmp_path), True, resumes, 0, LESSONS, init_path=str(tmp_path / "first"))
     if not resumes:
-        with pytest.raises(UnityTrainerException, match=r"^Ball: --initialize-from first: there is no .*checkpoint\.pt"):
+        with pytest.raises(
+            UnityTrainerException, match=r"^Ball: --initialize-from first: there is no .*checkpoint\.pt"
+        ):
             factory.generate("Ball")
     behaviors.clear()
     checkpoint.parent.mkdir(parents=True)

@@ -208,9 +208,7 @@ def test_streams_keep_their_strengths() -> None:
 
 @pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize("preset", ["light", "xqc", "flashsac"])
-def test_padding_changes_nothing_that_is_learned(
-    monkeypatch: pytest.MonkeyPatch, preset: str, counts: bool
-) -> None:
+def test_padding_changes_nothing_that_is_learned(monkeypatch: pytest.MonkeyPatch, preset: str, counts: bool) -> None:
     """With memory, behind the end of short episodes; where statistics count it, the control, it does."""
     if counts:
         monkeypatch.setattr(Transitions, "real", True)
