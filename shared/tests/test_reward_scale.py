@@ -157,3 +157,4 @@ def test_another_range_is_spoken_of(caplog: pytest.LogCaptureFixture, largest: f
     with caplog.at_level("WARNING"):
         RewardScale({"extrinsic": 0.5}, largest).load_state_dict(added({"a": [1.0, 2.0]}).state_dict())
     assert ("another reward_scaling, v_max or gamma" in caplog.text) == (largest != 5.0)
+    assert "other demonstrations" not in caplog.text

@@ -178,7 +178,8 @@ class RewardScale:
         self._sums = {agent_id: values.numpy() * change for agent_id, values in state["sums"].items()}
         self._follow()
         now = self.scale.max().item()
-        if (change == 1.0).all() and not np.isclose(state.get("largest_scale", now), now):
+        is_same = state["largest"] == self._largest and (change == 1.0).all()
+        if is_same and not np.isclose(state.get("largest_scale", now), now):
             logger.warning(
                 f"Rewards are divided by {now:.4g}, and in the checkpoint by {state['largest_scale']:.4g} (other "
                 "demonstrations): what it has learned of values is wrong at first."
