@@ -1,5 +1,6 @@
 """Demonstrations: what is recorded here is what ML-Agents and the fidelity command read."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -168,3 +169,17 @@ def test_play_records(tmp_path: Path) -> None:
             random_step(environment, "Basic", rng)
     meta, _, pairs = messages(file)
     assert meta.number_steps == len(pairs) > 100
+
+
+def test_disk_that_is_full_leaves_no_half_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader would stumble over the rest."""
+
+    class Full(io.FileIO):
+        def write(self, data: bytes) -> int:
+            super().write(data[:10])
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda self, mode: Full(self, mode))
+    with pytest.raises(OSError, match="No space left"):
+        _write_new(tmp_path / "two.demo", b"x" * 100)
+    assert list(tmp_path.iterdir()) == []

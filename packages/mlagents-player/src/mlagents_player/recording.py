@@ -106,7 +106,7 @@ class Recorder:
 
 
 def _write_new(file: Path, content: bytes) -> Path:
-    """Write to the first of `file`, `file-1`, ... that is not there; others may do the same at the same time.
+    """Write to the first of `file`, `file-1`, ... that is not there, all or nothing; others may do the same at the same time.
 
     Unity's DemonstrationRecorder does not overwrite a demonstration either.
 
@@ -116,12 +116,18 @@ def _write_new(file: Path, content: bytes) -> Path:
     free, taken = file, 0
     while True:
         try:
-            with free.open("xb") as created:
-                created.write(content)
-            return free
+            created = free.open("xb")
+            break
         except FileExistsError:
             taken += 1
             free = file.with_stem(f"{file.stem}-{taken}")
+    try:
+        with created:
+            created.write(content)
+    except OSError:
+        free.unlink(missing_ok=True)
+        raise
+    return free
 
 
 def _meta_data(name: str, steps: int, episodes: int, mean_reward: float) -> bytes:
