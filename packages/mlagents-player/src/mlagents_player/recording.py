@@ -106,7 +106,7 @@ class Recorder:
 
 
 def _write_new(file: Path, content: bytes) -> Path:
-    """Write to the first of `file`, `file-1`, ... that is not there, all or nothing; others may do the same at the same time.
+    """Write all or nothing to the first of `file`, `file-1`, ... that is not there; others may do so at the same time.
 
     Unity's DemonstrationRecorder does not overwrite a demonstration either.
 
