@@ -25,7 +25,8 @@ LESSONS = {
 
 @pytest.fixture(autouse=True)
 def status() -> Iterator[None]:
-    """Lessons are noted for the whole process."""
+    """Lessons are noted for the whole process, and a behaviour without settings asks for ppo."""
+    register_trainer_plugins()
     GlobalTrainingStatus.saved_state.clear()
     yield
     GlobalTrainingStatus.saved_state.clear()
@@ -39,7 +40,6 @@ def value(lessons: _Lessons) -> tuple[int, float]:
 
 def test_lesson_that_changes_has_another_number():
     """By which actors know that they have to begin anew."""
-    register_trainer_plugins()
     lessons = _Lessons(RunOptions.from_dict({"behaviors": {"Basic": {}}, "environment_parameters": LESSONS}), 1)
     GlobalTrainingStatus.set_parameter_state("size", StatusType.LESSON_NUM, 0)
     first = value(lessons)
