@@ -446,3 +446,28 @@ def test_film_takes_25_pictures_a_second_at_most() -> None:
             film.step()
         assert film.seconds == every * pace
         assert len(taken) == len(range(0, 11, every))
+
+
+@pytest.mark.parametrize(("seconds", "is_cut"), [("0.2", True), ("60", False)])
+def test_film_that_is_cut_says_so(
+    seconds: str, is_cut: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the error stream: what is printed stays the numbers and the file."""
+    line = ["watch", "random", "Basic", "--episodes", "1", "--seconds", seconds, "--output", str(tmp_path / "x.gif")]
+    assert cli.main(line) == 0
+    said = capsys.readouterr()
+    assert (said.err == "The film is of the first 0.2 seconds; --seconds N makes it longer.\n") is is_cut
+    assert said.out.splitlines()[-1] == str(tmp_path / "x.gif")
+
+
+def test_terminal_sees_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, which is gone at the end."""
+    line = ["watch", "random", "Basic", "--episodes", "2", "--output", str(tmp_path / "x.gif")]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.main(line) == 0
+    shown = capsys.readouterr().err.split("\r")
+    assert "random plays Basic: 0 of 2 episodes" in shown
+    assert shown[-3].rstrip() == f"writing {tmp_path / 'x.gif'}"
+    assert (shown[-2].strip(), shown[-1]) == ("", "")

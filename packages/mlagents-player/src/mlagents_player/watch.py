@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from mlagents_player.evaluation import Evaluation
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.recording import Recorder
 from mlagents_player.scenes.base import BehaviorSpec, Scene, team
+from mlagents_player.status_line import StatusLine
 
 RANDOM = "random"
 
@@ -92,13 +94,17 @@ def run(options: argparse.Namespace) -> None:
         raise PlayerError(f"--beside {options.beside} is for a film; add --output FILE.gif.")
     scene_type = scenes.load(options.scene, drawn=bool(options.output or options.window))
     recorder = Recorder(options.record, scene_type.behaviors) if options.record else None
-    first = _play(options, scene_type, options.model, recorder)
-    other = _play(options, scene_type, options.beside) if options.beside else None
-    if options.output:
-        reel = first.reel.beside(other.reel) if other else first.reel
-        reel.save(options.output, first.seconds)
+    with StatusLine() as status:
+        first = _play(options, scene_type, options.model, status, recorder)
+        other = _play(options, scene_type, options.beside, status) if options.beside else None
+        if options.output:
+            status.show(f"writing {options.output}", now=True)
+            reel = first.reel.beside(other.reel) if other else first.reel
+            reel.save(options.output, first.seconds)
     recorded = recorder.save() if recorder else []
     _print(options, first.summary, other.summary if other else None, recorded)
+    if options.output and first.is_cut and not other:
+        print(f"The film is of the first {options.seconds:g} seconds; --seconds N makes it longer.", file=sys.stderr)
 
 
 def _choose(options: argparse.Namespace) -> None:
@@ -114,15 +120,20 @@ def _choose(options: argparse.Namespace) -> None:
 
 @dataclass
 class _Played:
-    """What came of a model: its film, how long each picture is shown, and its numbers."""
+    """What came of a model: its film, how long each picture is shown, whether play went on after it; its numbers."""
 
     reel: film.Reel
     seconds: float
+    is_cut: bool
     summary: dict[str, dict[str, Any]]
 
 
 def _play(
-    options: argparse.Namespace, scene_type: type[Scene], model: str, recorder: Recorder | None = None
+    options: argparse.Namespace,
+    scene_type: type[Scene],
+    model: str,
+    status: StatusLine,
+    recorder: Recorder | None = None,
 ) -> _Played:
     policies = _policies(options, scene_type, model)
     scene = _scene(scene_type, options)
@@ -135,9 +146,12 @@ def _play(
         caption.step()
         if shown:
             shown.step()
+        ended = f"{len(evaluated.finished)} of {_number(options.episodes, 'episode')}"
+        status.show(f"{_title(model)} plays {options.scene}: {ended}")
 
     evaluated.run(scene, step, lambda: bool(options.beside and shown and not shown.is_full))
-    return _Played(reel, shown.seconds if shown else 0.0, _outcome(evaluated.finished, scene_type))
+    seconds, is_cut = (shown.seconds, shown.is_full) if shown else (0.0, False)
+    return _Played(reel, seconds, is_cut, _outcome(evaluated.finished, scene_type))
 
 
 def _title(model: str) -> str:
