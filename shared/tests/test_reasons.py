@@ -51,8 +51,9 @@ def test_reason_is_the_only_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_lines_of_one_reason_stay_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """A list of faults is shown as it is; an error without words by its kind."""
-    assert shown(monkeypatch, capsys, TrainerConfigError("A: one\nA: two"))[-2:] == ["mlagents-learn: A: one", "A: two"]
+    """Each of a list of faults says whose it is; an error without words is shown by its kind."""
+    faults = shown(monkeypatch, capsys, TrainerConfigError("A: one\nA: two"))
+    assert faults == ["mlagents-learn: A: one", "mlagents-learn: A: two"]
     assert shown(monkeypatch, capsys, TrainerConfigError()) == ["mlagents-learn: TrainerConfigError"]
 
 

@@ -298,6 +298,17 @@ def test_trainer_of_this_project_that_is_not_installed_is_no_typing_error(monkey
         read("behaviors: {Car: {trainer_type: fakes}}")
 
 
+@pytest.mark.parametrize("written", ["trainer_type: fak", "trainer_typ: fake"])
+def test_faults_of_a_misspelt_trainer_are_named_too(written: str) -> None:
+    """At once, and not after it has been put right."""
+    first, *others = faults(f"behaviors: {{Car: {{{written}, max_steps: 30k, hyperparameters: {{kind: fest}}}}}}")
+    assert "; did you mean " in first
+    assert others == [
+        "Car: max_steps: '30k' is not valid; it must be a whole number.",
+        "Car: hyperparameters: kind: 'fest' is not valid; it must be one of fast, slow; did you mean fast?",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -71,7 +71,8 @@ def check_file(path: Path) -> FileReport:
     tree, loaded = _tree(text), _loaded(text)
 
     def located(lines: list[str]) -> list[Remark]:
-        return [_located(line.removeprefix(f"{path}: "), tree) for line in lines]
+        remarks = [_located(line.removeprefix(f"{path}: "), tree) for line in lines]
+        return sorted(remarks, key=lambda remark: remark.line or 0)
 
     if refusal is None:
         beyond = [f"{line} ML-Agents takes it nevertheless." for line in found]

@@ -38,6 +38,7 @@ def _written(source: str, text_of: Callable[[], str], output: str | None) -> int
             _print_whole(text)
         else:
             write_new(Path(output), text)
+            print(f"{output} is written.")
     except NotConverted as error:
         print(f"{source}: {error}", file=sys.stderr)
         return 1

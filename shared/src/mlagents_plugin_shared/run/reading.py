@@ -230,8 +230,13 @@ def number_of(value: Any) -> Any:
 
 def did_you_mean(word: Any, words: Iterable[str]) -> str:
     """The question whether the nearest of some words was meant; empty where none is near."""
-    nearest = difflib.get_close_matches(str(word).lower(), list(words), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    meant = nearest(word, words)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def nearest(word: Any, words: Iterable[str]) -> str | None:
+    """The one of some words that is most like another; None where none is near."""
+    return next(iter(difflib.get_close_matches(str(word).lower(), list(words), n=1)), None)
 
 
 def _idle(behavior: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -226,7 +226,9 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
         memory = origin.network_settings.memory
         if memory is not None:
             size = max(128, 4 * memory.sequence_length)
-            yield Change("hyperparameters: batch_size", size, "at least four sequences to an update")
+            yield Change("hyperparameters: batch_size", size, "four sequences to an update, and 128 steps at least")
+        if origin.threaded:
+            yield Change("threaded", None, "updates would fall behind the steps that they learn from")
         yield from horizon(
             origin, 16, 64, "steps wait until their segment is full, and a replay needs none that is long"
         )

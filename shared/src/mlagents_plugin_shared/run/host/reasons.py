@@ -34,7 +34,8 @@ _excepthook = sys.excepthook
 
 def _show_reason(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, _REASONS) and _came_out_of_learn(trace) and not _debugs():
-        print(f"mlagents-learn: {str(error).strip() or kind.__name__}", file=sys.stderr)
+        for line in str(error).strip().splitlines() or [kind.__name__]:
+            print(f"mlagents-learn: {line}", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt) and _came_out_of_learn(trace) and not _debugs():
         print(_INTERRUPTED, file=sys.stderr)
     elif _is_out_of_memory(error) and _came_out_of_learn(trace) and not _debugs():

@@ -27,6 +27,7 @@ from mlagents_plugin_shared.run.reading import (
     check_class,
     did_you_mean,
     holds,
+    nearest,
     read_behavior,
     read_hyperparameter,
     read_value,
@@ -145,6 +146,7 @@ class _File:
     def _read(self, name: str, written: Any) -> Reading | None:
         if fault := _trainer_fault(name, written):
             self.faults.append(fault)
+            written = _of_meant_trainer(written)
         if not _is_ours(written) and not (self._every_trainer and _is_readable(written)):
             return None
         reading = _read(name, written)
@@ -229,7 +231,7 @@ def _trainer_fault(name: str, written: Any) -> str | None:
     if not isinstance(written, Mapping):
         return None
     if "trainer_type" not in written:
-        if misspelt := next((key for key in written if did_you_mean(key, ["trainer_type"])), None):
+        if misspelt := _misspelt_trainer_type(written):
             reason = unknown_key(misspelt, ["trainer_type"])
             return f"{name}: {misspelt}: {show(written[misspelt])} is not valid; {reason}"
         if written.get(HYPERPARAMETERS):
@@ -247,6 +249,19 @@ def _trainer_fault(name: str, written: Any) -> str | None:
     else:
         meant = did_you_mean(trainer_type, all_trainer_types) or f"; known are {known}."
     return f"{name}: trainer_type: Invalid trainer type {trainer_type} was found{meant}"
+
+
+def _of_meant_trainer(written: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of a trainer that is misspelt as those of the one that is meant, so that their own faults are named."""
+    key = "trainer_type" if "trainer_type" in written else _misspelt_trainer_type(written)
+    meant = None if absent_distribution(written.get(key)) else nearest(written.get(key), all_trainer_types)
+    others = {own: value for own, value in written.items() if own != key}
+    return {**others, "trainer_type": meant} if meant else written
+
+
+def _misspelt_trainer_type(written: Mapping[str, Any]) -> Any:
+    """The key that was meant for trainer_type, where that is missing; None if there is none."""
+    return next((key for key in written if nearest(key, ["trainer_type"])), None)
 
 
 def _default_fault(name: str, defaults: Any, written: Any) -> str | None:
