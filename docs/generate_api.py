@@ -10,6 +10,7 @@ from sources import ROOT, load
 
 PAGE = ROOT / "docs" / "api.md"
 PACKAGE = "mlagents_plugin_shared"
+LONGEST_VALUE = 300  # characters; of a longer one, such as a table of texts, only the brackets are shown
 
 HEAD = f"""# Public API of `{PACKAGE}`
 
@@ -106,7 +107,8 @@ def _members(owner: Class) -> Iterator[str]:
 
 def _declaration(each: Documented) -> list[str]:
     if isinstance(each, Attribute):
-        return [f"{each.name} = {each.value}"]
+        value = str(each.value)
+        return [f"{each.name} = {value if len(value) <= LONGEST_VALUE else f'{value[0]}...{value[-1]}'}"]
     lines = [each.signature()] if each.signature() else []  # empty for a class that takes over its constructor
     if isinstance(each, Class):
         lines = [_class_line(each), *lines]

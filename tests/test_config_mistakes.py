@@ -89,6 +89,20 @@ def test_all_mistakes_of_a_file_come_at_once(checked: Any) -> None:
         assert sum(key in fault.text for fault in faults) == 1, key
 
 
+def test_mistakes_come_in_the_order_of_their_lines(checked: Any) -> None:
+    """Whatever finds them: one that is wrong beside others is found after those that are wrong alone."""
+    text = """behaviors:
+  Car:
+    hyperparameters:
+      buffer_size: 10
+      batch_size: 64
+      learning_rate: -1
+    max_steps: 30k
+    trainer_type: dqnn
+"""
+    assert [fault.line for fault in checked(text).faults] == [5, 6, 7, 8]
+
+
 def test_what_ml_agents_takes_of_its_own_trainers_is_a_warning(checked: Any) -> None:
     """It takes a negative batch size, and breaks later."""
     text = "behaviors: {Guard: {trainer_type: ppo, hyperparameters: {batch_size: -5}}}"

@@ -131,6 +131,17 @@ def test_file_says_which_actions_the_trainer_plays(convert: Callable[[str, str],
     assert "actions only" not in convert(text, "a2c")
 
 
+@pytest.mark.parametrize(("trainer_type", "is_kept"), [("dqn", False), ("flashsac", False), ("a2c", True)])
+def test_trainer_with_a_replay_waits_for_its_updates(
+    convert: Callable[[str, str], str], trainer_type: str, is_kept: bool
+) -> None:
+    """Unity's reference has a thread for SAC, whose updates are quick beside those of today."""
+    (agent,) = yaml.safe_load(convert("behaviors: {Car: {trainer_type: sac, threaded: true}}", trainer_type))[
+        "behaviors"
+    ].values()
+    assert ("threaded" in agent) is is_kept
+
+
 def test_file_of_the_same_trainer_stays_as_it_is(convert: Callable[[str, str], str]) -> None:
     """Nothing is to be changed."""
     text = (ROOT / "configs" / "dqn" / "Basic.yaml").read_text(encoding="utf-8")
