@@ -127,7 +127,7 @@ def test_end_without_an_episode_says_so() -> None:
     [
         (400, False, ". --resume goes on from here. The"),
         (1001, False, ". With a larger max_steps --resume goes on. The"),
-        (400, True, ", the best of the run. The"),
+        (400, True, "the only episode 1.000. The"),
     ],
 )
 def test_end_says_how_to_go_on(step: int, goal_reached: bool, said: str) -> None:

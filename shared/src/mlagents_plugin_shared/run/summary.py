@@ -99,11 +99,12 @@ class RunSummary:
             Score, model, and what to do next.
         """
         last = self._last_elo(step) if self._self_play else self._mean(returns, step)
+        former = self._best
         self._keep_better(last)
         how = "With a larger max_steps --resume goes on" if step >= max_steps else "--resume goes on from here"
         goes_on = "" if goal_reached else f" {how}."
         return (
-            f"{self._behavior}: ended at step {step} (max_steps: {max_steps}), {self._describe(last, step)}.{goes_on} "
+            f"{self._behavior}: ended at step {step} (max_steps: {max_steps}), {self._describe(last, former, step)}.{goes_on} "
             f"The model is {model}; {_next_step(model)}"
         )
 
@@ -137,7 +138,8 @@ class RunSummary:
         if fills_window or is_better:
             self._best = score
 
-    def _describe(self, last: Score | None, step: int) -> str:
+    def _describe(self, last: Score | None, former: Score | None, step: int) -> str:
+        """The last score beside the best one; where there was no former one, there is nothing to compare it with."""
         if last is None or self._best is None:
             return "with no game finished" if self._self_play else f"no episode ended in {step} steps"
         of_the_last = "the only episode" if last.episodes == 1 else f"the last {_episodes(last)}"
@@ -145,7 +147,7 @@ class RunSummary:
         text = f"{what} {last.value:.3f}"
         best = self._best
         if best == last:
-            return f"{text}, the best of the run"
+            return f"{text}, the best of the run" if former else text
         over = "" if best.episodes == last.episodes else f" over {_episodes(best)}"
         return f"{text}, at best {best.value:.3f}{over} at step {best.step}"
 
