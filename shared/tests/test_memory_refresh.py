@@ -152,3 +152,13 @@ def test_the_agents_own_states_are_refreshed_if_asked_for(refreshes: bool) -> No
     MemoryRefresh(recurrent_body(), None, replay if refreshes else None, 4).refresh()
     assert (replay.memories == 0.5).all() != refreshes
     assert len(replay.sample_mini_batch(4, 2)[ReplayKey.SERIAL]) == 2
+
+
+def test_a_run_begins_with_the_states_of_its_replay() -> None:
+    """A resumed one goes on with those that were saved; those of demonstrations, which have none, are computed."""
+    shown, replay = demonstrated(), demonstrated()
+    for each in (shown, replay):
+        each.memories[:] = 0.5
+    MemoryRefresh(recurrent_body(), shown, replay, 4).begin()
+    assert (replay.memories == 0.5).all()
+    assert not (shown.memories == 0.5).all()

@@ -14,6 +14,7 @@ from mlagents_plugin_shared.data import (
     ReplayKey,
     join_batches,
 )
+from mlagents_plugin_shared.data.mixed import without_demonstrations
 
 OBSERVATION, NEXT_OBSERVATION = ObsUtil.get_name_at(0), ObsUtil.get_name_at_next(0)
 SHOWN = 1000
@@ -121,6 +122,17 @@ def test_demonstrations_alone_need_no_transition_of_the_agent() -> None:
     assert (replay.gather(batch[ReplayKey.WINDOW].ravel())[OBSERVATION] >= SHOWN).all()
     replay = mixed(0.0)
     assert not replay.sample_n_step(8, 3)[ReplayKey.DEMONSTRATION].any()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 1.0])
+def test_own_rows_of_a_batch_are_those_that_were_not_demonstrated(ratio: float) -> None:
+    """What GAIL learns from; a batch of one replay is its own as a whole."""
+    replay = mixed(ratio)
+    own = without_demonstrations(replay.sample_n_step(32, 1))
+    assert own.num_experiences == len(own[OBSERVATION]) == 32 * (1 - ratio)
+    assert (own[OBSERVATION] < SHOWN).all()
+    alone = replay.own.sample_n_step(8, 1)
+    assert without_demonstrations(alone) is alone
 
 
 def test_demonstrations_are_never_overwritten() -> None:

@@ -75,7 +75,7 @@ def test_stream_that_has_paid_nothing_leaves_the_others_as_they_are(size: float)
 
 
 def test_demonstrations_count_beside_what_was_lived_through() -> None:
-    """As if an agent had seen them; they are given anew at each start, so a checkpoint does not hold them."""
+    """As if an agent had seen them, and after a resume once and not twice."""
     lived, shown = np.array([1.0, 2.0]), np.array([40.0, -7.0])
     both, seen = RewardScale({"extrinsic": 0.9}, 5.0), RewardScale({"extrinsic": 0.9}, 5.0)
     both.add_demonstration({"extrinsic": shown})
@@ -109,28 +109,48 @@ def test_rewards_that_are_no_numbers_leave_it_alone() -> None:
     assert scale.scale.item() == before
 
 
-def test_state_goes_on_in_the_middle_of_an_episode() -> None:
-    """The running sum of an agent survives; that of one that is forgotten does not, the control."""
+@pytest.mark.parametrize("same", [True, False])
+def test_the_same_demonstrations_stay_what_they_were(same: bool) -> None:
+    """What GAIL pays for them changes as it learns; of others, the control, the new ones count."""
+    scale = RewardScale({"gail": 0.9}, 5.0)
+    scale.add_demonstration({"gail": np.array([1.0, 2.0])})
+    resumed = RewardScale({"gail": 0.9}, 5.0)
+    resumed.add_demonstration({"gail": np.array([30.0, 40.0] if same else [30.0, 40.0, 50.0])})
+    resumed.load_state_dict(scale.state_dict())
+    assert torch.equal(resumed.scale, scale.scale) == same
+
+
+def test_resumed_run_begins_its_episodes_anew() -> None:
+    """Another episode of the same agent id owes nothing to the one that the end of the run has cut."""
     scale = RewardScale({"extrinsic": 0.9}, 5.0)
     scale.add("a", {"extrinsic": np.array([4.0, 4.0])}, ended=False)
-    resumed, forgetful = RewardScale({"extrinsic": 0.9}, 5.0), RewardScale({"extrinsic": 0.9}, 5.0)
-    for other in (resumed, forgetful):
-        other.load_state_dict(scale.state_dict())
-    forgetful.forget("a")
-    for each in (scale, resumed, forgetful):
-        each.add("a", {"extrinsic": np.array([1.0])}, ended=True)
+    resumed = RewardScale({"extrinsic": 0.9}, 5.0)
+    resumed.load_state_dict(scale.state_dict())
+    scale.forget("a")
+    for each in (scale, resumed):
+        each.add("a", {"extrinsic": np.array([4.0])}, ended=True)
     assert torch.equal(resumed.scale, scale.scale)
-    assert not torch.equal(forgetful.scale, scale.scale)
+
+
+@pytest.mark.parametrize("strengths", [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+def test_signal_of_strength_0_leaves_what_was_seen_of_the_others(strengths: tuple[float, float]) -> None:
+    """A resumed run goes on with it."""
+    gammas, rewards = {"extrinsic": 0.9, "rnd": 0.5}, np.array([1.0, 4.0, -2.0])
+    scale, resumed = (RewardScale(gammas, 5.0, strengths) for _ in range(2))
+    scale.add("a", {"extrinsic": strengths[0] * rewards, "rnd": strengths[1] * rewards}, ended=True)
+    resumed.load_state_dict(scale.state_dict())
+    assert torch.equal(resumed.scale, scale.scale)
+    assert (scale.scale.max().item() == 1.0) == (strengths == (0.0, 0.0))
 
 
 @pytest.mark.parametrize("strength", [0.1, -2.0, 100.0])
 def test_another_strength_leaves_scaled_rewards_as_they_were(strength: float) -> None:
-    """Statistics, and the running sums of agents, are as if it had always been that one."""
+    """Statistics are as if it had always been that one."""
     gammas, rewards = {"extrinsic": 0.9, "rnd": 0.5}, np.array([1.0, 4.0, -2.0])
     before = RewardScale(gammas, 5.0, [1.0, 3.0])
     always = RewardScale(gammas, 5.0, [strength, 3.0])
     for scale, size in ((before, 1.0), (always, strength)):
-        scale.add("a", {"extrinsic": size * rewards, "rnd": 3.0 * rewards}, ended=False)
+        scale.add("a", {"extrinsic": size * rewards, "rnd": 3.0 * rewards}, ended=True)
     resumed = RewardScale(gammas, 5.0, [strength, 3.0])
     resumed.load_state_dict(before.state_dict())
     for scale in (always, resumed):
@@ -147,7 +167,6 @@ def test_sums_of_another_kind_begin_anew(caplog: pytest.LogCaptureFixture, gamma
     resumed = RewardScale({"extrinsic": 0.9}, 5.0, [1.0])
     resumed.load_state_dict(saved.state_dict())
     assert resumed.scale.item() == 1.0
-    assert resumed.state_dict()["sums"] == {}
     assert ("another reward_scaling, v_max or gamma" in caplog.text) == (gamma != 0.9)
 
 

@@ -71,6 +71,15 @@ def test_loss_in_parts_is_their_sum() -> None:
     assert a.tolist() == b.tolist()
 
 
+def test_gradient_that_somebody_else_has_left_does_not_count() -> None:
+    """As that of behavioural cloning, which learns the same weights by an optimizer of its own."""
+    (clean, (a,)), (left, (b,)) = optimizer(torch.optim.SGD), optimizer(torch.optim.SGD)
+    b.grad = torch.tensor([100.0, 100.0])
+    for learner, parameter in ((clean, a), (left, b)):
+        assert learner.descents["0"].step(loss_of(parameter, 1.0, [3.0, 4.0])) == pytest.approx(5.0)
+    assert a.tolist() == b.tolist()
+
+
 def test_several_descents_do_not_reach_into_each_other() -> None:
     """A loss of both parameters gives a gradient to those of its own descent only; a broken one is not hidden."""
     learner, (actor, critic) = optimizer(torch.optim.SGD, torch.optim.SGD)

@@ -9,7 +9,7 @@ import pytest
 from dqn_runs import MEMORY, config
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
-from mlagents_plugin_shared.testing import Match, differences, killed_and_resumed, record, train
+from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed, record, train
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,11 @@ def test_dqn_resumes_demonstrations_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_dqn_resumes_states_that_were_computed_anew_bit_for_bit(tmp_path: Path) -> None:
-    """Those of demonstrations are of the network at the last refresh, and the next one comes when it would have."""
-    demo = record(Match(1), lambda seen: [int(np.argmax(seen[:3])), 0, 0], tmp_path / "match.demo", decisions=30)
+    """They are of the network at the last refresh, and the next one comes when it would have."""
+    demo = record(Recall(1), lambda seen: [int(seen[1] > 0)], tmp_path / "recall.demo", decisions=60)
     refreshed = {"demo_path": demo, "memory_refresh_interval": 7, "memory_refresh_replay": True}
-    changed = settings(refreshed, network_settings={"memory": MEMORY})
-    assert differences(*killed_and_resumed(Match, changed, tmp_path)) == []
+    changed = settings(refreshed, network_settings={"memory": {"memory_size": 8, "sequence_length": 2}})
+    assert differences(*killed_and_resumed(Recall, changed, tmp_path)) == []
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -69,13 +69,15 @@ def test_demonstrations_resume_bit_for_bit(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(CheckpointSaver, "export", lambda self, path, name: Path(f"{path}.onnx").touch())
     if forgets:
         monkeypatch.setattr(RewardScale, "load_state_dict", lambda self, state: None)
+    demo = demonstrations(tmp_path, 30, reward_scale=LARGE)
     settings = {
         "trainer_type": "flashsac",
         "max_steps": 240,
         "checkpoint_interval": 130,
         "time_horizon": 8,
+        "reward_signals": {"extrinsic": {}, "gail": {"demo_path": demo}},  # who pays otherwise for them at each start
         "hyperparameters": {
-            "demo_path": demonstrations(tmp_path, 30, reward_scale=LARGE),
+            "demo_path": demo,
             "demo_ratio": 0.3,
             "batch_size": 32,
             "buffer_size": 150,

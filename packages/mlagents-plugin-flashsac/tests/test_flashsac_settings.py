@@ -102,6 +102,17 @@ def test_memory_needs_a_shared_encoder() -> None:
     assert read({}, **memory).shared_encoder is None
 
 
+@pytest.mark.parametrize(("normalization", "fits"), [("batch", False), ("rms", True), ("none", True)])
+def test_batch_normalisation_needs_more_than_one(normalization: str, fits: bool) -> None:
+    """The deviation of one row is 0."""
+    written = {"batch_size": 1, "normalization": normalization}
+    if fits:
+        assert read(written).batch_size == 1
+        return
+    with pytest.raises(TrainerConfigError, match="batch_size: 1 is not valid; batch normalisation needs 2 or more"):
+        read(written)
+
+
 def test_every_default_is_in_range() -> None:
     """Of every preset, alone."""
     for preset in Preset:

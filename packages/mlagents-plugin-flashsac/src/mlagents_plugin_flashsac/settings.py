@@ -254,6 +254,8 @@ class FlashSACSettings(ReplaySettings):
         yield from super().conflicts()
         if self.distribution is Distribution.CATEGORICAL:
             yield from atom_conflicts(self.v_min, self.v_max, self.num_atoms)
+        if self.normalization is Normalization.BATCH and self.batch_size == 1:
+            yield Conflict("batch_size", "batch normalisation needs 2 or more", ("normalization",))
         if self.target_sigma is not None and not 0.0 < self.target_sigma <= WIDEST_DEVIATION:
             yield Conflict("target_sigma", f"it must be greater than 0 and at most {WIDEST_DEVIATION:.2f}")
 

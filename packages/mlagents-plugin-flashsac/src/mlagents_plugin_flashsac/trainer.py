@@ -75,8 +75,6 @@ class FlashSACTrainer(ReplayTrainer):
             return partial(MeanReturn, penalty=torch.square)
         return partial(CategoricalReturn, num_atoms=settings.num_atoms, v_min=settings.v_min, v_max=settings.v_max)
 
-    # The scale of rewards follows what comes in
-
     def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         """Takes a segment into the replay, and its rewards into their scale."""
         ended = segment.terminated or segment.interrupted

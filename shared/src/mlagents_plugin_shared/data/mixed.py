@@ -1,6 +1,7 @@
 """The agent's replay and demonstrations, sampled as one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,18 @@ class MixedReplay:
             if ReplayKey.WINDOW in demonstrations:
                 demonstrations[ReplayKey.WINDOW] = demonstrations[ReplayKey.WINDOW] + self.own.capacity
         return _join(own, demonstrations)
+
+
+def without_demonstrations(batch: Any) -> Any:
+    """The rows of a batch that are the agent's own, as lazy as it is.
+
+    Args:
+        batch: a `Batch` of a `MixedReplay`; any other, which knows of no demonstrations, is given back as it is.
+    """
+    if ReplayKey.DEMONSTRATION not in batch:
+        return batch
+    count = int(np.count_nonzero(batch[ReplayKey.DEMONSTRATION] == 0.0))
+    return Batch(lazy=batch, load=lambda key: batch[key][:count], num_experiences=count)
 
 
 def _join(own: Batch, demonstrations: Batch) -> Batch:

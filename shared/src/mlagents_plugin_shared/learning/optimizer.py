@@ -10,10 +10,13 @@ from mlagents.trainers.buffer import AgentBuffer
 from mlagents.trainers.optimizer.torch_optimizer import TorchOptimizer
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
+from mlagents.trainers.torch_entities.components.reward_providers.gail_reward_provider import GAILRewardProvider
 from mlagents.trainers.torch_entities.networks import NetworkBody
+from mlagents.trainers.torch_entities.utils import ModelUtils
 from mlagents_envs.logging_util import get_logger
 from torch import nn
 
+from mlagents_plugin_shared.data.mixed import without_demonstrations
 from mlagents_plugin_shared.learning.networks import update_target_network
 from mlagents_plugin_shared.learning.return_heads import CategoricalReturn
 from mlagents_plugin_shared.maths import schedules
@@ -147,6 +150,7 @@ class Descent:
             Norm of the gradient before it was clipped.
         """
         parameters = self.parameters
+        self.optimizer.zero_grad()  # behavioural cloning leaves its gradient in the policy
         total = torch.zeros(())
         for part in [loss] if isinstance(loss, torch.Tensor) else loss:
             part.backward(inputs=None if self.is_alone else parameters)
@@ -157,7 +161,6 @@ class Descent:
         loss_value, size = torch.stack([total, norm]).tolist()
         if self.guard.admits(loss_value, size, self.name):
             self.optimizer.step()
-        self.optimizer.zero_grad()
         return size
 
 
@@ -289,6 +292,36 @@ class PluginOptimizer(TorchOptimizer):
         if self.bc_module is not None:
             modules["Optimizer:behavioral_cloning"] = self.bc_module.optimizer
         return {**modules, **{name: target for name, (_, target) in self._targets.items()}}
+
+    def update_reward_signals(self, batch: AgentBuffer) -> dict[str, Any]:
+        """Updates curiosity, RND and GAIL.
+
+        GAIL learns from the agent's own steps alone: a demonstration among them would be one that its discriminator
+        has to tell from demonstrations.
+
+        Args:
+            batch: transitions that were drawn for the policy, some of them demonstrated.
+
+        Returns:
+            Statistics by TensorBoard tag.
+        """
+        own = without_demonstrations(batch)
+        statistics: dict[str, Any] = {}
+        for signal in self.reward_signals.values():
+            learned_from = own if isinstance(signal, GAILRewardProvider) else batch
+            if learned_from.num_experiences:
+                statistics.update(signal.update(learned_from))
+        return statistics
+
+    def anneal_imitation(self) -> None:
+        """Gives behavioural cloning the rate of the policy's step, which ML-Agents does after its first update only.
+
+        A run that is resumed would else imitate at the full rate once more, also when that had fallen to nothing.
+        """
+        if self.bc_module is not None:
+            rate = self.bc_module.decay_learning_rate.get_value(self.policy.get_current_step())
+            self.bc_module.current_lr = rate
+            ModelUtils.update_learning_rate(self.bc_module.optimizer, rate)
 
     def td_errors(self, batch: AgentBuffer, num_sequences: int) -> torch.Tensor | None:
         """[B] what `update` would give as new priorities, without learning: the first ones of steps that actors send.

@@ -49,6 +49,16 @@ class _Statistics:
             np.maximum(self.most, other.most),
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Their numbers by name, as tensors."""
+        arrays = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("mean", "squares", "most")}
+        return {"count": self.count, **arrays}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> "_Statistics":
+        """Those of which `state_dict` gave the numbers."""
+        return cls(state["count"], *(state[name].numpy() for name in ("mean", "squares", "most")))
+
     def times(self, factor: np.ndarray) -> "_Statistics":
         """Those of the sums, [S] times as large."""
         return _Statistics(self.count, self.mean * factor, self.squares * factor**2, self.most * abs(factor))
@@ -65,7 +75,8 @@ class RewardScale:
     The scale differs from stream to stream. `weights` undo that where streams are added up, so that the strengths of
     reward signals keep their meaning.
 
-    Demonstrations count beside what agents live through. They are given anew at each start, and not saved.
+    Demonstrations count beside what agents live through. They are given anew at each start; of the same ones the former
+    statistics hold, since what learned signals make of them changes.
 
     Attributes:
         scale: [S] what rewards are divided by, on torch's default device.
@@ -142,24 +153,22 @@ class RewardScale:
         self._sums.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """The statistics of what agents lived through, and their running sums."""
-        lived = {name: torch.from_numpy(getattr(self._lived, name).copy()) for name in ("mean", "squares", "most")}
+        """The statistics. Running sums are not among it: with a resume all episodes begin anew."""
         return {
             "streams": list(self._discounts),
             "discounts": list(self._discounts.values()),
             "strengths": self._strengths.tolist(),
             "largest": self._largest,
             "largest_scale": self.scale.max().item(),
-            "count": self._lived.count,
-            **lived,
-            "sums": {agent_id: torch.from_numpy(values.copy()) for agent_id, values in self._sums.items()},
+            **self._lived.state_dict(),
+            "demonstrated": self._demonstrated.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave; begins anew where streams or discounts are others.
 
         Where a strength is another one, statistics are as if it had always been that, so that scaled rewards stay what
-        they were. Where rewards are fitted into another range, or were and are not, or discounts or demonstrations are
+        they were; of one that was 0 nothing has been seen. Where rewards are fitted into another range, or were and are not, or discounts or demonstrations are
         others, it says that values are in another scale.
         """
         discounts = list(self._discounts.values())
@@ -168,17 +177,17 @@ class RewardScale:
                 "The checkpoint's values are in another scale (another reward_scaling, v_max or gamma): what it has "
                 "learned of them is wrong at first."
             )
-        strengths = np.array(state.get("strengths", self._strengths))
-        same_sums = state["streams"] == list(self._discounts) and state.get("discounts", discounts) == discounts
-        if not same_sums or not strengths.all():  # rewards were all 0: nothing was seen of them
+        if (state["streams"], state.get("discounts", discounts)) != (list(self._discounts), discounts):
             return
-        change = self._strengths / strengths
-        saved = _Statistics(state["count"], *(state[name].numpy() for name in ("mean", "squares", "most")))
-        self._lived = saved.times(change)
-        self._sums = {agent_id: values.numpy() * change for agent_id, values in state["sums"].items()}
+        strengths = np.array(state.get("strengths", self._strengths))
+        change = np.divide(self._strengths, strengths, out=np.zeros_like(self._strengths), where=strengths != 0)
+        self._lived = _Statistics.of_state(state).times(change)
+        demonstrated = state.get("demonstrated")
+        if demonstrated is not None and demonstrated["count"] == self._demonstrated.count:
+            self._demonstrated = _Statistics.of_state(demonstrated).times(change)
         self._follow()
         now = self.scale.max().item()
-        is_same = state["largest"] == self._largest and (change == 1.0).all()
+        is_same = state["largest"] == self._largest and (self._strengths == strengths).all()
         if is_same and not np.isclose(state.get("largest_scale", now), now):
             logger.warning(
                 f"Rewards are divided by {now:.4g}, and in the checkpoint by {state['largest_scale']:.4g} (other "

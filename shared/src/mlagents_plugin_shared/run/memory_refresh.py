@@ -33,6 +33,11 @@ class MemoryRefresh:
         self._interval = interval
         self._updates = 0
 
+    def begin(self) -> None:
+        """Computes the states of demonstrations, which have none: a replay is empty, or was saved with its own."""
+        if self._demonstrations is not None:
+            self._demonstrations.refresh_memories(self._following)
+
     def count(self) -> None:
         """Counts an update; after the last one of an interval all states are computed anew."""
         self._updates = (self._updates + 1) % self._interval

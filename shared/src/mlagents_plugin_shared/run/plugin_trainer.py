@@ -126,6 +126,7 @@ class PluginTrainer(RLTrainer):
             self.prepare()
             if self.load:
                 self._resume()
+            self.optimizer.anneal_imitation()
         self.chance.note()
 
     def _add_team(self, parsed_behavior_id: BehaviorIdentifiers, policy: Policy) -> None:

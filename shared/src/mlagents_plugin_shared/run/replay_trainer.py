@@ -225,7 +225,7 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
         if not (self.policy.use_recurrent and interval and has_episodes):
             return None
         refresh = MemoryRefresh(self.policy.actor.network_body, self.demonstrations, replay, interval)
-        refresh.refresh()
+        refresh.begin()
         return refresh
 
     def _load_demonstrations(self, path: str) -> None:

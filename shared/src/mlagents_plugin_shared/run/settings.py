@@ -78,7 +78,7 @@ class Range:
         **limits: the same for editors, in keywords of JSON Schema such as `minimum`.
     """
 
-    def __init__(self, expected: str, holds: Callable[[Any], bool], **limits: float) -> None:
+    def __init__(self, expected: str, holds: Callable[[Any], bool], **limits: Any) -> None:
         self.expected = f"it must {expected}"
         self.holds = holds
         self.limits = limits
@@ -185,6 +185,13 @@ HOST_RANGES: Dict[type, Dict[str, Range]] = {
         "gamma": between(0.0, 1.0),
         "learning_rate": positive,
         "encoding_size": between(1, WIDEST),
+    },
+    host.CuriositySettings: {
+        "strength": Range(
+            "not be 0, by which curiosity divides; leave the signal out",
+            lambda value: value == value and value != 0,
+            **{"not": {"const": 0}},
+        ),
     },
     host.SelfPlaySettings: {
         **dict.fromkeys(("save_steps", "team_change", "swap_steps", "window"), positive),

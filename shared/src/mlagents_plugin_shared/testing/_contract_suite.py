@@ -279,6 +279,16 @@ class Contract:
             return Recall, {}
         return Match, {"continuous": self.plugin.broadest == "hybrid"}
 
+    def test_resumes_imitation_at_its_rate(self, tmp_path: Path) -> None:
+        """Behavioural cloning that has faded out stays so."""
+        task, options = self._small_task()
+        demo = record(task(1, **options), _expert(task, options), tmp_path / "expert.demo", decisions=40)
+        cloning, _ = _circumstance("cloning", demo)
+        settings = self._config(cloning, {"behavioral_cloning": {"steps": 10}, "max_steps": 100})
+        train(task(**options), settings, tmp_path)
+        resumed = train(task(**options), {**settings, "max_steps": 150}, tmp_path, resume=True)
+        assert not resumed.optimizer.bc_module.has_updated
+
     def test_infers_without_learning(self, tmp_path: Path) -> None:
         """The weights stay, and no file is written."""
         task, options = self._small_task()
