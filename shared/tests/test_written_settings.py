@@ -253,7 +253,10 @@ def test_number_is_finite_and_no_truth_value(value: str) -> None:
             "reward_signals: {extrinsic: {gamma: 1.1}}",
             "extrinsic: gamma: 1.1 is not valid; it must lie between 0.0 and",
         ),
-        ("reward_signals: {curiosity: {strength: 0}}", "curiosity: strength: 0 is not valid; it must not be 0, by which"),
+        (
+            "reward_signals: {curiosity: {strength: 0}}",
+            "curiosity: strength: 0 is not valid; it must not be 0, by which",
+        ),
         ("reward_signals: {extrinsic: {strenght: 1}}", "did you mean strength?"),
         (
             "reward_signals: {extrinsik: {}}",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dqn_runs import MEMORY, config
+from dqn_runs import config
 from mlagents_plugin_dqn.trainer import DQNTrainer
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match, Recall, differences, killed_and_resumed, record, train

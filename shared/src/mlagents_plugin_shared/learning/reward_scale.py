@@ -168,8 +168,8 @@ class RewardScale:
         """Takes up what `state_dict` gave; begins anew where streams or discounts are others.
 
         Where a strength is another one, statistics are as if it had always been that, so that scaled rewards stay what
-        they were; of one that was 0 nothing has been seen. Where rewards are fitted into another range, or were and are not, or discounts or demonstrations are
-        others, it says that values are in another scale.
+        they were; of one that was 0 nothing has been seen. Where rewards are fitted into another range, or were and are
+        not, or discounts or demonstrations are others, it says that values are in another scale.
         """
         discounts = list(self._discounts.values())
         if (state["largest"], state.get("discounts", discounts)) != (self._largest, discounts):

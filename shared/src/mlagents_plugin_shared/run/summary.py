@@ -103,8 +103,9 @@ class RunSummary:
         self._keep_better(last)
         how = "With a larger max_steps --resume goes on" if step >= max_steps else "--resume goes on from here"
         goes_on = "" if goal_reached else f" {how}."
+        reached = self._describe(last, former, step)
         return (
-            f"{self._behavior}: ended at step {step} (max_steps: {max_steps}), {self._describe(last, former, step)}.{goes_on} "
+            f"{self._behavior}: ended at step {step} (max_steps: {max_steps}), {reached}.{goes_on} "
             f"The model is {model}; {_next_step(model)}"
         )
 
