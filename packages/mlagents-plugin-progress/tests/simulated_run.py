@@ -47,7 +47,7 @@ def main(given: dict) -> None:
         StatsReporter.add_writer(writer)
     if given.get("end") == "refused":
         raise TrainerConfigError("Basic: batch_size: 0 is below 1.")
-    _make_drawing_immediate()
+    _make_drawing_immediate(given.get("silence", 60.0))
     behaviors = given.get("behaviors", ["Basic"])
     settings = {**TrainerSettings(max_steps=1000).as_dict(), **given.get("settings", {})}
     for behavior in behaviors:
@@ -82,11 +82,12 @@ def _report(behavior: str, step: int, given: dict) -> None:
     ModelCheckpointManager.add_checkpoint(behavior, checkpoint, 5)
 
 
-def _make_drawing_immediate() -> None:
+def _make_drawing_immediate(silence: float) -> None:
     """So that a test sees what is drawn, and does not depend on the time that it takes."""
     if "mlagents_plugin_progress" in sys.modules:
-        from mlagents_plugin_progress import live
+        from mlagents_plugin_progress import live, progress_writer
 
+        progress_writer.SILENCE = silence
         live.LEAST_SECONDS = 0.0
         live.LARGEST_SHARE = 1e9
 

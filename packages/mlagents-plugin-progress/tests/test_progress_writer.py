@@ -67,6 +67,22 @@ def test_pipe_gets_a_line_at_each_summary_and_a_table(tmp_path: Path) -> None:
     assert table[4].split()[-3:] == ["0.550", "0.550", "500"]
 
 
+@pytest.mark.parametrize("silence", [0.0, 60.0])
+def test_pipe_hears_of_a_run_whose_summaries_are_rare(tmp_path: Path, silence: float) -> None:
+    """After a minute in which nothing was said; in what reads ML-Agents' lines it is none of them."""
+    run = piped(tmp_path / "run", {"silence": silence, "summaries": 2})
+    between = [text for text in run.lines if ": at step " in text]
+    assert len(between) == (2 if silence == 0.0 else 0)
+    assert all(text.startswith("[INFO] Basic: at step ") and " of 1,000 (" in text for text in between)
+    assert len([text for text in run.lines if ". Step: " in text]) == 2
+
+
+@posix
+def test_terminal_that_draws_says_nothing_between_summaries(tmp_path: Path) -> None:
+    """Its line is there all the time."""
+    assert ": at step " not in shown(tmp_path / "run", {"silence": 0.0}).text
+
+
 def test_color_that_ci_forces_makes_no_terminal_of_a_pipe(tmp_path: Path) -> None:
     """A log of CI has no bars that move."""
     assert "\x1b" not in piped(tmp_path / "run", FORCE_COLOR="1").text

@@ -30,6 +30,9 @@ logger = get_logger(__name__)
 
 PLAIN_WIDTH = 80
 
+SILENCE = 60.0
+"""Seconds after which a line between two summaries says that the run goes on, where nothing is drawn in place."""
+
 
 def _never_ends_a_run(report: Callable[..., None]) -> Callable[..., None]:
     """The method, but what fails in it ends the progress and not the run: ML-Agents lets a writer's errors through."""
@@ -70,6 +73,7 @@ class ProgressWriter(StatsWriter):
         self._process = os.getpid()
         self._began = time.monotonic()
         self._tallies: dict[str, Tally] = {}
+        self._said: dict[str, float] = {}
         log = self._folder / "run_logs" / LOG if self._trains else None
         self._host_console = HostConsole(log, goes_on=self._resumes)
         self._console = _console()
@@ -106,6 +110,7 @@ class ProgressWriter(StatsWriter):
             return
         if (tally := self._tallies.get(category)) is not None:
             tally.set_step(int(value))
+            self._break_silence(tally)
             self._draw()
 
     @_never_ends_a_run
@@ -117,7 +122,7 @@ class ProgressWriter(StatsWriter):
         if self._live is None:
             seconds = time.monotonic() - self._began
             line = sentences.summary(tally, values, step, seconds, rank=self._rank, trains=self._trains)
-            logger.info(encodable(line, self._encoding))
+            self._say(tally, line)
         self._draw()
 
     @_never_ends_a_run
@@ -126,8 +131,7 @@ class ProgressWriter(StatsWriter):
             return
         tally = self._tallies[category] = Tally(category, value)
         tally.begin(last_checkpoint(category) if self._resumes else 0)
-        line = sentences.settings_in_short(category, value, self._host_console.file)
-        logger.info(encodable(line, self._encoding))
+        self._say(tally, sentences.settings_in_short(category, value, self._host_console.file))
         if self._resumes:
             tally.recall(recorded_scores(self._folder / category, self_play=tally.self_play))
         self._draw()
@@ -142,6 +146,15 @@ class ProgressWriter(StatsWriter):
         return self.is_open and os.getpid() == self._process and tally is not None and tally.step is not None
 
     # From the beginning to the end
+
+    def _say(self, tally: Tally, line: str) -> None:
+        logger.info(encodable(line, self._encoding))
+        self._said[tally.behavior] = time.monotonic()
+
+    def _break_silence(self, tally: Tally) -> None:
+        is_silent = time.monotonic() - self._said[tally.behavior] >= SILENCE
+        if self._live is None and self._rank is None and is_silent:
+            self._say(tally, sentences.between_summaries(tally, trains=self._trains))
 
     def _draw(self) -> None:
         if self._live is None:

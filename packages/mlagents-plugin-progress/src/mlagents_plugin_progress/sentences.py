@@ -74,3 +74,18 @@ def summary(
     goes_on = trains and not (tally.max_steps and step >= tally.max_steps)
     parts += [f"{duration(tally.seconds_left)} left"] if goes_on and tally.seconds_left is not None else []
     return ". ".join(parts) + "."
+
+
+def between_summaries(tally: Tally, *, trains: bool = True) -> str:
+    """How far a behaviour is, where the next summary is long in coming.
+
+    Args:
+        tally: of the behaviour.
+        trains: False in inference, which has no end to come nearer to.
+    """
+    share = tally.share if trains else None
+    done = f" of {tally.max_steps:,} ({100 * share:.1f} %)" if share is not None else ""
+    parts = [f"{tally.behavior}: at step {tally.step or 0:,}{done}"]
+    parts += [f"{speed(tally.steps_per_second)} steps/s"] if tally.steps_per_second else []
+    parts += [f"{duration(tally.seconds_left)} left"] if trains and tally.seconds_left is not None else []
+    return ", ".join(parts) + "."
