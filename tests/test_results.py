@@ -128,12 +128,18 @@ def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
     assert row == f"| Basic | 0.100 | 0.93 | {ours} | {peer} |"
 
 
+def spaceless(file: Path) -> str:
+    """A file's text with single spaces, as headers align what stands in them."""
+    return " ".join(file.read_text("utf-8").split())
+
+
 def test_times_are_those_of_tuned_files_with_seeds() -> None:
-    """Two seeds are too few, and what is almost tuned says so in its header."""
+    """Two seeds are too few, and what is unsolved says so in its header."""
     three = [record(seed, 0.9) for seed in (101, 102, 103)]
-    tuned, almost = suites.CONFIGS / "dqn" / "Basic.yaml", suites.CONFIGS / "flashsac" / "FoodCollector.yaml"
+    tuned = suites.CONFIGS / "dqn" / "Basic.yaml"
+    unsolved = next(file for file in sorted(suites.CONFIGS.glob("*/*.yaml")) if ": unsolved" in spaceless(file))
     of_ppo = tables.rows(replace(each, training=replace(each.training, learner="ppo")) for each in three)
-    _, _, *rows = claims.times({tuned: three, almost: three}, of_ppo).splitlines()
+    _, _, *rows = claims.times({tuned: three, unsolved: three}, of_ppo).splitlines()
     assert rows == [
         "| Basic | [`dqn/Basic.yaml`](../configs/dqn/Basic.yaml) | 100 | 0.900 ± 0.000 | 0.5 | 3 |",
         "| Basic | ML-Agents' PPO | 100 | 0.900 ± 0.000 | 0.5 | 3 |",
