@@ -189,7 +189,7 @@ HOST_RANGES: Dict[type, Dict[str, Range]] = {
     host.CuriositySettings: {
         "strength": Range(
             "not be 0, by which curiosity divides; leave the signal out",
-            lambda value: value == value and value != 0,
+            lambda value: abs(value) > 0,
             **{"not": {"const": 0}},
         ),
     },

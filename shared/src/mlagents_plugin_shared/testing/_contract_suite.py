@@ -252,6 +252,17 @@ class Contract:
         whole, resumed = self._killed_and_resumed(tmp_path, next(iter(self.variants)), False)
         assert any(name.startswith("/Policy/") for name in differences(whole, resumed))
 
+    def test_resumes_imitation_at_its_rate(self, tmp_path: Path) -> None:
+        """Behavioural cloning that has faded out stays so."""
+        task, options = self._small_task()
+        demo = record(task(1, **options), _expert(task, options), tmp_path / "expert.demo", decisions=40)
+        cloning, _ = _circumstance("cloning", demo)
+        settings = self._config(cloning, {"behavioral_cloning": {"steps": 10}, "max_steps": 100})
+        first = train(task(**options), settings, tmp_path)
+        resumed = train(task(**options), {**settings, "max_steps": 150}, tmp_path, resume=True)
+        assert first.optimizer.bc_module.has_updated  # the control
+        assert not resumed.optimizer.bc_module.has_updated
+
     def _killed_and_resumed(
         self, folder: Path, variant: str, recurrent: bool, *changes: Settings, resumed: Settings | None = None
     ) -> tuple[Trainer, Trainer]:
@@ -278,16 +289,6 @@ class Contract:
         if recurrent and "discrete" in self.plugin.kinds:
             return Recall, {}
         return Match, {"continuous": self.plugin.broadest == "hybrid"}
-
-    def test_resumes_imitation_at_its_rate(self, tmp_path: Path) -> None:
-        """Behavioural cloning that has faded out stays so."""
-        task, options = self._small_task()
-        demo = record(task(1, **options), _expert(task, options), tmp_path / "expert.demo", decisions=40)
-        cloning, _ = _circumstance("cloning", demo)
-        settings = self._config(cloning, {"behavioral_cloning": {"steps": 10}, "max_steps": 100})
-        train(task(**options), settings, tmp_path)
-        resumed = train(task(**options), {**settings, "max_steps": 150}, tmp_path, resume=True)
-        assert not resumed.optimizer.bc_module.has_updated
 
     def test_infers_without_learning(self, tmp_path: Path) -> None:
         """The weights stay, and no file is written."""
