@@ -1,6 +1,7 @@
 """The command line: `nox -s results -- quick`."""
 
 import argparse
+import signal
 import sys
 
 from results import pretrained, running, suites
@@ -24,6 +25,7 @@ def main() -> int:
     )
     commands.add_parser("models", help="copy the best models of tuned configs into the player's package")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C: trainings end with what started them
     try:
         if options.command == "list":
             _list()

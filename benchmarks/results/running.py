@@ -71,7 +71,7 @@ def expected_seconds(trainings: list[Training]) -> float | None:
 
 
 def run(trainings: list[Training], at_a_time: int | None = None) -> int:
-    """Trains them, and shows how it goes; Ctrl+C ends it, and the next call goes on.
+    """Trains them, and shows how it goes; Ctrl+C or SIGTERM ends it, and the next call goes on.
 
     Args:
         trainings: which; those with a record are passed over.
