@@ -41,7 +41,7 @@ def test_film_of_the_readme_is_small(root: Path, readme: str) -> None:
 def test_line_for_python_3_11_writes_the_override_and_installs(
     readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line with quotes that every shell takes alike; it calls uv with the override of start.md, and ends as uv does."""
+    """One line with quotes that every shell takes alike; it calls uv with start.md's override, and ends as uv does."""
     (line,) = [line for block in fenced(readme) for line in block.splitlines() if "overrides" in line]
     program = re.fullmatch(r'python -c "([^"$`\\%!]+)"', line)
     assert program

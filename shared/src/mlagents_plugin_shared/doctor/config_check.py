@@ -19,7 +19,8 @@ from mlagents.trainers.exception import TrainerConfigWarning
 from mlagents.trainers.settings import RunOptions, TrainerSettings
 
 from mlagents_plugin_shared.doctor.machine import remedies
-from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, all_faults, doubled_keys
+from mlagents_plugin_shared.run.config_file import DEFAULTS, all_faults
+from mlagents_plugin_shared.run.config_text import doubled_keys
 from mlagents_plugin_shared.run.reading import number_of
 
 _UNKNOWN_TRAINER = re.compile(r"Invalid trainer type ([A-Za-z][\w-]*) was found")

@@ -23,8 +23,8 @@ from mlagents.trainers.settings import (
 
 from mlagents_plugin_shared.doctor.comments import comments_of
 from mlagents_plugin_shared.doctor.config_check import options_of
+from mlagents_plugin_shared.run.config_file import DEFAULTS, merged
 from mlagents_plugin_shared.run.conversion import Change
-from mlagents_plugin_shared.run.host.written_settings import DEFAULTS, merged
 from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, Reading, did_you_mean, holds, number_of, read_behavior
 from mlagents_plugin_shared.run.settings import CheckedSettings
 
