@@ -1,5 +1,6 @@
 """Gymnasium environments in process: no player, no messages, the same trainers."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,9 @@ from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents_envs.base_env import ActionSpec, ActionTuple
 
 from mlagents_plugin_shared.testing import Outcome, ToyEnv, train
+
+POINTS = 20
+"""Of a curve."""
 
 
 class GymTask(ToyEnv):
@@ -64,7 +68,7 @@ class GymTask(ToyEnv):
 
 
 def learn(environment: str, config: Mapping[str, Any], seed: int, *, num_agents: int, episodes: int) -> Learned:
-    """Trains on an environment and plays it greedily with the final policy.
+    """Trains on an environment and plays it greedily with the final policy; says on stderr how training goes.
 
     Args:
         environment: its id.
@@ -74,33 +78,42 @@ def learn(environment: str, config: Mapping[str, Any], seed: int, *, num_agents:
         episodes: episodes of the final policy.
     """
     torch.set_num_threads(1)
-    task = Recorded(environment, num_agents, seed=seed)
+    task = Recorded(environment, num_agents, config["max_steps"] // POINTS, seed=seed)
     with TemporaryDirectory() as folder:
         trainer = train(task, config, Path(folder), seed=seed)
     returns = evaluate(environment, trainer.policy, episodes)
-    return Learned(returns.mean(), returns.std(), task.curve(config["max_steps"] // 20))
+    return Learned(returns.mean(), returns.std(), task.curve)
 
 
 class Recorded(GymTask):
-    """Remembers when each episode ended."""
+    """Follows how training goes.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    Args:
+        environment: its id.
+        num_agents: number of copies.
+        width: steps of all copies between two points of the curve.
+        seed: of the first episodes.
+
+    Attributes:
+        curve: (step, mean return of the episodes that ended since the point before), where any did.
+    """
+
+    def __init__(self, environment: str, num_agents: int, width: int, *, seed: int = 0) -> None:
+        super().__init__(environment, num_agents, seed=seed)
+        self.width = width
         self.steps = 0
-        self.ends: list[int] = []
+        self.told = 0  # episodes that a point has
+        self.curve: list[tuple[int, float]] = []
 
     def step(self) -> None:
-        """Acts, and counts."""
+        """Acts, and adds a point where one is due."""
         super().step()
+        point = self.steps // self.width
         self.steps += self.num_agents
-        self.ends += [self.steps] * (len(self.returns) - len(self.ends))
-
-    def curve(self, width: int) -> list[tuple[int, float]]:
-        """(step, mean return of the episodes that ended in the `width` steps before), where any did."""
-        ends, returns = np.array(self.ends), np.array(self.returns)
-        stops = range(width, self.steps + 1, width)
-        windows = [(stop, returns[(ends > stop - width) & (ends <= stop)]) for stop in stops]
-        return [(stop, float(window.mean())) for stop, window in windows if len(window)]
+        if self.steps // self.width > point and len(self.returns) > self.told:
+            self.curve.append((self.steps, float(np.mean(self.returns[self.told :]))))
+            self.told = len(self.returns)
+            print(f"{self.steps:,}: {self.curve[-1][1]:.3f}", file=sys.stderr, flush=True)
 
 
 def evaluate(environment: str, policy: TorchPolicy, episodes: int) -> np.ndarray:
