@@ -1,4 +1,4 @@
-"""What trainers write and when: disks that are full, the best policy, runs that end early or cannot go on."""
+"""What trainers write and when: disks that are full, folders of other runs, runs that cannot go on."""
 
 import contextlib
 import io
@@ -9,17 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from mlagents.torch_utils import torch
 from mlagents.trainers import learn
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
-from mlagents.trainers.simple_env_manager import SimpleEnvManager
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
-from mlagents.trainers.trajectory import ObsUtil
 from mlagents_envs.base_env import ActionSpec, ActionTuple
-from mlagents_envs.exception import UnityCommunicationException
 
 from mlagents_plugin_shared.data import BufferMemoryError, ReplayBuffer
 from mlagents_plugin_shared.learning.optimizer import MOST_SKIPPED
@@ -36,59 +32,11 @@ from mlagents_plugin_shared.run.episodes import Episodes
 from mlagents_plugin_shared.run.files import FolderInUse
 from mlagents_plugin_shared.run.host import run_folder
 from mlagents_plugin_shared.run.saves import Saves
-from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, ToyEnv, in_process, train
-from recording import Recorder, config, registered  # noqa: F401 - a fixture
+from mlagents_plugin_shared.testing import BEHAVIOR, Outcome, train
+from recording import Recorder, registered  # noqa: F401 - a fixture
+from short_runs import Paying, names, parts_of, settings, steps_of
 
 pytestmark = pytest.mark.usefixtures("registered")
-
-
-class Paying(ToyEnv):
-    """Episodes of one step; the reward of the n-th of an agent is the n-th of a list, then its last."""
-
-    action_spec = ActionSpec(0, (2,))
-    observation_shapes = ((1,),)
-
-    def __init__(self, rewards: list[float], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.rewards = rewards
-        self.acted = 0
-
-    def begin(self, agents: np.ndarray) -> None:
-        """Every episode is the same."""
-
-    def observe(self) -> list[np.ndarray]:
-        """Nothing to see."""
-        return [np.ones((self.num_agents, 1), dtype=np.float32)]
-
-    def act(self, action: ActionTuple) -> Outcome:
-        """Pays."""
-        reward = self.rewards[min(self.acted, len(self.rewards) - 1)]
-        self.acted += 1
-        over = np.ones(self.num_agents, dtype=bool)
-        return np.full(self.num_agents, reward), over, ~over
-
-
-def settings(trainer_type: str = "rollout", max_steps: int = 400, *, interval: int = 100, **changes: Any) -> dict:
-    """A short run with checkpoints and summaries."""
-    hyperparameters = changes.pop("hyperparameters", {})
-    values = config(trainer_type, max_steps, buffer_size=50, **hyperparameters)
-    return {**values, "checkpoint_interval": interval, "summary_freq": 40, **changes}
-
-
-def parts_of(checkpoint: dict) -> dict[str, dict]:
-    """States of the trainer's parts."""
-    return checkpoint["Trainer"]["parts"]
-
-
-def names(folder: Path) -> set[str]:
-    """Names of the files of the behaviour."""
-    return {file.name for file in (folder / BEHAVIOR).iterdir()}
-
-
-def steps_of(folder: Path, suffix: str = ".pt") -> list[int]:
-    """Steps of the numbered checkpoints."""
-    stems = [file.stem.rpartition("-")[2] for file in (folder / BEHAVIOR).glob(f"{BEHAVIOR}-*{suffix}")]
-    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 def break_disk(monkeypatch: pytest.MonkeyPatch, attempts: int) -> list[Path]:
@@ -421,66 +369,6 @@ def test_training_status_is_written_at_every_checkpoint(tmp_path: Path) -> None:
     assert [checkpoint["steps"] for checkpoint in seen[BEHAVIOR]["checkpoints"]] == [100]
 
 
-RISE_AND_FALL = [0.1] * 20 + [0.9] * 40 + [0.2] * 40
-
-
-def test_best_policy_is_kept(tmp_path: Path) -> None:
-    """The mean of the last 40 episodes is best at a summary near the end of the rise; keep_checkpoints 1 leaves it."""
-    best = {"keep_best": True, "reward_window": 40}
-    train(Paying(RISE_AND_FALL), settings(hyperparameters=best, keep_checkpoints=1), tmp_path)
-    assert {f"{BEHAVIOR}-best.pt", f"{BEHAVIOR}-best.onnx"} <= names(tmp_path)
-    saved = read_checkpoint(tmp_path / BEHAVIOR / f"{BEHAVIOR}-best.pt")
-    assert parts_of(saved)["goals"]["best"] == pytest.approx(0.9)
-    assert 20 * 4 + 40 <= saved["global_step"]["_GlobalSteps__global_step"].item() <= 60 * 4 + 40
-    assert len(steps_of(tmp_path)) == 1
-
-
-def test_best_policy_survives_a_resume(tmp_path: Path) -> None:
-    """A resumed run with lower rewards leaves the file as it is; one with higher rewards replaces it."""
-    best = {"keep_best": True, "reward_window": 40}
-    file = tmp_path / BEHAVIOR / f"{BEHAVIOR}-best.pt"
-    train(Paying([0.5]), settings(hyperparameters=best), tmp_path)
-    kept = file.read_bytes()
-    train(Paying([0.2]), settings(max_steps=600, hyperparameters=best), tmp_path, resume=True)
-    assert file.read_bytes() == kept
-    train(Paying([0.7]), settings(max_steps=800, hyperparameters=best), tmp_path, resume=True)
-    assert parts_of(read_checkpoint(file))["goals"]["best"] == pytest.approx(0.7)
-
-
-def test_no_best_policy_without_the_key_or_before_the_window_is_full(tmp_path: Path) -> None:
-    """The control."""
-    train(Paying([0.5]), settings(), tmp_path / "without")
-    few = {"keep_best": True, "stop_at_reward": 0.1, "reward_window": 1000}
-    trainer = train(Paying([0.5]), settings(hyperparameters=few), tmp_path / "few")
-    assert trainer.get_step == 404
-    for run_name in ("without", "few"):
-        assert f"{BEHAVIOR}-best.pt" not in names(tmp_path / run_name)
-
-
-@pytest.mark.parametrize("threaded", [False, True])
-def test_run_ends_where_it_is_good_enough(tmp_path: Path, threaded: bool) -> None:
-    """As after max_steps: final models are there; and a resume ends at once, unless more is asked for."""
-    goal = {"stop_at_reward": 0.8, "reward_window": 40}
-    trainer = train(Paying(RISE_AND_FALL), settings(hyperparameters=goal, threaded=threaded), tmp_path)
-    stopped = trainer.get_step
-    assert 100 <= stopped < 400
-    assert (tmp_path / f"{BEHAVIOR}.onnx").exists()
-    assert steps_of(tmp_path)[-1] == stopped
-    again = train(Paying([0.0]), settings(hyperparameters=goal), tmp_path, resume=True)
-    assert again.get_step == stopped
-    more = {**goal, "stop_at_reward": 2.0}
-    assert train(Paying([0.0]), settings(hyperparameters=more), tmp_path, resume=True).get_step > 400
-
-
-@pytest.mark.parametrize("key", [{"keep_best": True}, {"stop_at_reward": 0.5}])
-def test_goals_are_refused_in_self_play(tmp_path: Path, key: dict) -> None:
-    """There the reward does not say how good a policy is."""
-    with pytest.raises(
-        TrainerConfigError, match=r"^Toy: hyperparameters: \w+: \S+ is not valid; beside self_play.*ELO\.$"
-    ):
-        train(Paying([0.5]), settings(hyperparameters=key, self_play={"save_steps": 10}), tmp_path)
-
-
 def test_run_whose_steps_cannot_be_taken_ends_with_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,76 +387,3 @@ def test_run_whose_steps_cannot_be_taken_ends_with_the_last_good_checkpoint(
     assert not (tmp_path / f"{BEHAVIOR}.onnx").exists()
     resumed = read_checkpoint(tmp_path / BEHAVIOR / "checkpoint.pt")
     assert parts_of(resumed)["optimizer"]["skipped"] < MOST_SKIPPED
-
-
-class RestartingManager(SimpleEnvManager):
-    """Begins anew where the environment fails, as ML-Agents' manager of players does."""
-
-    def _step(self) -> list:
-        try:
-            return super()._step()
-        except UnityCommunicationException:
-            self.reset()
-            return super()._step()
-
-
-class Crashing(ToyEnv):
-    """Episodes of 6 steps with reward 1 each, whose observations are all different; every 11th step fails."""
-
-    action_spec = ActionSpec(0, (2,))
-    observation_shapes = ((2,),)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.episode = np.zeros(self.num_agents)
-        self.age = np.zeros(self.num_agents)
-        self.attempts = 0
-
-    def begin(self, agents: np.ndarray) -> None:
-        """Counts episodes."""
-        self.episode[agents] += 1
-        self.age[agents] = 0
-
-    def observe(self) -> list[np.ndarray]:
-        """Episode and step."""
-        return [np.stack([self.episode, self.age], axis=1).astype(np.float32)]
-
-    def act(self, action: ActionTuple) -> Outcome:
-        """Pays."""
-        self.age += 1
-        return np.ones(self.num_agents), self.age == 6, self.age > 6
-
-    def step(self) -> None:
-        """Acts, or fails."""
-        self.attempts += 1
-        if self.attempts % 11 == 0:
-            raise UnityCommunicationException("the player is gone")
-        super().step()
-
-
-def returns_with_crashes(folder: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str) -> tuple[Any, set[float]]:
-    """The trainer, and the returns of the episodes that it counted."""
-    monkeypatch.setattr(in_process, "SimpleEnvManager", RestartingManager)
-    values = settings(trainer_type, time_horizon=2)
-    values["network_settings"]["memory"] = {"memory_size": 8, "sequence_length": 2}
-    trainer = train(Crashing(), values, folder)
-    return trainer, set(trainer.episodes.returns)
-
-
-@pytest.mark.parametrize("trainer_type", ["replay", "rollout"])
-def test_restarted_player_costs_open_segments_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_type: str
-) -> None:
-    """No reward and no transition leads from an episode that was cut into the next one."""
-    trainer, returns = returns_with_crashes(tmp_path, monkeypatch, trainer_type)
-    assert returns == {5.0, 6.0}  # ML-Agents drops the first step after a restart
-    if trainer_type == "replay":
-        steps = trainer.update_buffer.gather(np.arange(trainer.update_buffer.num_experiences))
-        now, following = steps[ObsUtil.get_name_at(0)], steps[ObsUtil.get_name_at_next(0)]
-        np.testing.assert_array_equal(now[:, 0], following[:, 0])
-
-
-def test_cuts_that_are_not_noticed_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: the rewards of both episodes are counted as one."""
-    monkeypatch.setattr(Episodes, "was_cut", lambda self, segment: False)
-    assert max(returns_with_crashes(tmp_path, monkeypatch, "replay")[1]) > 6.0
