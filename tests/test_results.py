@@ -118,14 +118,33 @@ def test_header_has_the_figures_of_its_records() -> None:
 
 
 def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
-    """In bold what has reached the goal; that of chance is neither."""
-    found = [
-        replace(record(101, mean), training=training(101, learner=learner))
-        for learner, mean in (("a2c", 0.5), ("chance", 0.1), ("dqn", 0.93), ("ppo", 0.8), ("sac", 0.7))
-    ]
-    *_, row = claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()
-    ours, peer = "**0.930** (DQN, 100 steps; 1 seed)", "0.800 (ML-Agents' PPO, 100 steps; 1 seed)"
-    assert row == f"| Basic | 0.100 | 0.93 | {ours} | {peer} |"
+    """In bold what has reached the goal on three seeds; that of chance is neither."""
+    means = {"a2c": 0.5, "chance": 0.1, "dqn": 0.93, "ppo": 0.8, "sac": 0.7}
+
+    def row(seeds: int) -> str:
+        found = [
+            replace(record(seed, mean), training=training(seed, learner=learner))
+            for learner, mean in means.items()
+            for seed in range(seeds if learner == "dqn" else 1)
+        ]
+        return claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()[-1]
+
+    peer = "0.800 (ML-Agents' PPO, 100 steps; 1 seed)"
+    assert row(3) == f"| Basic | 0.100 | 0.93 | **0.930** (DQN, 100 steps; 3 seeds) | {peer} |"
+    assert row(2) == f"| Basic | 0.100 | 0.93 | 0.930 (DQN, 100 steps; 2 seeds) | {peer} |"
+
+
+def test_means_that_are_printed_alike_are_ranked_by_seeds() -> None:
+    """What one seed has more in the fourth place says nothing."""
+    one = replace(record(101, 0.9304), training=training(101, learner="a2c"))
+    assert [row.learner for row in tables.rows([one, record(101, 0.9301), record(102, 0.9301)])] == ["dqn", "a2c"]
+
+
+def test_steps_are_those_of_the_behavior() -> None:
+    """Where a file has several, each for a time of its own."""
+    small, big = {"max_steps": 2.0e5}, {"max_steps": 4000000}
+    of_both = training(config={"behaviors": {"Small": small, "Big": big}})
+    assert (of_both.steps_of("Small"), of_both.steps_of("Big"), of_both.steps) == (200_000, 4_000_000, 4_000_000)
 
 
 def spaceless(file: Path) -> str:

@@ -152,7 +152,7 @@ def front(rows: list[Row], goals: dict) -> str:
 
 
 def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
-    """`**100.0** (FlashSAC, 30,000 steps; 5 seeds, the worst 99.5)`, in bold where the goal is reached.
+    """`**100.0** (FlashSAC, 30,000 steps; 5 seeds, the worst 99.5)`, in bold where seeds enough reach the goal.
 
     Args:
         row: whose.
@@ -163,7 +163,7 @@ def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
     mean = fmean(row.scores)
     figure, worst = tables.spread([mean]), tables.spread([min(row.scores)])
     of_seeds = tables.counted(len(row.seeds)) + (f", the worst {worst}" if worst != figure else "")
-    if bounds and (mean - bounds[0]) / (bounds[1] - bounds[0]) >= REACHED:
+    if bounds and len(row.seeds) >= LEAST_SEEDS and (mean - bounds[0]) / (bounds[1] - bounds[0]) >= REACHED:
         figure = f"**{figure}**"
     return f"{figure} ({row.name}, {row.steps:,} steps; {of_seeds})"
 
@@ -188,7 +188,9 @@ def times(found: dict[Path, list[Record]], rows: list[Row]) -> str:
         lines.append(
             [
                 row.scene.removeprefix(GYMNASIUM),
-                f"[`{name}`](../configs/{name})" if name else row.name,
+                f"[`{name}`](../configs/{name})" + (", with demonstrations" if row.demonstrations else "")
+                if name
+                else row.name,
                 f"{row.steps:,}",
                 tables.spread(row.scores),
                 _range(row.minutes),

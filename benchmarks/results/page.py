@@ -23,11 +23,16 @@ _HEAD = """# Results
 What each algorithm does on which scene, how long that takes, and what one would have without it. This page is made by
 `nox -s results -- page` of the records in `benchmarks/results/records`; nothing on it is typed by hand.
 
-**What counts is the exported model.** A figure is the mean return of {episodes} episodes of the exported `.onnx`, on
-starts that training has not seen, with the outputs that Unity takes by default. `best actions` are those of the model's
-deterministic outputs, and `training` is what the log said in its last tenth: where they differ from the figure, it is
-the figure that a player of the game sees. Stable-Baselines3 plays its own models itself. ± is the deviation over the
-seeds, and every seed is listed. Bands in the pictures reach from the worst seed to the best.
+**What counts is the exported model.** A figure is the mean return of {episodes} episodes (of both walls together in
+WallJump, 50 games in SoccerTwos) of the exported `.onnx`, on starts that training has not seen, with the outputs that
+Unity takes by default: it is what a player of the game sees. `best actions` are those of the model's deterministic
+outputs, and `training` is what the log said in its last tenth; in self-play that is always near 0, since each side is
+as good as the other. Stable-Baselines3 plays its own models itself. ± is the deviation over the seeds that were
+trained, and every seed is listed. Bands in the pictures reach from the worst seed to the best.
+
+**Goals** are those of Unity's or Gymnasium's authors where they have one; else the section of the scene says why.
+`chance` takes each action as often as the others. `peers` are the trainers of ML-Agents and of Stable-Baselines3, with
+the steps that their files have: a row's steps stand beside it, and differ.
 
 **Learners** are named by their `trainer_type`, with the values of `configs/`, or of Unity for `ppo`, `sac` and `poca`.
 What stands behind the name differs from that: `150k` are 150,000 steps, `as-sac` is FlashSAC's `preset: sac` with the

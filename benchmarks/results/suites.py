@@ -73,6 +73,15 @@ class Training:
             return int(float(self.config["steps"]))
         return max(int(float(behavior["max_steps"])) for behavior in self.config["behaviors"].values())
 
+    def steps_of(self, behavior: str) -> int:
+        """Agent steps to train, of one behaviour: where there are several, each has its own.
+
+        Args:
+            behavior: its name.
+        """
+        own = self.config.get("behaviors", {}).get(behavior)
+        return int(float(own["max_steps"])) if own else self.steps
+
     @property
     def areas(self) -> int:
         """Copies of the scene."""

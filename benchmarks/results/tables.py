@@ -92,13 +92,13 @@ def _last_tenth(outcome: Outcome) -> list[float]:
 def rows(records: Iterable[Record]) -> list[Row]:
     """A row for every (scene, behaviour, learner, variant, steps), within its behaviour the best first.
 
-    Of equal ones the one with more seeds is first, then the one with fewer steps; chance is last.
+    Of means that are printed alike the one with more seeds is first, then the one with fewer steps; chance is last.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
         training = record.training
         for behavior in record.behaviors:
-            key = (training.scene, behavior, training.learner, training.variant, training.steps)
+            key = (training.scene, behavior, training.learner, training.variant, training.steps_of(behavior))
             groups.setdefault(key, []).append(record)
     found = [_row(key, sorted(group, key=lambda record: record.training.seed)) for key, group in groups.items()]
     return sorted(found, key=_rank)
@@ -181,4 +181,5 @@ def each(values: list[float]) -> str:
 
 
 def _mean(values: list[float]) -> float:
-    return fmean(values) if values else float("-inf")
+    """As it is printed: what differs beyond that says nothing."""
+    return float(spread([fmean(values)])) if values else float("-inf")
