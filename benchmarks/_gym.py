@@ -78,7 +78,7 @@ def learn(environment: str, config: Mapping[str, Any], seed: int, *, num_agents:
         episodes: episodes of the final policy.
     """
     torch.set_num_threads(1)
-    task = Recorded(environment, num_agents, config["max_steps"] // POINTS, seed=seed)
+    task = Recorded(environment, num_agents, max(config["max_steps"] // POINTS, 1), seed=seed)
     with TemporaryDirectory() as folder:
         trainer = train(task, config, Path(folder), seed=seed)
     returns = evaluate(environment, trainer.policy, episodes)

@@ -164,6 +164,9 @@ def test_times_are_those_of_tuned_files_with_seeds() -> None:
         "| Basic | ML-Agents' PPO | 100 | 0.900 ± 0.000 | 0.5 | 3 |",
     ]
     assert len(claims.times({tuned: three[:2]}, of_ppo).splitlines()) == 2
+    shown = {"behaviors": {"Basic": {"max_steps": 100, "hyperparameters": {"demo_path": "Basic.demo"}}}}
+    taught = [replace(each, training=replace(each.training, config=shown)) for each in three]
+    assert "dqn/Basic.yaml), with demonstrations |" in claims.times({tuned: taught}, [])
 
 
 def test_who_learned_from_demonstrations_is_named() -> None:

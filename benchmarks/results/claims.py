@@ -182,22 +182,25 @@ def times(found: dict[Path, list[Record]], rows: list[Row]) -> str:
     stock = [
         row for row in rows if row.learner in tables.STOCK and row.scene in scenes and len(row.seeds) >= LEAST_SEEDS
     ]
-    lines = [["scene", "learner", "agent steps", "exported model", "minutes of a core", "seeds"], ["---"] * 6]
-    for row in sorted([*tuned, *stock], key=lambda each: (each.scene, fmean(each.minutes))):
-        name = tuned[row].relative_to(CONFIGS).as_posix() if row in tuned else ""
-        lines.append(
-            [
-                row.scene.removeprefix(GYMNASIUM),
-                f"[`{name}`](../configs/{name})" + (", with demonstrations" if row.demonstrations else "")
-                if name
-                else row.name,
-                f"{row.steps:,}",
-                tables.spread(row.scores),
-                _range(row.minutes),
-                str(len(row.seeds)),
-            ]
-        )
-    return "\n".join(map(_line, lines))
+    head = ["scene", "learner", "agent steps", "exported model", "minutes of a core", "seeds"]
+    lines = [
+        [
+            row.scene.removeprefix(GYMNASIUM),
+            _linked(tuned[row], row) if row in tuned else row.name,
+            f"{row.steps:,}",
+            tables.spread(row.scores),
+            _range(row.minutes),
+            str(len(row.seeds)),
+        ]
+        for row in sorted([*tuned, *stock], key=lambda each: (each.scene, fmean(each.minutes)))
+    ]
+    return "\n".join(map(_line, [head, ["---"] * len(head), *lines]))
+
+
+def _linked(file: Path, row: Row) -> str:
+    """A configuration's name, as the page about which algorithm to pick links to it."""
+    name = file.relative_to(CONFIGS).as_posix()
+    return f"[`{name}`](../configs/{name})" + (", with demonstrations" if row.demonstrations else "")
 
 
 def _is_tuned(file: Path) -> bool:

@@ -131,8 +131,8 @@ class ConfigFile:
 
     def __init__(self, options: Mapping[str, Any], every_trainer: bool = False) -> None:
         self.faults: list[str] = []
-        self._every_trainer = every_trainer
         self.remarks: list[str] = []
+        self._every_trainer = every_trainer
         self._defaults = options.get(DEFAULTS)
         if self._defaults is not None and not isinstance(self._defaults, Mapping):
             self.faults.append(f"{DEFAULTS}: {show(self._defaults)} is not valid; keys are expected under it.")
