@@ -31,12 +31,14 @@ AREAS = 50
 class Summary(NamedTuple):
     """What ML-Agents says of a behaviour every `summary_freq` steps.
 
-    `reward` is the mean of the episodes' returns, those of groups among them.
+    `reward` is the mean of the episodes' returns, those of groups among them; `elo` the rating in self-play, None where
+    there is none.
     """
 
     behavior: str
     step: int
     reward: float
+    elo: float | None = None
 
 
 class _Summaries(StatsWriter):
@@ -49,7 +51,9 @@ class _Summaries(StatsWriter):
         returns = values.get("Environment/Cumulative Reward")
         group = values.get("Environment/Group Cumulative Reward")
         if returns is not None and len(returns.full_dist):
-            self.note(Summary(category, step, float(returns.mean) + (float(group.mean) if group else 0.0)))
+            elo = values.get("Self-play/ELO")
+            reward = float(returns.mean) + (float(group.mean) if group else 0.0)
+            self.note(Summary(category, step, reward, float(elo.mean) if elo else None))
 
 
 class Enough(Exception):

@@ -1,5 +1,6 @@
 """The harness of results: what it asks for exists, and what it found is read as it was written."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,20 @@ def test_record_is_read_as_it_was_written() -> None:
     assert records.Record.of_line(made.line()).training.digest == training(1).digest
 
 
+def test_record_keeps_the_ratings_of_self_play_and_the_page_shows_them() -> None:
+    """Lines from before they were kept have none."""
+    made = record(1, 0.5)
+    rated = replace(made, behaviors={"Basic": replace(made.behaviors["Basic"], elo=[(50, 1200.0), (100, 1250.5)])})
+    assert records.Record.of_line(rated.line()) == rated
+    old = json.loads(made.line())
+    del old["behaviors"]["Basic"]["elo"]
+    assert records.Record.of_line(json.dumps(old)) == made
+    for each, pictures in ((made, ["Basic.png"]), (rated, ["Basic.png", "Basic-elo.png"])):
+        drawn: page.Pictures = {}
+        list(page._behavior(tables.rows([each]), {"goal": 0.93}, drawn))
+        assert [file.name for file in drawn] == pictures
+
+
 def test_training_of_another_configuration_is_another_one() -> None:
     """So a changed file is trained again."""
     assert training().digest != training(config={"behaviors": {"Basic": {"max_steps": 101}}}).digest
@@ -121,17 +136,19 @@ def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
     """In bold what has reached the goal on three seeds; that of chance is neither."""
     means = {"a2c": 0.5, "chance": 0.1, "dqn": 0.93, "ppo": 0.8, "sac": 0.7}
 
-    def row(seeds: int) -> str:
+    def lines(seeds: int) -> list[str]:
         found = [
             replace(record(seed, mean), training=training(seed, learner=learner))
             for learner, mean in means.items()
             for seed in range(seeds if learner == "dqn" else 1)
         ]
-        return claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()[-1]
+        return claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()
 
     peer = "0.800 (ML-Agents' PPO, 100 steps; 1 seed)"
-    assert row(3) == f"| Basic | 0.100 | 0.93 | **0.930** (DQN, 100 steps; 3 seeds) | {peer} |"
-    assert row(2) == f"| Basic | 0.100 | 0.93 | 0.930 (DQN, 100 steps; 2 seeds) | {peer} |"
+    assert lines(3)[0].startswith("Of 1 behaviors, ours reach the goal in 1:")
+    assert lines(3)[-1] == f"| Basic | 0.100 | 0.93 | **0.930** (DQN, 100 steps; 3 seeds) | {peer} |"
+    assert lines(2)[0].startswith("Of 1 behaviors, ours reach the goal in 0:")
+    assert lines(2)[-1] == f"| Basic | 0.100 | 0.93 | 0.930 (DQN, 100 steps; 2 seeds) | {peer} |"
 
 
 def test_means_that_are_printed_alike_are_ranked_by_seeds() -> None:

@@ -134,21 +134,34 @@ def _line(cells: list[str]) -> str:
 
 
 def front(rows: list[Row], goals: dict) -> str:
-    """The table of the front pages: a row for each behaviour that a learner of ours has trained on.
+    """What the front pages say: how many goals ours reach, and a row for each behaviour that one of ours trained on.
 
     Args:
         rows: of all records, best first.
         goals: of each behaviour.
     """
     bounds = page.bounds_of(rows, goals)
+    bests = [best for best in tables.bests([row for row in rows if row.scores], OURS) if best.ours]
+    solved = sum(_reaches_goal(best.ours, bounds.get(best.behavior)) for best in bests)
     lines = [["behavior", "chance", "goal", "the best of ours", "the best of others"]]
     lines.append(["---"] * len(lines[0]))
-    for best in tables.bests([row for row in rows if row.scores], OURS):
-        if best.ours:
-            chance = tables.spread(best.chance.scores) if best.chance else "-"
-            figures = [_figure(row, bounds.get(best.behavior)) for row in (best.ours, best.peer)]
-            lines.append([best.behavior, chance, f"{goals[best.behavior]['goal']:g}", *figures])
-    return "\n".join(map(_line, lines))
+    for best in bests:
+        chance = tables.spread(best.chance.scores) if best.chance else "-"
+        figures = [_figure(row, bounds.get(best.behavior)) for row in (best.ours, best.peer)]
+        lines.append([best.behavior, chance, f"{goals[best.behavior]['goal']:g}", *figures])
+    summary = (
+        f"Of {len(bests)} behaviors, ours reach the goal in {solved}: 99 percent of the way from chance to it, or "
+        "further, in the mean of three seeds or more. Figures that do are in **bold**."
+    )
+    return "\n".join([summary, "", *map(_line, lines)])
+
+
+def _reaches_goal(row: Row, bounds: tuple[float, float] | None) -> bool:
+    """Whether seeds enough do, in the mean; not where chance or the goal is not known."""
+    if bounds is None or len(row.seeds) < LEAST_SEEDS:
+        return False
+    chance, goal = bounds
+    return (fmean(row.scores) - chance) / (goal - chance) >= REACHED
 
 
 def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
@@ -160,10 +173,9 @@ def _figure(row: Row | None, bounds: tuple[float, float] | None) -> str:
     """
     if row is None:
         return "-"
-    mean = fmean(row.scores)
-    figure, worst = tables.spread([mean]), tables.spread([min(row.scores)])
+    figure, worst = tables.spread([fmean(row.scores)]), tables.spread([min(row.scores)])
     of_seeds = tables.counted(len(row.seeds)) + (f", the worst {worst}" if worst != figure else "")
-    if bounds and len(row.seeds) >= LEAST_SEEDS and (mean - bounds[0]) / (bounds[1] - bounds[0]) >= REACHED:
+    if _reaches_goal(row, bounds):
         figure = f"**{figure}**"
     return f"{figure} ({row.name}, {row.steps:,} steps; {of_seeds})"
 

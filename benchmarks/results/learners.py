@@ -71,7 +71,7 @@ def _train(training: Training, checkpoints: Path, journal: "Journal") -> dict[st
         journal.begin_anew()
 
     def note(summary: _in_process.Summary) -> None:
-        journal.note(base_name(summary.behavior), summary.step, summary.reward)
+        journal.note(base_name(summary.behavior), summary.step, summary.reward, summary.elo)
 
     return _in_process.train(
         training.scene, config, checkpoints, training.seed, note, training.areas, resume=bool(step)

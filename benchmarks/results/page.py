@@ -92,8 +92,9 @@ def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]
     bounds = bounds_of(rows, goals)
     if bounds:
         picture = PICTURES / "overview.png"
-        shown = [row for row in rows if row.learner in (*OURS, *tables.STOCK) and row.variant in _first(rows, row)]
-        pictures[picture] = partial(plots.bars, shown, picture, bounds)
+        shown = [row for row in rows if row.variant in _first(rows, row)]
+        panels = [[row for row in shown if row.scene.startswith(GYMNASIUM) == is_in] for is_in in (False, True)]
+        pictures[picture] = partial(plots.bars, panels, picture, bounds)
         yield f"![exported models, from chance to the goal]({_link(picture)})\n"
     yield "| behaviour | goal | chance | best of ours | best peer |\n|---|---|---|---|---|"
     for best in tables.bests(rows, OURS):
@@ -156,6 +157,11 @@ def _behavior(rows: list[Row], goal: dict, pictures: Pictures) -> Iterator[str]:
     pictures[picture] = partial(plots.curves, rows, picture, goal["goal"])
     why = f" ({goal['why']})" if "why" in goal else ""
     yield f"## {name}\n\nGoal: {goal['goal']:g}{why}.\n\n![learning curves of {name}]({_link(picture)})\n"
+    rated = [row for row in rows if any(outcome.elo for outcome in row.outcomes)]
+    if rated:
+        picture = PICTURES / f"{name}-elo.png"
+        pictures[picture] = partial(plots.ratings, rated, picture)
+        yield f"![Elo of {name} in self-play]({_link(picture)})\n"
     yield "| learner | agent steps | exported model | each seed | best actions | training | minutes of a core |"
     yield "|---|---|---|---|---|---|---|"
     for row in rows:

@@ -28,8 +28,9 @@ COLOURS = {
 }
 """Ours are strong, peers are pale; the same on every picture."""
 STYLES = ("-", "--", ":", "-.")
-TALLEST = 1.25
+LOWEST, TALLEST = -0.3, 1.25
 """Of a bar, where chance is 0 and the goal is 1."""
+Curve = list[tuple[int, float]]
 ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
 
 
@@ -42,12 +43,37 @@ def curves(rows: list[Row], file: Path, goal: float | None) -> None:
         goal: what the scene counts as solved.
     """
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    seen: dict[str, int] = {}
     for row in rows:
-        found = [outcome.curve for outcome in row.outcomes if len(outcome.curve) > 1]
         if row.learner == CHANCE:
             axes.axhline(np.mean(row.scores), color="#999999", linewidth=1, linestyle=":", label="chance")
-        if row.learner == CHANCE or not found:
+    _bands(axes, [(row, [outcome.curve for outcome in row.outcomes]) for row in rows if row.learner != CHANCE])
+    if goal is not None:
+        axes.axhline(goal, color="black", linewidth=0.8, linestyle="--", label=f"goal {goal:g}")
+    axes.set(xlabel="agent steps", ylabel="mean return of training episodes", title=rows[0].behavior)
+    axes.legend(fontsize=8)
+    _save(figure, file)
+
+
+def ratings(rows: list[Row], file: Path) -> None:
+    """Elo in self-play by agent step, as `curves` has returns: each seed against its own past.
+
+    Args:
+        rows: learners on one behaviour.
+        file: the picture.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    _bands(axes, [(row, [outcome.elo for outcome in row.outcomes]) for row in rows])
+    axes.set(xlabel="agent steps", ylabel="Elo, against its own past", title=rows[0].behavior)
+    axes.legend(fontsize=8)
+    _save(figure, file)
+
+
+def _bands(axes: plt.Axes, learners: list[tuple[Row, list[Curve]]]) -> None:
+    """A line and a band for each learner that has a curve."""
+    seen: dict[str, int] = {}
+    for row, every in learners:
+        found = [curve for curve in every if len(curve) > 1]
+        if not found:
             continue
         style = STYLES[seen.setdefault(row.learner, 0) % len(STYLES)]
         seen[row.learner] += 1
@@ -56,56 +82,59 @@ def curves(rows: list[Row], file: Path, goal: float | None) -> None:
         colour = COLOURS.get(row.learner)
         axes.plot(steps, values.mean(0), style, color=colour, label=f"{row.label}, {tables.counted(len(found))}")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
-    if goal is not None:
-        axes.axhline(goal, color="black", linewidth=0.8, linestyle="--", label=f"goal {goal:g}")
-    axes.set(xlabel="agent steps", ylabel="mean return of training episodes", title=rows[0].behavior)
-    axes.legend(fontsize=8)
-    _save(figure, file)
 
 
-def bars(rows: list[Row], file: Path, bounds: dict[str, tuple[float, float]]) -> None:
+def bars(panels: list[list[Row]], file: Path, bounds: dict[str, tuple[float, float]]) -> None:
     """The exported models, from chance (0) to the goal (1): a bar a learner, a dot a seed.
 
     Bars of what learned from demonstrations too are hatched. A bar that leaves the picture says how far it goes.
 
     Args:
-        rows: of all behaviours that have bounds.
+        panels: rows of the behaviours that stand beside each other; one panel below the other.
         file: the picture.
-        bounds: returns of chance and of the goal, by behaviour.
+        bounds: returns of chance and of the goal, by behaviour; others are not shown.
     """
+    known = [
+        [row for row in rows if row.behavior in bounds and row.learner != CHANCE and row.scores] for rows in panels
+    ]
+    shown = [rows for rows in known if rows]
+    figure, stacked = plt.subplots(len(shown), figsize=(11, 3.2 * len(shown)), layout="constrained", squeeze=False)
+    for axes, rows in zip(stacked[:, 0], shown, strict=True):
+        _bars(axes, rows, bounds)
+    found = dict(pair[::-1] for axes in stacked[:, 0] for pair in zip(*axes.get_legend_handles_labels(), strict=True))
+    labels = [tables.NAMES[learner] for learner in COLOURS if tables.NAMES[learner] in found]
+    handles = [found[label] for label in labels]
+    figure.legend(handles, labels, loc="outside upper center", fontsize=8, ncols=4, frameon=False)
+    _save(figure, file)
+
+
+def _bars(axes: plt.Axes, rows: list[Row], bounds: dict[str, tuple[float, float]]) -> None:
     behaviors = [name for name in bounds if any(row.behavior == name for row in rows)]
-    figure, axes = plt.subplots(figsize=(max(7, 1.3 * len(behaviors)), 3.6), layout="constrained")
-    labelled: set[str] = set()
     for place, behavior in enumerate(behaviors):
         low, high = bounds[behavior]
-        shown = [row for row in rows if row.behavior == behavior and row.learner != CHANCE and row.scores]
-        slot = 0.8 / max(len(shown), 2)
-        for turn, row in enumerate(shown):
+        own = [row for row in rows if row.behavior == behavior]
+        slot = 0.8 / max(len(own), 3)
+        for turn, row in enumerate(own):
             share = (np.array(row.scores) - low) / (high - low)
-            at = place + (turn - (len(shown) - 1) / 2) * slot
-            label = None if row.learner in labelled else tables.NAMES[row.learner]
-            labelled.add(row.learner)
-            height = min(share.mean(), TALLEST)
+            at = place + (turn - (len(own) - 1) / 2) * slot
             axes.bar(
                 at,
-                height,
+                min(share.mean(), TALLEST),
                 0.9 * slot,
                 color=COLOURS.get(row.learner),
-                label=label,
+                label=tables.NAMES[row.learner],
                 hatch="//" if row.demonstrations else None,
                 edgecolor="white",
                 linewidth=0,
             )
-            axes.plot(np.full(len(share), at), share.clip(max=TALLEST), "k.", markersize=4)
+            axes.plot(np.full(len(share), at), share.clip(LOWEST, TALLEST), "k.", markersize=3)
             if share.mean() > TALLEST:
                 axes.annotate(f"{share.mean():.1f}", (at, TALLEST), (0, 3), **ABOVE)
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(ylim=(-0.3, TALLEST + 0.15), xlim=(-0.6, len(behaviors) - 0.4))
+    axes.set(ylim=(LOWEST, TALLEST + 0.15), xlim=(-0.6, len(behaviors) - 0.4))
     axes.set_yticks([0, 1], ["chance", "goal"])
-    axes.set_xticks(range(len(behaviors)), behaviors, rotation=30, ha="right", fontsize=8)
-    figure.legend(loc="outside upper center", fontsize=8, ncols=len(labelled), frameon=False)
-    _save(figure, file)
+    axes.set_xticks(range(len(behaviors)), behaviors, rotation=15, ha="right", fontsize=9)
 
 
 def compared(scores: dict[str, np.ndarray], file: Path, repetitions: int = 2000) -> None:

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,11 +52,13 @@ class Outcome:
         curve: (agent step, mean return of the training episodes since the step before).
         default: the exported model with the outputs that Unity takes by default.
         greedy: the exported model's best actions.
+        elo: (agent step, rating) in self-play; empty elsewhere.
     """
 
     curve: list[tuple[int, float]]
     default: Played | None
     greedy: Played | None
+    elo: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ class Record:
 
 def _outcome(found: dict[str, Any]) -> Outcome:
     played = {kind: Played(**found[kind]) if found[kind] else None for kind in ("default", "greedy")}
-    return Outcome([(int(step), float(value)) for step, value in found["curve"]], **played)
+    return Outcome(_points(found["curve"]), **played, elo=_points(found.get("elo", [])))
+
+
+def _points(found: list[list[float]]) -> list[tuple[int, float]]:
+    return [(int(step), float(value)) for step, value in found]
 
 
 def of(training: Training, behaviors: dict[str, Outcome], **measured: Any) -> Record:

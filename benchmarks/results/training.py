@@ -34,6 +34,7 @@ class Journal:
 
     Attributes:
         curves: (agent step, mean return) of each behaviour.
+        elo: (agent step, rating) of each behaviour in self-play.
         resumed_at: steps at which it was taken up again.
     """
 
@@ -42,6 +43,7 @@ class Journal:
         self._began = time.perf_counter()
         held = json.loads(self._file.read_text("utf-8")) if self._file.is_file() else {}
         self.curves: dict[str, list[tuple[int, float]]] = held.get("curves", {})
+        self.elo: dict[str, list[tuple[int, float]]] = held.get("elo", {})
         self.resumed_at: list[int] = held.get("resumed_at", [])
         self._seconds_before: float = held.get("seconds", 0.0)
         self._cpu_before: float = held.get("cpu_seconds", 0.0)
@@ -49,20 +51,24 @@ class Journal:
 
     def begin_anew(self) -> None:
         """Forgets what a killed process measured of a training that nothing is left of."""
-        self.curves, self.resumed_at = {}, []
+        self.curves, self.elo, self.resumed_at = {}, {}, []
         self._seconds_before, self._cpu_before, self._peak_before = 0.0, 0.0, 0
 
     def resume(self, step: int) -> None:
         """Goes on from a checkpoint: what was seen after it will be seen again."""
         self.resumed_at.append(step)
-        self.curves = {name: [point for point in curve if point[0] <= step] for name, curve in self.curves.items()}
+        for curves in (self.curves, self.elo):
+            curves.update({name: [point for point in curve if point[0] <= step] for name, curve in curves.items()})
 
-    def note(self, behavior: str, step: int, value: float) -> None:
+    def note(self, behavior: str, step: int, value: float, elo: float | None = None) -> None:
         """Adds a point, and says on the standard error how the training goes."""
         self.curves.setdefault(behavior, []).append((step, round(value, 4)))
+        if elo is not None:
+            self.elo.setdefault(behavior, []).append((step, round(elo, 1)))
         print(f"{behavior} {step:,}: {value:.3f}", file=sys.stderr, flush=True)
         temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps({"curves": self.curves, **self.measured()}), encoding="utf-8")
+        held = {"curves": self.curves, "elo": self.elo, **self.measured()}
+        temporary.write_text(json.dumps(held), encoding="utf-8")
         with contextlib.suppress(PermissionError):  # Windows, while it is read; the next point writes it whole
             temporary.replace(self._file)
 
@@ -115,7 +121,7 @@ def _train(training: Training, folder: Path, journal: Journal) -> None:
     play = _learner(training)(training, folder, journal)
     measured = journal.measured()
     outcomes = {
-        name: records.Outcome(journal.curves.get(name, []), kinds["default"], kinds["greedy"])
+        name: records.Outcome(journal.curves.get(name, []), **kinds, elo=journal.elo.get(name, []))
         for name, kinds in play().items()
     }
     records.append(records.of(training, outcomes, **measured))
