@@ -43,10 +43,10 @@ def curves(rows: list[Row], file: Path, goal: float | None) -> None:
         goal: what the scene counts as solved.
     """
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    _bands(axes, [(row, [outcome.curve for outcome in row.outcomes]) for row in rows if row.learner != CHANCE])
     for row in rows:
         if row.learner == CHANCE:
             axes.axhline(np.mean(row.scores), color="#999999", linewidth=1, linestyle=":", label="chance")
-    _bands(axes, [(row, [outcome.curve for outcome in row.outcomes]) for row in rows if row.learner != CHANCE])
     if goal is not None:
         axes.axhline(goal, color="black", linewidth=0.8, linestyle="--", label=f"goal {goal:g}")
     axes.set(xlabel="agent steps", ylabel="mean return of training episodes", title=rows[0].behavior)
