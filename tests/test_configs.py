@@ -16,6 +16,11 @@ def header(config):
     return "\n".join(lines[:end]).lower()
 
 
+def status(config):
+    """What the header says of it."""
+    return re.search(r"^# status: +(.*)$", header(config), re.MULTILINE)[1]
+
+
 def test_every_trainer_has_a_configuration(plugin, root):
     """A user finds at least one file to start from."""
     for name in plugin.trainers:
@@ -59,3 +64,12 @@ def test_header_states_what_to_expect(config, fact):
 def test_header_states_how_well_the_numbers_are_known(config):
     """The header says tuned, almost tuned, unsolved or untested."""
     assert STATUS.search(header(config))
+
+
+def test_unsolved_configuration_names_one_that_does_better(config):
+    """Where another trainer's file is tuned for the same environment, or almost, the header says to take that."""
+    others = config.parents[1].glob(f"*/{config.name}")
+    better = [f"take configs/{other.parent.name}" for other in others if "unsolved" not in status(other)]
+    if better and status(config) == "unsolved":
+        said = re.sub(r"\n# +", " ", header(config))
+        assert any(each in said for each in better), f"say one of {better}"
