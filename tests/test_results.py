@@ -89,6 +89,15 @@ def test_record_keeps_the_ratings_of_self_play_and_the_page_shows_them() -> None
         assert [file.name for file in drawn] == pictures
 
 
+@pytest.mark.parametrize(("learner", "pictures"), [("chance", []), ("dqn", ["overview.png"])])
+def test_overview_shows_learners(learner: str, pictures: list[str]) -> None:
+    """Where only chance has played there is nothing to draw."""
+    found = [replace(record(1, 0.1), training=training(learner=each)) for each in {"chance", learner}]
+    drawn: page.Pictures = {}
+    list(page._overview(tables.rows(found), {"Basic": {"goal": 0.93}}, drawn))
+    assert [file.name for file in drawn] == pictures
+
+
 def test_training_of_another_configuration_is_another_one() -> None:
     """So a changed file is trained again."""
     assert training().digest != training(config={"behaviors": {"Basic": {"max_steps": 101}}}).digest

@@ -90,10 +90,12 @@ def current(found: Iterable[Record]) -> list[Record]:
 
 def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]:
     bounds = bounds_of(rows, goals)
-    if bounds:
+    learned = [row for row in rows if row.behavior in bounds and row.learner != CHANCE and row.scores]
+    shown = [row for row in learned if row.variant in _first(rows, row)]
+    panels = [[row for row in shown if row.scene.startswith(GYMNASIUM) == is_in] for is_in in (False, True)]
+    panels = [panel for panel in panels if panel]
+    if panels:
         picture = PICTURES / "overview.png"
-        shown = [row for row in rows if row.variant in _first(rows, row)]
-        panels = [[row for row in shown if row.scene.startswith(GYMNASIUM) == is_in] for is_in in (False, True)]
         pictures[picture] = partial(plots.bars, panels, picture, bounds)
         yield f"![exported models, from chance to the goal]({_link(picture)})\n"
     yield "| behaviour | goal | chance | best of ours | best peer |\n|---|---|---|---|---|"

@@ -90,16 +90,12 @@ def bars(panels: list[list[Row]], file: Path, bounds: dict[str, tuple[float, flo
     Bars of what learned from demonstrations too are hatched. A bar that leaves the picture says how far it goes.
 
     Args:
-        panels: rows of the behaviours that stand beside each other; one panel below the other.
+        panels: rows of learners on the behaviours that stand beside each other; one panel below the other.
         file: the picture.
-        bounds: returns of chance and of the goal, by behaviour; others are not shown.
+        bounds: returns of chance and of the goal, by behaviour.
     """
-    known = [
-        [row for row in rows if row.behavior in bounds and row.learner != CHANCE and row.scores] for rows in panels
-    ]
-    shown = [rows for rows in known if rows]
-    figure, stacked = plt.subplots(len(shown), figsize=(11, 3.2 * len(shown)), layout="constrained", squeeze=False)
-    for axes, rows in zip(stacked[:, 0], shown, strict=True):
+    figure, stacked = plt.subplots(len(panels), figsize=(11, 3.2 * len(panels)), layout="constrained", squeeze=False)
+    for axes, rows in zip(stacked[:, 0], panels, strict=True):
         _bars(axes, rows, bounds)
     found = dict(pair[::-1] for axes in stacked[:, 0] for pair in zip(*axes.get_legend_handles_labels(), strict=True))
     labels = [tables.NAMES[learner] for learner in COLOURS if tables.NAMES[learner] in found]
