@@ -73,3 +73,8 @@ def test_unsolved_configuration_names_one_that_does_better(config):
     if better and status(config) == "unsolved":
         said = re.sub(r"\n# +", " ", header(config))
         assert any(each in said for each in better), f"say one of {better}"
+
+
+def test_header_is_no_wider_than_the_code(config):
+    """An editor shows it whole."""
+    assert max(map(len, header(config).splitlines())) <= 120
