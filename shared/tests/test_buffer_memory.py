@@ -1,5 +1,6 @@
 """A replay knows its bytes before it allocates, says so, and refuses what does not fit."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -11,15 +12,44 @@ from mlagents_plugin_shared.data import BufferMemoryError, PrioritizedReplayBuff
 from mlagents_plugin_shared.data.trajectories import blank_segment, trajectory_to_segment
 
 
-def test_free_memory_is_what_the_machine_and_its_container_leave(monkeypatch, tmp_path):
+@pytest.fixture
+def groups(monkeypatch, tmp_path):
+    """Control groups of the second version in a folder: call with a group's path and its limit, use and file cache."""
+    hierarchy = memory._HIERARCHIES[0]
+    monkeypatch.setattr(memory, "_HIERARCHIES", (dataclasses.replace(hierarchy, root=tmp_path / "cgroup"),))
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+
+    def write(path, limit, used, file_cache=0):
+        (tmp_path / "own").write_text(f"0::{path}\n")
+        folder = tmp_path / "cgroup" / path.lstrip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"anon 7\ninactive_file {file_cache}\nactive_file 0\n")
+
+    return write
+
+
+def test_free_memory_is_what_the_machine_and_its_container_leave(groups):
     """The smaller of the machine's free memory and the control group's limit less its use."""
-    limit, used = tmp_path / "max", tmp_path / "current"
-    limit.write_text("5000\n")
-    used.write_text("2000\n")
-    monkeypatch.setattr(memory, "_GROUP_FILES", ((str(limit), str(used)),))
+    groups("/", 5000, 2000)
     assert memory.free_memory() == 3000
-    limit.write_text("max\n")
+    groups("/", "max", 2000)
     assert memory.free_memory() > 10**6
+
+
+def test_files_that_the_system_keeps_in_memory_are_free(groups):
+    """Who has read demonstrations has not used their bytes up: the system gives them back when they are needed."""
+    groups("/", 5000, 4800, file_cache=4000)
+    assert memory.free_memory() == 4200
+
+
+def test_a_batch_job_is_bounded_by_its_own_group_and_those_above(groups):
+    """Slurm and systemd put a job into a group below the root, and bound it there or further up."""
+    groups("/slurm/job_1", "max", 100)
+    groups("/slurm", 900, 100)
+    groups("/slurm/job_1/step_0", 1000, 100)
+    assert memory.free_memory() == 800
 
 
 @pytest.mark.parametrize(

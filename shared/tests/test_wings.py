@@ -40,8 +40,8 @@ WINGS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "doctor/machine": (set(), {"packaging", "mlagents_onnx_check"}),
     "doctor": (
-        {"run", "doctor.machine"},
-        {"mlagents", "mlagents_envs", "torch", "attr", "google", "packaging", "psutil", "yaml", "mlagents_onnx_check"},
+        {"data", "run", "doctor.machine"},
+        {"mlagents", "mlagents_envs", "torch", "attr", "google", "packaging", "yaml", "mlagents_onnx_check"},
     ),
     "testing": (
         {"maths", "data", "learning", "acting", "run"},

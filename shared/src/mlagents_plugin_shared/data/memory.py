@@ -1,13 +1,33 @@
 """Whether arrays fit into the memory that is free, asked before they are made."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-# Files of a control group, which bounds containers and batch jobs: its limit and what it uses.
-_GROUP_FILES = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+_OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class _Hierarchy:
+    """Where a version of Linux's control groups, which bound containers and batch jobs, says what of the memory."""
+
+    root: Path
+    controller: str
+    limit: str
+    usage: str
+    file_cache: tuple[str, ...]
+
+
+_HIERARCHIES = (
+    _Hierarchy(Path("/sys/fs/cgroup"), "", "memory.max", "memory.current", ("inactive_file", "active_file")),
+    _Hierarchy(
+        Path("/sys/fs/cgroup/memory"),
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
 )
 
 
@@ -41,10 +61,31 @@ def format_bytes(count: float) -> str:
 
 
 def _group_memory() -> list[int]:
+    """Bytes that each control group around this process leaves; none where nothing bounds it."""
     free = []
-    for limit, used in _GROUP_FILES:
-        try:
-            free.append(max(int(Path(limit).read_text("ascii")) - int(Path(used).read_text("ascii")), 0))
-        except (OSError, ValueError):  # no such group, or its limit is "max"
-            continue
+    for hierarchy in _HIERARCHIES:
+        own = hierarchy.root / _own_group(hierarchy.controller)
+        for folder in (own, *own.parents):  # a job's group is bounded by those above it; in a container it is the root
+            try:
+                limit = int((folder / hierarchy.limit).read_text("ascii"))
+                used = int((folder / hierarchy.usage).read_text("ascii")) - _file_cache(folder, hierarchy)
+            except (OSError, ValueError):  # no such group, or its limit is "max"
+                continue
+            free.append(min(max(limit - used, 0), limit))
     return free
+
+
+def _own_group(controller: str) -> str:
+    """The group of this process below the root of a hierarchy, empty for the root itself."""
+    try:
+        lines = _OWN_GROUPS.read_text("utf-8").splitlines()
+    except OSError:  # not on Linux
+        return ""
+    groups = (line.split(":", 2) for line in lines)
+    return next((path.lstrip("/") for _, controllers, path in groups if controller in controllers.split(",")), "")
+
+
+def _file_cache(folder: Path, hierarchy: _Hierarchy) -> int:
+    """Bytes of files that the system keeps in the memory for as long as nobody needs it; a group's use counts them."""
+    lines = (folder / "memory.stat").read_text("ascii").splitlines()
+    return sum(int(count) for name, count in map(str.split, lines) if name in hierarchy.file_cache)

@@ -129,9 +129,9 @@ def _entry_point(group: str, which: str) -> EntryPoint:
 
 
 def _memory(_: str) -> dict[str, Any]:
-    import psutil
+    from mlagents_plugin_shared.data.memory import free_memory  # what a replay asks before it is made
 
-    return {"available": psutil.virtual_memory().available}
+    return {"available": free_memory()}
 
 
 _STEPS: dict[str, Callable[[str], dict[str, Any]]] = {
