@@ -20,6 +20,7 @@ from mlagents_player.film import Film
 from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.policy import RandomPolicy
 from mlagents_player.scenes.ball3d import Ball3D
+from mlagents_player.scenes.base import Scene
 from mlagents_player.scenes.basic import Basic
 from player_testing import continuous, discrete
 
@@ -329,6 +330,33 @@ def test_watch_without_the_extra(
     monkeypatch.setitem(sys.modules, module, None)
     assert cli.main(["watch", *arguments, "--episodes", "1"]) == 1
     assert capsys.readouterr().err.endswith(f"install it with: {hints.install_command(distribution)}\n")
+
+
+@pytest.mark.parametrize("method", ["__init__", "close", "picture"])
+def test_watch_of_a_scene_that_raises_is_one_line(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a training: scene, method and error, and no traceback."""
+
+    def fail(self: Scene, *arguments: object) -> None:
+        raise ValueError("my own bug")
+
+    monkeypatch.setattr(Basic, method, fail)
+    assert cli.main(["watch", "random", "Basic", "--episodes", "1", "--output", str(tmp_path / "film.gif")]) == 1
+    said = capsys.readouterr().err
+    assert f"Scene Basic raised ValueError('my own bug') in {method} (test_player_watch.py, line" in said
+    assert "Traceback" not in said
+
+
+def test_watch_closes_its_scenes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Windows and files that a scene of somebody else's holds open are closed, once for each that was built."""
+    closed: list[Scene] = []
+    monkeypatch.setattr(Basic, "close", lambda scene: closed.append(scene))
+    film = ["--output", str(tmp_path / "film.gif"), "--seconds", "0.1"]
+    assert cli.main(["watch", "random", "Basic", "--episodes", "1", "--beside", "random", *film]) == 0
+    assert len(set(map(id, closed))) == len(closed) == 2
 
 
 def test_watch_without_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

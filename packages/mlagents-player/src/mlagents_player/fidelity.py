@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mlagents_player.academy import Academy, AgentInfos, Reply
 from mlagents_player.demonstrations import Demonstration
 from mlagents_player.errors import PlayerError
-from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.hosted_scene import opened
 from mlagents_player.scenes.base import Actions, BehaviorSpec, Scene
 
 ONE_AGENT = np.array([0])
@@ -113,11 +113,11 @@ def compare(scene_type: type[Scene], demonstration: Demonstration) -> Comparison
         PlayerError: the recording is of a scene with other observations or actions.
     """
     check(next(iter(scene_type.behaviors.values())), demonstration)
-    scene = scene_type(1, np.random.default_rng(0), EnvironmentParameters())
-    replay = Replay(scene, demonstration)
-    academy = Academy(scene)
-    while not replay.finished:
-        academy.step(replay.decide)
+    with opened(scene_type, 1, np.random.default_rng(0)) as scene:
+        replay = Replay(scene, demonstration)
+        academy = Academy(scene)
+        while not replay.finished:
+            academy.step(replay.decide)
     recorded = demonstration.observations
     return Comparison(
         scene.components or ("observation",),

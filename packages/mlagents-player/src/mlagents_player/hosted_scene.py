@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
 
 from mlagents_player import side_channels
 from mlagents_player.errors import PlayerError, blaming, did_you_mean
@@ -44,8 +47,7 @@ class HostedScene:
             self._parameters.set(name, sampler)
         received = side_channels.apply(side_channel, self._parameters)
         received.changed.update(given)
-        with blaming(f"Scene {scene_type.__name__}", "__init__"):
-            self.scene = scene_type(scene_type.areas * copies, seeded(seed), self._parameters)
+        self.scene = _built(scene_type, scene_type.areas * copies, seeded(seed), self._parameters)
         self._tell(received)
 
     def receive(self, side_channel: bytes) -> None:
@@ -78,8 +80,7 @@ class HostedScene:
 
     def close(self) -> None:
         """Let the scene close what it holds open."""
-        with blaming(f"Scene {type(self.scene).__name__}", "close"):
-            self.scene.close()
+        _close(self.scene)
 
     def _tell(self, received: Received) -> None:
         check_names(type(self.scene), received.changed)
@@ -88,6 +89,37 @@ class HostedScene:
         with blaming(f"Scene {type(self.scene).__name__}", "message_received"):
             for channel, payload in received.raw:
                 self.scene.message_received(channel, payload)
+
+
+@contextmanager
+def opened(scene_type: type[Scene], areas: int, rng: np.random.Generator) -> Iterator[Scene]:
+    """A scene that no trainer speaks with, as long as it is needed; its environment parameters have their defaults.
+
+    Args:
+        scene_type: Its class.
+        areas: Training areas in it; at least 1.
+        rng: Of all its chance.
+
+    Raises:
+        SceneError: its code raised something where it is built or closed.
+    """
+    scene = _built(scene_type, areas, rng, EnvironmentParameters())
+    try:
+        yield scene
+    finally:
+        _close(scene)
+
+
+def _built(
+    scene_type: type[Scene], areas: int, rng: np.random.Generator, parameters: EnvironmentParameters
+) -> Scene:
+    with blaming(f"Scene {scene_type.__name__}", "__init__"):
+        return scene_type(areas, rng, parameters)
+
+
+def _close(scene: Scene) -> None:
+    with blaming(f"Scene {type(scene).__name__}", "close"):
+        scene.close()
 
 
 def check_names(scene_type: type[Scene], names: Iterable[str]) -> None:

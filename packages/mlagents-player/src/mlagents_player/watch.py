@@ -16,9 +16,9 @@ import numpy as np
 from mlagents_player import evaluation, film, policy, pretrained, scenes
 from mlagents_player.arguments import count, demo_file, seconds, seed
 from mlagents_player.caption import Caption, captioned
-from mlagents_player.errors import PlayerError
+from mlagents_player.errors import PlayerError, blaming
 from mlagents_player.evaluation import Evaluation
-from mlagents_player.parameters import EnvironmentParameters
+from mlagents_player.hosted_scene import opened
 from mlagents_player.recording import Recorder
 from mlagents_player.scenes.base import BehaviorSpec, Scene, team
 from mlagents_player.status_line import StatusLine
@@ -136,20 +136,20 @@ def _play(
     recorder: Recorder | None = None,
 ) -> _Played:
     policies = _policies(options, scene_type, model)
-    scene = _scene(scene_type, options)
     evaluated = Evaluation(policies, options.episodes, options.longest, recorder)
     reel = film.Reel()
-    caption = Caption(_title(model), scene, evaluated)
-    shown = _film(scene, options, reel, caption)
+    with opened(scene_type, _areas(scene_type, options), np.random.default_rng(options.seed)) as scene:
+        caption = Caption(_title(model), scene, evaluated)
+        shown = _film(scene, options, reel, caption)
 
-    def step() -> None:
-        caption.step()
-        if shown:
-            shown.step()
-        ended = f"{len(evaluated.finished)} of {_number(options.episodes, 'episode')}"
-        status.show(f"{_title(model)} plays {options.scene}: {ended}")
+        def step() -> None:
+            caption.step()
+            if shown:
+                shown.step()
+            ended = f"{len(evaluated.finished)} of {_number(options.episodes, 'episode')}"
+            status.show(f"{_title(model)} plays {options.scene}: {ended}")
 
-    evaluated.run(scene, step, lambda: bool(options.beside and shown and not shown.is_full))
+        evaluated.run(scene, step, lambda: bool(options.beside and shown and not shown.is_full))
     seconds, is_cut = (shown.seconds, shown.is_full) if shown else (0.0, False)
     return _Played(reel, seconds, is_cut, _outcome(evaluated.finished, scene_type))
 
@@ -179,10 +179,9 @@ def _load(model: str, behaviors: Mapping[str, BehaviorSpec], options: argparse.N
     return policy.load(Path(model), behaviors, options.stochastic, options.seed)
 
 
-def _scene(scene_type: type[Scene], options: argparse.Namespace) -> Scene:
-    """With no more areas than the episodes fill."""
-    areas = min(options.areas or scene_type.areas, math.ceil(options.episodes / scene_type.agents_per_area))
-    return scene_type(areas, np.random.default_rng(options.seed), EnvironmentParameters())
+def _areas(scene_type: type[Scene], options: argparse.Namespace) -> int:
+    """No more areas than the episodes fill."""
+    return min(options.areas or scene_type.areas, math.ceil(options.episodes / scene_type.agents_per_area))
 
 
 def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel, caption: Caption) -> film.Film | None:
@@ -191,7 +190,9 @@ def _film(scene: Scene, options: argparse.Namespace, reel: film.Reel, caption: C
         return None
 
     def picture() -> film.Frame:
-        return captioned(scene.picture(0), caption.lines)
+        with blaming(f"Scene {type(scene).__name__}", "picture"):
+            drawn = scene.picture(0)
+        return captioned(drawn, caption.lines)
 
     made = film.Film(picture, scene.pace, reel.frames.append, options.seconds)
     if options.window:
