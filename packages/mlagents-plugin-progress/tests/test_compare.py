@@ -194,6 +194,19 @@ def test_folder_of_one_behavior_can_be_given(tmp_path: Path) -> None:
     assert run.settings is not None
 
 
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_behavior_whose_name_has_slashes_is_found(has_ended: bool, tmp_path: Path) -> None:
+    """Its folder lies deeper in the run's; its run is read by the run's folder and by its own."""
+    run = write_run(tmp_path / "run", UP, ["Group/Agent", "Basic"], has_ended=has_ended)
+    (run / "run_logs").mkdir()
+    ((whole, curves),) = read_runs([str(run)], None, print)
+    assert list(whole.behaviors) == list(curves) == ["Basic", "Group/Agent"]
+    ((alone, _),) = read_runs([str(run / "Group" / "Agent")], None, print)
+    assert alone.settings == whole.settings
+    if has_ended:
+        assert list(alone.behaviors) == ["Group/Agent"]
+
+
 def test_short_keys_are_as_long_as_they_must_be() -> None:
     """Two that end alike are told apart by the word before."""
     keys = [

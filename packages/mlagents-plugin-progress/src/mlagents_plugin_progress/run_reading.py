@@ -10,6 +10,9 @@ import yaml
 
 from mlagents_plugin_progress.event_files import Point, event_files, read_curve, tags_of
 
+CONFIGURATION = "configuration.yaml"
+RUN_LOGS = "run_logs"
+
 
 class RunError(Exception):
     """A run that cannot be read; its text is the command's one line."""
@@ -99,15 +102,32 @@ def _read(folder: Path) -> Run:
     if not folder.is_dir():
         raise RunError(f"{folder} is a file; give the folder of the run, results/<run-id>")
     if event_files(folder):  # a behaviour's own folder
-        return Run(str(folder), folder, {folder.resolve().name: folder}, _settings(folder.parent))
-    behaviors = {child.name: child for child in sorted(folder.iterdir()) if child.is_dir() and event_files(child)}
+        run = _run_of(folder.resolve())
+        return Run(str(folder), folder, {folder.resolve().relative_to(run).as_posix(): folder}, _settings(run))
+    behaviors = _behaviors(folder) if _is_run(folder) else {}
     if not behaviors:
         raise _no_run(folder)
     return Run(str(folder), folder, behaviors, _settings(folder))
 
 
+def _is_run(folder: Path) -> bool:
+    """Whether `mlagents-learn` writes a run here, and not into the folders below."""
+    return (folder / CONFIGURATION).is_file() or (folder / RUN_LOGS).is_dir() or any(map(event_files, _folders(folder)))
+
+
+def _run_of(folder: Path) -> Path:
+    """The run of a behaviour's folder, which lies deeper where the behaviour's name has slashes."""
+    return next((parent for parent in folder.parents if (parent / CONFIGURATION).is_file()), folder.parent)
+
+
+def _behaviors(folder: Path) -> dict[str, Path]:
+    """The folder of each behaviour of a run by its name, which may have slashes."""
+    found = sorted(child for child in folder.rglob("*") if child.is_dir() and event_files(child))
+    return {child.relative_to(folder).as_posix(): child for child in found}
+
+
 def _no_run(folder: Path) -> RunError:
-    runs = sorted(run.name for run in folder.iterdir() if run.is_dir() and any(map(event_files, _folders(run))))
+    runs = sorted(run.name for run in _folders(folder) if _behaviors(run))
     if runs:
         return RunError(f"{folder} holds {len(runs)} runs; name them: {folder / '*'}, or {folder / runs[0]}")
     return NothingThereError(f"{folder} has no event files; a run writes them to <run-id>/<behavior>")
@@ -126,7 +146,7 @@ def _no_curve(run: Run, tag: str | None) -> str:
 
 def _settings(folder: Path) -> dict[str, Any] | None:
     try:
-        read = yaml.safe_load((folder / "configuration.yaml").read_text(encoding="utf-8"))
+        read = yaml.safe_load((folder / CONFIGURATION).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):  # ValueError: of bytes that are no UTF-8, and of impossible dates
         return None
     return flat(read) if isinstance(read, Mapping) and read else None
