@@ -11,7 +11,7 @@ def added(rewards: dict[str, list[float]], gamma: float = 0.5, largest: float | 
     """A scale of one stream, which has taken in one episode each of some agents."""
     scale = RewardScale({"extrinsic": gamma}, largest)
     for agent_id, episode in rewards.items():
-        scale.add(agent_id, {"extrinsic": np.array(episode)}, ended=True)
+        scale.add(agent_id, {"extrinsic": np.array(episode)}, terminated=True)
     return scale
 
 
@@ -22,18 +22,47 @@ def test_scale_golden() -> None:
 
 
 def test_scale_equals_a_slow_re_derivation_over_segments_and_agents() -> None:
-    """Sums go on from segment to segment of an agent, and begin anew with each episode."""
+    """Sums go on from segment to segment of an agent, and begin anew after each terminal state."""
     rng = np.random.default_rng(0)
     scale, sums, running = RewardScale({"extrinsic": 0.9}, 5.0), [], {"a": 0.0, "b": 0.0}
     for i in range(40):
         agent_id, rewards, ended = "ab"[i % 2], rng.normal(size=rng.integers(1, 6)), bool(rng.random() < 0.3)
-        scale.add(agent_id, {"extrinsic": rewards}, ended=ended)
+        scale.add(agent_id, {"extrinsic": rewards}, terminated=ended)
         for reward in rewards:
             running[agent_id] = 0.9 * running[agent_id] + reward
             sums.append(running[agent_id])
         if ended:
             running[agent_id] = 0.0
     assert scale.scale.item() == pytest.approx(max(np.std(sums), np.abs(sums).max() / 5.0), rel=1e-6)
+
+
+@pytest.mark.parametrize(("ending", "largest_sum"), [("interrupted", 100.0), ("terminated", 9.56)])
+def test_sums_go_on_behind_an_interruption(ending: str, largest_sum: float) -> None:
+    """As the target does, also where each episode has an agent id of its own, as in Unity: 1 / (1 - 0.99)."""
+    scale = RewardScale({"extrinsic": 0.99}, 5.0)
+    for episode in range(200):
+        for agent in "ab":
+            scale.add(f"{agent}{episode}", {"extrinsic": np.ones(4)})
+        for agent in "ab":
+            scale.add(f"{agent}{episode}", {"extrinsic": np.ones(6)}, **{ending: True})
+    assert scale._lived.most.item() == pytest.approx(largest_sum, rel=0.01)
+
+
+def test_sums_of_endless_streams_go_on_behind_terminal_states() -> None:
+    """ML-Agents bootstraps some learned rewards there; the extrinsic one beside it, the control, begins anew."""
+    scale = RewardScale({"extrinsic": 0.9, "rnd": 0.9}, 5.0, endless=["rnd"])
+    for episode in range(100):
+        scale.add(str(episode), {"extrinsic": np.ones(1), "rnd": np.ones(1)}, terminated=True)
+    assert scale._lived.most.tolist() == pytest.approx([1.0, 10.0], rel=0.01)
+
+
+def test_environment_that_is_reset_begins_all_sums_anew() -> None:
+    """Those that were passed on too: as after a terminal state."""
+    reset, ended = RewardScale({"extrinsic": 0.9}, 5.0), added({"a": [4.0], "b": [1.0]}, gamma=0.9)
+    reset.add("a", {"extrinsic": np.array([4.0])}, interrupted=True)
+    reset.clear()
+    reset.add("b", {"extrinsic": np.array([1.0])}, terminated=True)
+    assert torch.equal(reset.scale, ended.scale)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
@@ -54,7 +83,7 @@ def test_scale_is_one_before_any_reward_and_where_none_is_wanted() -> None:
 def test_weights_and_shares_undo_the_scale() -> None:
     """Scaled returns of streams, times their weights, stand to each other as unscaled ones; shares count once."""
     scale = RewardScale({"extrinsic": 0.9, "rnd": 0.9}, 5.0)
-    scale.add("a", {"extrinsic": np.array([1.0, -3.0]), "rnd": np.array([0.01, 0.02])}, ended=True)
+    scale.add("a", {"extrinsic": np.array([1.0, -3.0]), "rnd": np.array([0.01, 0.02])}, terminated=True)
     returns = torch.tensor([2.0, 0.04])
     weighed = returns / scale.scale * scale.weights
     assert (weighed[0] / weighed[1]).item() == pytest.approx(50.0, rel=1e-5)
@@ -67,8 +96,8 @@ def test_stream_that_has_paid_nothing_leaves_the_others_as_they_are(size: float)
     """A sparse reward that nobody has found yet must not mute curiosity beside entropy, however small it is."""
     curiosity = size * np.array([1.0, -3.0])
     alone, beside = RewardScale({"rnd": 0.9}, 5.0), RewardScale({"extrinsic": 0.9, "rnd": 0.9}, 5.0)
-    alone.add("a", {"rnd": curiosity}, ended=True)
-    beside.add("a", {"extrinsic": np.zeros(2), "rnd": curiosity}, ended=True)
+    alone.add("a", {"rnd": curiosity}, terminated=True)
+    beside.add("a", {"extrinsic": np.zeros(2), "rnd": curiosity}, terminated=True)
     assert beside.scale[1] == alone.scale[0]
     assert beside.weights.tolist() == [1.0, 1.0]
     assert (beside.weights @ beside.shares).item() == pytest.approx(1.0)
@@ -80,8 +109,8 @@ def test_demonstrations_count_beside_what_was_lived_through() -> None:
     both, seen = RewardScale({"extrinsic": 0.9}, 5.0), RewardScale({"extrinsic": 0.9}, 5.0)
     both.add_demonstration({"extrinsic": shown})
     for rewards, agent_id in ((lived, "a"), (shown, "b")):
-        seen.add(agent_id, {"extrinsic": rewards}, ended=True)
-    both.add("a", {"extrinsic": lived}, ended=True)
+        seen.add(agent_id, {"extrinsic": rewards}, terminated=True)
+    both.add("a", {"extrinsic": lived}, terminated=True)
     torch.testing.assert_close(both.scale, seen.scale)
     resumed = RewardScale({"extrinsic": 0.9}, 5.0)
     resumed.add_demonstration({"extrinsic": shown})
@@ -102,11 +131,14 @@ def test_demonstrations_that_come_with_a_resume_count_and_are_spoken_of(
 
 
 def test_rewards_that_are_no_numbers_leave_it_alone() -> None:
-    """A NaN would never leave the statistics again."""
-    scale = added({"a": [1.0, 2.0]})
+    """A NaN would never leave the statistics again, nor the sums that are passed on."""
+    scale, control = added({"a": [1.0, 2.0]}), added({"a": [1.0, 2.0]})
     before = scale.scale.item()
-    scale.add("b", {"extrinsic": np.array([np.nan])}, ended=True)
+    scale.add("b", {"extrinsic": np.array([np.nan])}, interrupted=True)
     assert scale.scale.item() == before
+    for each in (scale, control):
+        each.add("c", {"extrinsic": np.array([3.0])}, terminated=True)
+    assert torch.equal(scale.scale, control.scale)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -123,12 +155,12 @@ def test_the_same_demonstrations_stay_what_they_were(same: bool) -> None:
 def test_resumed_run_begins_its_episodes_anew() -> None:
     """Another episode of the same agent id owes nothing to the one that the end of the run has cut."""
     scale = RewardScale({"extrinsic": 0.9}, 5.0)
-    scale.add("a", {"extrinsic": np.array([4.0, 4.0])}, ended=False)
+    scale.add("a", {"extrinsic": np.array([4.0, 4.0])})
     resumed = RewardScale({"extrinsic": 0.9}, 5.0)
     resumed.load_state_dict(scale.state_dict())
     scale.forget("a")
     for each in (scale, resumed):
-        each.add("a", {"extrinsic": np.array([4.0])}, ended=True)
+        each.add("a", {"extrinsic": np.array([4.0])}, terminated=True)
     assert torch.equal(resumed.scale, scale.scale)
 
 
@@ -137,7 +169,7 @@ def test_signal_of_strength_0_leaves_what_was_seen_of_the_others(strengths: tupl
     """A resumed run goes on with it."""
     gammas, rewards = {"extrinsic": 0.9, "rnd": 0.5}, np.array([1.0, 4.0, -2.0])
     scale, resumed = (RewardScale(gammas, 5.0, strengths) for _ in range(2))
-    scale.add("a", {"extrinsic": strengths[0] * rewards, "rnd": strengths[1] * rewards}, ended=True)
+    scale.add("a", {"extrinsic": strengths[0] * rewards, "rnd": strengths[1] * rewards}, terminated=True)
     resumed.load_state_dict(scale.state_dict())
     assert torch.equal(resumed.scale, scale.scale)
     assert (scale.scale.max().item() == 1.0) == (strengths == (0.0, 0.0))
@@ -150,11 +182,11 @@ def test_another_strength_leaves_scaled_rewards_as_they_were(strength: float) ->
     before = RewardScale(gammas, 5.0, [1.0, 3.0])
     always = RewardScale(gammas, 5.0, [strength, 3.0])
     for scale, size in ((before, 1.0), (always, strength)):
-        scale.add("a", {"extrinsic": size * rewards, "rnd": 3.0 * rewards}, ended=True)
+        scale.add("a", {"extrinsic": size * rewards, "rnd": 3.0 * rewards}, terminated=True)
     resumed = RewardScale(gammas, 5.0, [strength, 3.0])
     resumed.load_state_dict(before.state_dict())
     for scale in (always, resumed):
-        scale.add("a", {"extrinsic": strength * rewards, "rnd": 3.0 * rewards}, ended=True)
+        scale.add("a", {"extrinsic": strength * rewards, "rnd": 3.0 * rewards}, terminated=True)
     torch.testing.assert_close(resumed.scale, always.scale)
     torch.testing.assert_close(resumed.weights, always.weights)
 
@@ -163,7 +195,7 @@ def test_another_strength_leaves_scaled_rewards_as_they_were(strength: float) ->
 def test_sums_of_another_kind_begin_anew(caplog: pytest.LogCaptureFixture, gamma: float, strength: float) -> None:
     """Sums by another discount tell nothing of these, as is said, and rewards of strength 0 were never seen."""
     saved = RewardScale({"extrinsic": gamma}, 5.0, [strength])
-    saved.add("a", {"extrinsic": strength * np.array([40.0, 40.0])}, ended=False)
+    saved.add("a", {"extrinsic": strength * np.array([40.0, 40.0])})
     resumed = RewardScale({"extrinsic": 0.9}, 5.0, [1.0])
     resumed.load_state_dict(saved.state_dict())
     assert resumed.scale.item() == 1.0

@@ -50,9 +50,8 @@ class FlashSACOptimizer(PluginOptimizer):
             entropy_of_each=-1.0 if sigma is None else deviation_entropy(sigma),
             entropy_ratio=settings.target_entropy_ratio,
         ).to(default_device())
-        gammas = {name: signal.gamma for name, signal in self.reward_signals.items()}
-        strengths = [signal.strength for signal in self.reward_signals.values()]
-        self.reward_scale = RewardScale(gammas, settings.v_max if settings.reward_scaling else None, strengths)
+        largest = settings.v_max if settings.reward_scaling else None
+        self.reward_scale = RewardScale.of_signals(self.reward_signals, largest)
         self.updates = 0
         if settings.weight_normalization:
             self.twins.project()

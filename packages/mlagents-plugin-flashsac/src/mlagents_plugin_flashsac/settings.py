@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 import attr
 from mlagents.trainers.settings import ScheduleType, TrainerSettings
@@ -102,7 +102,7 @@ class FlashSACSettings(ReplaySettings):
     `tau`, `init_entcoef`, `save_replay_buffer` and `reward_signal_steps_per_update` mean the same in ML-Agents' SAC.
     """
 
-    idle = (
+    idle: ClassVar[Tuple[Idle, ...]] = (
         Idle(("num_atoms", "v_min"), lambda own, _: own.distribution is Distribution.NONE, "distribution is none"),
         Idle(
             ("v_max",),
@@ -114,7 +114,7 @@ class FlashSACSettings(ReplaySettings):
             ("final_learning_rate",), lambda own, _: own.learning_rate_schedule is CONSTANT, "the schedule is constant"
         ),
     )
-    far = (Far("init_entcoef", large_temperature),)
+    far: ClassVar[Tuple[Far, ...]] = (Far("init_entcoef", large_temperature),)
 
     preset: Preset = Preset.LIGHT
     """An algorithm, which gives the other keys their defaults; keys that stand beside it win."""

@@ -1,15 +1,20 @@
 """Rewards in units in which returns fit into the range of a critic."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from mlagents.torch_utils import torch
+from mlagents.trainers.torch_entities.components.reward_providers import BaseRewardProvider
 from mlagents_envs.logging_util import get_logger
 
 logger = get_logger(__name__)
+
+# Sums that wait for an agent to go on with them. Where agents leave and none come, the oldest are dropped.
+_MOST_PASSED_ON = 10_000
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,14 @@ class _Statistics:
 class RewardScale:
     """What the rewards of each stream are divided by, from running statistics of their discounted sums.
 
-    G_t = γ G_{t-1} + r_t of each agent, from the start of its episode;   scale = max(deviation of G, max |G| / G_max)
+    G_t = γ G_{t-1} + r_t of each agent, from 0 after a terminal state;   scale = max(deviation of G, max |G| / G_max)
 
     So scaled, the sums seen so far lie within ±G_max, and have a deviation of at most 1, whether rewards are thousands
     or thousandths. A stream that has paid nothing yet has the largest scale of the others, and 1 before any reward.
+
+    A return goes on where an episode is interrupted, since its target bootstraps there, and so does G: the next agent
+    that appears begins with it, for Unity gives each episode an agent id of its own. With 1 a step, γ = 0.99 and
+    episodes of 10 steps that are interrupted, G comes near 100, as the values do; from 0 it would end at 9.6.
 
     The scale differs from stream to stream. `weights` undo that where streams are added up, so that the strengths of
     reward signals keep their meaning.
@@ -89,31 +98,58 @@ class RewardScale:
         discounts: γ of each of the S streams, by name.
         largest: G_max > 0; None where rewards are to stay as they are.
         strengths: what the rewards of each stream were multiplied by, in the same order; default 1.
+        endless: streams whose returns go on behind terminal states too, as ML-Agents has it for some learned rewards.
     """
 
     def __init__(
-        self, discounts: Mapping[str, float], largest: float | None, strengths: Sequence[float] | None = None
+        self,
+        discounts: Mapping[str, float],
+        largest: float | None,
+        strengths: Sequence[float] | None = None,
+        endless: Collection[str] = (),
     ) -> None:
         self._discounts = dict(discounts)
         self._strengths = np.array([1.0] * len(self._discounts) if strengths is None else strengths)
         self._largest = largest
         self._lived = self._demonstrated = _Statistics.of(np.zeros((len(self._discounts), 0)))
+        self._endless = np.array([name in endless for name in discounts])
         self._sums: dict[str, np.ndarray] = {}
+        self._passed_on: deque[np.ndarray] = deque(maxlen=_MOST_PASSED_ON)
         self._follow()
 
-    def add(self, agent_id: str, rewards: Mapping[str, np.ndarray], *, ended: bool) -> None:
+    @classmethod
+    def of_signals(cls, signals: Mapping[str, BaseRewardProvider], largest: float | None) -> "RewardScale":
+        """That of the streams of a trainer.
+
+        Args:
+            signals: the reward signals by name.
+            largest: G_max > 0; None where rewards are to stay as they are.
+        """
+        gammas = {name: signal.gamma for name, signal in signals.items()}
+        endless = [name for name, signal in signals.items() if signal.ignore_done]
+        return cls(gammas, largest, [signal.strength for signal in signals.values()], endless)
+
+    def add(
+        self, agent_id: str, rewards: Mapping[str, np.ndarray], *, terminated: bool = False, interrupted: bool = False
+    ) -> None:
         """Takes in consecutive steps of an agent.
 
         Args:
             agent_id: the agent.
             rewards: [T] rewards of each stream.
-            ended: whether the episode ended with them, for whatever reason.
+            terminated: whether the episode ended with them.
+            interrupted: whether it was cut off behind them, as by the Max Step of a scene.
         """
-        sums = self._discounted_sums(rewards, self._sums.pop(agent_id, np.zeros(len(self._discounts))))
-        self._lived += _Statistics.of(sums)
+        before = self._sums.pop(agent_id, None)
+        if before is None:
+            before = self._passed_on.popleft() if self._passed_on else np.zeros(len(self._discounts))
+        sums = np.column_stack([before, self._discounted_sums(rewards, before)])
+        self._lived += _Statistics.of(sums[:, 1:])
         self._follow()
-        if not ended and sums.shape[1]:
+        if not (terminated or interrupted):
             self._sums[agent_id] = sums[:, -1]
+        elif np.isfinite(sums[:, -1]).all():
+            self._passed_on.append(sums[:, -1] * (self._endless if terminated else 1.0))
 
     def add_demonstration(self, rewards: Mapping[str, np.ndarray]) -> None:
         """Takes in a demonstrated episode.
@@ -151,6 +187,7 @@ class RewardScale:
     def clear(self) -> None:
         """Drops the running sums of all agents."""
         self._sums.clear()
+        self._passed_on.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """The statistics. Running sums are not among it: with a resume all episodes begin anew."""
