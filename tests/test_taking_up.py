@@ -201,6 +201,36 @@ def test_memory_may_be_added_and_taken_away(tmp_path: Path, trainer_type: str, m
         goal += STEPS if mode == "resume" else 0
 
 
+@pytest.mark.parametrize("mode", ["resume", "initialize"])
+@pytest.mark.parametrize(
+    ("hyperparameters", "signals", "said"),
+    [
+        ({}, ("extrinsic", "rnd"), ""),
+        ({}, ("extrinsic", "curiosity"), "values are of the reward_signals extrinsic, rnd,"),
+        ({"value_rescaling": True}, ("extrinsic", "rnd"), "values are in another scale (another value_rescaling)"),
+    ],
+)
+def test_values_that_mean_something_else_are_spoken_of(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    hyperparameters: dict[str, Any],
+    signals: tuple[str, ...],
+    said: str,
+    mode: str,
+) -> None:
+    """Whether the run goes on or another begins from it; the same settings, the control, say nothing."""
+    unsaved = {"save_replay_buffer": False}
+    before = settings("dqn", unsaved, reward_signals={"extrinsic": {}, "rnd": {}})
+    after = settings(
+        "dqn", unsaved | hyperparameters, max_steps=2 * STEPS, reward_signals={name: {} for name in signals}
+    )
+    start(tmp_path, {"Toy": before}, Alone())
+    caplog.clear()
+    place = {"initialize_from": "x", "run_id": "y"} if mode == "initialize" else {}
+    start(tmp_path, {"Toy": after}, Alone(), "resume" if mode == "resume" else "first", **place)
+    assert (said in caplog.text) if said else ("values are" not in caplog.text)
+
+
 @pytest.mark.parametrize(
     ("environment", "change", "fault"),
     [

@@ -204,6 +204,10 @@ class DQNOptimizer(PluginOptimizer):
         """Takes up what `state_dict` gave."""
         super().load_state_dict(state)
         self.updates = state["updates"]
+
+    def begin_from(self, state: dict[str, Any]) -> None:
+        """Says too where the values are in another scale."""
+        super().begin_from(state)
         if state.get("value_rescaling", False) != self.hyperparameters.value_rescaling:
             self.descent.optimizer.state.clear()
             logger.warning(

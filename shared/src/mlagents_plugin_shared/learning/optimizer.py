@@ -374,6 +374,16 @@ class PluginOptimizer(TorchOptimizer):
         self.guard.skipped = state["skipped"]
         for name in set(state["learned_signals"]) & set(self.reward_signals):
             self.reward_signals[name]._has_updated_once = True
+        self.begin_from(state)
+
+    def begin_from(self, state: dict[str, Any]) -> None:
+        """Says where the loaded networks' values, of the same algorithm, mean something else in this run.
+
+        To be extended by what else gives them their meaning, as the units that they are in.
+
+        Args:
+            state: what `state_dict` gave; from a checkpoint of an earlier release it may lack what is new.
+        """
         before = state.get("streams")
         if before is None and len(self.streams) > 1:
             logger.warning(

@@ -44,7 +44,7 @@ class CheckpointSaver(TorchModelSaver):
     Attributes:
         behavior_name: whose checkpoints these are, for messages.
         trainer_state: gives what a checkpoint holds beside the modules, see `save_parts`.
-        resumed: parts in the checkpoint from which this run resumed; none without.
+        origin: parts in the checkpoint that this run resumes or, by `init_path`, begins from; none without.
         on_loaded: is told the names of the modules that took up all that was saved of them, once they have.
         fits: whether every network took up all that was saved of it.
     """
@@ -55,7 +55,7 @@ class CheckpointSaver(TorchModelSaver):
         super().__init__(trainer_settings, str(Path(model_path)), load)
         self.behavior_name = Path(model_path).name
         self.trainer_state: Callable[[], dict[str, Any]] = dict
-        self.resumed = SavedParts(None, {})
+        self.origin = SavedParts(None, {})
         self.fits = True
         self.on_loaded: Callable[[Collection[str]], None] = lambda whole: None
 
@@ -168,11 +168,11 @@ class CheckpointSaver(TorchModelSaver):
         self.fits &= all(name in whole for name, module in modules.items() if isinstance(module, torch.nn.Module))
         if policy is None:
             self.on_loaded(whole)
+        self.origin = self._parts_in(saved)
         if reset_global_steps:
             target.set_step(0)
             logger.info(f"Starting training from step 0 and saving to {self.model_path}.")
         else:
-            self.resumed = self._parts_in(saved)
             logger.info(f"Resuming training from step {target.get_current_step()}, read from {path.name}.")
 
     def _describe_missing(self, load_path: str, error: CheckpointError) -> str:

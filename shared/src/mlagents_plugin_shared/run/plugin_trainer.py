@@ -126,6 +126,8 @@ class PluginTrainer(RLTrainer):
             self.prepare()
             if self.load:
                 self._resume()
+            elif self.model_saver.origin.trainer_type == self.trainer_settings.trainer_type:
+                self.optimizer.begin_from(self.model_saver.origin.states["optimizer"])
             self.optimizer.anneal_imitation()
         self.chance.note()
 
@@ -445,7 +447,7 @@ class PluginTrainer(RLTrainer):
 
     def _resume(self) -> None:
         """Takes up the parts in the checkpoint, unless another algorithm wrote it."""
-        (wrote, states), trains = self.model_saver.resumed, self.trainer_settings.trainer_type
+        (wrote, states), trains = self.model_saver.origin, self.trainer_settings.trainer_type
         if wrote != trains:
             origin = f"trainer_type: {wrote}" if wrote else "a trainer of ML-Agents"
             logger.warning(
