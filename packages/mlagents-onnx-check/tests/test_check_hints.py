@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def test_program_of_this_environment_goes_by_its_name_where_that_finds_it(
     assert hints.callable_as("python", outside) == "python"
     monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / "other" / name))
     assert hints.callable_as("python", outside) == hints.quoted(outside)
+
+
+@pytest.mark.parametrize("scheme", ["here", "user"])
+def test_script_is_where_pip_has_put_it(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Beside this Python, or in the user's own folder after `pip install --user`; else its name has to do."""
+    folders = {"here": tmp_path / "bin", "user": tmp_path / "local"}
+    monkeypatch.setattr(sysconfig, "get_default_scheme", lambda: "here")
+    monkeypatch.setattr(sysconfig, "get_preferred_scheme", lambda key: key)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name, scheme: str(folders[scheme]))
+    assert hints.script("a-tool-of-tests") == "a-tool-of-tests"
+    program = folders[scheme] / ("a-tool-of-tests.exe" if sys.platform == "win32" else "a-tool-of-tests")
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    assert hints.script("a-tool-of-tests") == hints.quoted(program.with_name("a-tool-of-tests"))
 
 
 @pytest.mark.parametrize(("installed", "ends"), [({"pip"}, "-m pip uninstall --yes a"), (set(), "a")])

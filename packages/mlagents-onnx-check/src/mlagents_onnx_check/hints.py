@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def quoted(argument: object) -> str:
     """In double quotes if need be, which POSIX shells, cmd.exe and PowerShell all take."""
     text = str(argument)
     return text if text and not set(text) & set(" '()[]<>=&;|*?!$`~{}#") else f'"{text}"'
+
+
+def script(name: str) -> str:
+    """How a script of this environment is called from here: by its name where that finds it, or else by its path.
+
+    Args:
+        name: of the script.
+    """
+    for scheme in (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")):  # pip install --user
+        folder = Path(sysconfig.get_path("scripts", scheme))
+        if shutil.which(name, path=str(folder)):
+            return callable_as(name, folder / name)
+    return name
 
 
 def callable_as(name: str, path: Path) -> str:

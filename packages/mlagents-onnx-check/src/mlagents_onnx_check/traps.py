@@ -9,11 +9,9 @@ import onnx
 from mlagents_onnx_check.findings import Finding
 from mlagents_onnx_check.model import (
     CONTINUOUS,
-    CONTINUOUS_SHAPE,
     CURRENT_VERSION,
     DETERMINISTIC,
     DISCRETE,
-    DISCRETE_SHAPE,
     KINDS,
     MASKS,
     MEMORY_IN,
@@ -157,11 +155,10 @@ def _memory(model: OnnxModel) -> Iterator[Finding]:
 
 def _action_widths(model: OnnxModel) -> Iterator[Finding]:
     widths = {CONTINUOUS: model.continuous_size, DISCRETE: len(model.branches)}
-    shapes = {CONTINUOUS: CONTINUOUS_SHAPE, DISCRETE: DISCRETE_SHAPE}
     for name, tensor in model.outputs.items():
         kind = name.removeprefix(DETERMINISTIC)
         if kind in widths and widths[kind] and not _fits(tensor, (None, widths[kind])):
-            yield Finding("action-width", f"The output {tensor} should be [?, {widths[kind]}], as {shapes[kind]} says.")
+            yield Finding("action-width", f"The output {tensor} should be [?, {widths[kind]}], as {KINDS[kind]} says.")
 
 
 def _fits(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:

@@ -4,7 +4,6 @@ import os
 import shlex
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlagents_onnx_check.hints import callable_as
+from mlagents_onnx_check.hints import script
 from mlagents_plugin_progress.glyphs import UNFOLDED, count, duration, encodable, encoding_of, number, speed
 from mlagents_plugin_progress.tally import Tally
 
@@ -87,14 +86,14 @@ def next_commands(folder: Path, environment: str | None, arguments: Sequence[str
     """
     commands = {}
     if scene := _scene_of_player(environment):
-        commands["See it play"] = command_line([_script("mlagents-player"), "watch", str(folder), scene])
+        commands["See it play"] = command_line([script("mlagents-player"), "watch", str(folder), scene])
     else:
         commands["In Unity"] = "drag the model into the project, and from there into Model of the Behavior Parameters"
-    commands["Draw its curves"] = command_line([_script("mlagents-plot"), str(folder)])
+    commands["Draw its curves"] = command_line([script("mlagents-plot"), str(folder)])
     if Path(arguments[0]).stem == "mlagents-learn":
         words = [*without(_BEGINS_ANEW, arguments[1:]), "--resume"]
         how = "Go on, once max_steps is larger" if is_done else "Go on"
-        commands[how] = command_line([_script("mlagents-learn"), *words])
+        commands[how] = command_line([script("mlagents-learn"), *words])
     return commands
 
 
@@ -139,10 +138,6 @@ def say(
     for name, line in lines.items():
         text = Text.assemble((f"{name}: ", "dim"), line)
         console.print(Text(encodable(text.plain, encoding_of(console.file)), spans=text.spans), soft_wrap=True)
-
-
-def _script(name: str) -> str:
-    return callable_as(name, Path(sysconfig.get_path("scripts")) / name)
 
 
 def _scene_of_player(environment: str | None) -> str | None:

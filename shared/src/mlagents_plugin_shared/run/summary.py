@@ -10,8 +10,7 @@ from mlagents.trainers.settings import TrainerSettings
 from mlagents.trainers.stats import StatsReporter
 from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
 
-from mlagents_onnx_check.hints import quoted
-from mlagents_plugin_shared.run.hints import script
+from mlagents_onnx_check.hints import quoted, script
 from mlagents_plugin_shared.run.host.executable import executable
 from mlagents_plugin_shared.run.host.written_settings import written_settings
 
