@@ -264,6 +264,12 @@ def test_policy_gradient_loss_raises_the_probability_of_good_actions() -> None:
     assert log_probs.grad[0].item() < 0 < log_probs.grad[1].item()
 
 
+def test_policy_gradient_loss_refuses_a_column_of_advantages() -> None:
+    """[B, 1] against [B] would be [B, B], every step with every advantage."""
+    with pytest.raises(ValueError, match="these must have one shape"):
+        policy_gradient_loss(normal(4, 2), normal(4, 1))
+
+
 def test_clipped_surrogate_loss_golden() -> None:
     """ε = 0.2, ratios 2 and ½: a gain of 1.2 for A = 1 and of -0.8 for A = -1; padding does not count."""
     old = torch.zeros(3, 1)

@@ -221,6 +221,17 @@ def test_update_ratio_does_not_depend_on_the_number_of_agents() -> None:
     assert counts[0] == counts[1] == pytest.approx(200 / 4)
 
 
+def test_reward_signals_that_learn_nothing_draw_nothing() -> None:
+    """Where they would be due more often than the policy, a batch for each would be drawn and thrown away."""
+    dqn = trainer(steps_per_update=8, reward_signal_steps_per_update=1, batch_size=8)
+    dqn.store(segment(dqn.policy.behavior_spec, 16, terminated=True), {})
+    drawn = []
+    sample = dqn.sample
+    dqn.sample = lambda: drawn.append(1) or sample()
+    dqn._update_policy()
+    assert len(drawn) == dqn.optimizer.updates == 2
+
+
 def test_updates_wait_for_the_warm_up() -> None:
     """No update falls due before buffer_init_steps are in."""
     dqn = trainer(buffer_init_steps=50, batch_size=8)

@@ -110,9 +110,7 @@ def opened(scene_type: type[Scene], areas: int, rng: np.random.Generator) -> Ite
         _close(scene)
 
 
-def _built(
-    scene_type: type[Scene], areas: int, rng: np.random.Generator, parameters: EnvironmentParameters
-) -> Scene:
+def _built(scene_type: type[Scene], areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> Scene:
     with blaming(f"Scene {scene_type.__name__}", "__init__"):
         return scene_type(areas, rng, parameters)
 

@@ -9,7 +9,16 @@ from mlagents.trainers.settings import OnPolicyHyperparamSettings, ScheduleType,
 
 from mlagents_plugin_shared.run.conversion import Change, horizon
 from mlagents_plugin_shared.run.search import not_searched, searched, searched_among
-from mlagents_plugin_shared.run.settings import CheckedSettings, Conflict, Far, Idle, between, not_negative, positive
+from mlagents_plugin_shared.run.settings import (
+    CheckedSettings,
+    Conflict,
+    Far,
+    Idle,
+    between,
+    by_preset,
+    not_negative,
+    positive,
+)
 
 
 class OptimizerType(Enum):
@@ -67,9 +76,7 @@ ADAM_LEARNING_RATE = 1e-3
 """The default where `optimizer` is adam: see docs/a2c.md for how it was found."""
 
 
-def _preset_or(key: str, default: Any) -> Any:
-    """attrs default of a key: what the preset says, else `default`."""
-    return attr.Factory(lambda settings: PRESETS.get(settings.preset, {}).get(key, default), takes_self=True)
+_preset_or = by_preset(PRESETS)
 
 
 def _learning_rate(settings: Any) -> float:

@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: cattrs < 1.7 reads these annotations as types.
 from enum import Enum
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 import attr
 from mlagents.trainers.settings import TrainerSettings
@@ -105,9 +105,13 @@ class DQNSettings(ExplorationSettings, ReplaySettings):
     `save_replay_buffer` and `reward_signal_steps_per_update` mean what they mean in ML-Agents' SAC.
     """
 
-    actions = "discrete"
-    demonstration_keys = (*ReplaySettings.demonstration_keys, "demo_margin", "demo_margin_weight")
-    idle = (
+    actions: ClassVar[str] = "discrete"
+    demonstration_keys: ClassVar[Tuple[str, ...]] = (
+        *ReplaySettings.demonstration_keys,
+        "demo_margin",
+        "demo_margin_weight",
+    )
+    idle: ClassVar[Tuple[Idle, ...]] = (
         Idle(("double",), lambda own, _: own.munchausen, "munchausen takes the mean over actions"),
         Idle(
             ("num_atoms", "v_min", "v_max"),

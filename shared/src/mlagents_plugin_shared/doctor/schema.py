@@ -16,7 +16,7 @@ import attr
 from mlagents.trainers import settings as host
 
 from mlagents_plugin_shared.doctor.field_texts import field_texts
-from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, host_trainers_with
+from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, host_trainers_with, is_hosts
 from mlagents_plugin_shared.run.settings import CheckedSettings, host_ranges, ranges_in
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -244,7 +244,7 @@ def _foreign(class_type: type, own: Mapping[str, Any]) -> Schema:
 def _host_settings() -> list[type]:
     from mlagents.plugins import all_trainer_settings
 
-    return [each for each in all_trainer_settings.values() if each.__module__.partition(".")[0] == "mlagents"]
+    return [each for each in all_trainer_settings.values() if is_hosts(each)]
 
 
 def _of_defaults(trainers: Mapping[str, type]) -> list[Schema]:

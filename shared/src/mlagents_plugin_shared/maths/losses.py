@@ -229,7 +229,11 @@ def policy_gradient_loss(
 
     Returns:
         [] the loss.
+
+    Raises:
+        ValueError: the numbers of steps differ.
     """
+    check_same_shape(log_prob_tm1=log_probs_tm1[:, 0], advantage_t=advantage_t)
     return masked_mean(-advantage_t.detach() * log_probs_tm1.mean(dim=1), mask, total=total)
 
 
@@ -294,6 +298,9 @@ def value_loss(
 
     Returns:
         [] the loss.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     error = td_error(v_tm1, return_t)
     return masked_mean(error.square() if delta is None else 2.0 * huber(error, delta), mask, total=total)

@@ -202,7 +202,7 @@ def lambda_return(
         [T, B, ...] targets, detached.
 
     Raises:
-        ValueError: the shapes differ, or `lambda_` is outside 0 to 1.
+        ValueError: the shapes differ, or the one number of `lambda_` is outside 0 to 1.
     """
     check_same_shape(r_t=r_t, discount_t=discount_t, v_t=v_t)
     if isinstance(lambda_, torch.Tensor):

@@ -4,12 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlagents_envs.logging_util import get_logger
-
 from mlagents_plugin_shared.run.actor_settings import ActorSettings
 from mlagents_plugin_shared.run.experience_source import ActingBehavior, Arrivals, Delivery, ExperienceSource, Weights
-
-logger = get_logger(__name__)
 
 # Versions whose steps are remembered; an actor that is further behind counts as so far behind.
 _REMEMBERED = 1000

@@ -121,8 +121,17 @@ def is_new_in_run(folder: Path, run_folder: Path) -> bool:
         folder: `results/<run>/<behavior>`.
         run_folder: `results/<run>`.
     """
+    return not has_checkpoint(folder) and any(other != folder for other in saved_behaviors(run_folder))
+
+
+def saved_behaviors(run_folder: Path) -> list[Path]:
+    """Folders of the behaviours that a run was saved with.
+
+    Args:
+        run_folder: `results/<run>`.
+    """
     saved = (file.parent for file in run_folder.rglob(DEFAULT_CHECKPOINT_NAME))
-    return not has_checkpoint(folder) and any(other != folder and other.name != FORMER for other in saved)
+    return sorted(folder for folder in saved if folder.name != FORMER)
 
 
 def set_former_aside(folder: Path) -> None:

@@ -235,8 +235,9 @@ def did_you_mean(word: Any, words: Iterable[str]) -> str:
 
 
 def nearest(word: Any, words: Iterable[str]) -> str | None:
-    """The one of some words that is most like another; None where none is near."""
-    return next(iter(difflib.get_close_matches(str(word).lower(), list(words), n=1)), None)
+    """The one of some words that is most like another, in small or large letters; None where none is near."""
+    by_small = {each.lower(): each for each in words}
+    return next((by_small[each] for each in difflib.get_close_matches(str(word).lower(), by_small, n=1)), None)
 
 
 def _idle(behavior: Any, written: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -287,9 +288,12 @@ def trainers_with(key: Any) -> list[str]:
 
 def host_trainers_with(key: Any) -> list[str]:
     """ML-Agents' own trainers that have a hyperparameter."""
-    return [
-        name for name in trainers_with(key) if all_trainer_settings[name].__module__.partition(".")[0] == "mlagents"
-    ]
+    return [name for name in trainers_with(key) if is_hosts(all_trainer_settings[name])]
+
+
+def is_hosts(settings: type) -> bool:
+    """Whether these are hyperparameters of a trainer of ML-Agents' own."""
+    return settings.__module__.partition(".")[0] == "mlagents"
 
 
 class _Reader:

@@ -12,6 +12,7 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
 from mlagents.trainers.exception import TrainerConfigError, UnityTrainerException
 from mlagents.trainers.policy import Policy
+from mlagents.trainers.settings import RewardSignalType
 from mlagents.trainers.trainer.off_policy_trainer import OffPolicyTrainer
 from mlagents_envs.logging_util import get_logger
 from mlagents_envs.timers import timed
@@ -283,7 +284,8 @@ class ReplayTrainer(PluginTrainer, OffPolicyTrainer):
             raise TrainerConfigError(f"{self.brain_name}: {error}.") from None
         if self._is_warm():
             self._updates_due += len(segment) / self.steps_per_update
-            self._reward_updates_due += len(segment) / self.reward_signal_steps_per_update
+            if set(self.trainer_settings.reward_signals) != {RewardSignalType.EXTRINSIC}:  # which learns nothing
+                self._reward_updates_due += len(segment) / self.reward_signal_steps_per_update
 
     def _is_warm(self) -> bool:
         """Whether the replay was given enough to learn from, and holds a transition that is complete.

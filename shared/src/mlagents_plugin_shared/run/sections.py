@@ -100,7 +100,7 @@ def _parameter(path: str, value: Any, behaviors: Any) -> Iterator[str]:
     if not (isinstance(value, Mapping) and "curriculum" in value):
         yield from _sampler(path, value, _NUMBER_OR_MORE)
         return
-    for key in set(value) - {"curriculum"}:
+    for key in [key for key in value if key != "curriculum"]:
         yield f"{path}: {key}: {show(value[key])} is not valid; {unknown_key(key, ['curriculum'])}"
     lessons = value["curriculum"]
     if not isinstance(lessons, list) or not lessons:

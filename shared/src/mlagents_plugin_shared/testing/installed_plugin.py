@@ -1,6 +1,8 @@
 """A trainer plugin as ML-Agents finds it: what it is registered as, what it accepts, and trainers of it."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,10 +118,12 @@ class Plugin:
         Args:
             spec: the behaviour.
             changes: of the author's settings.
-            folder: of the behaviour's files; default a temporary one.
+            folder: of the behaviour's files; default one that goes with the trainer.
             seed: of the run.
         """
-        made = self._bare(folder or Path(tempfile.mkdtemp()), seed, *changes)
+        made = self._bare(folder or (temporary := Path(tempfile.mkdtemp())), seed, *changes)
+        if folder is None:
+            weakref.finalize(made, shutil.rmtree, temporary, ignore_errors=True)
         made.add_policy(TEAM, made.create_policy(TEAM, spec))
         return made
 

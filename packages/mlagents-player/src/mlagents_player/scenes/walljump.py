@@ -45,7 +45,7 @@ SPAWN_Z, SPAWN = -6.27, np.array([8.1, 3.5])
 START_Z, START_WIDTH, START_HEIGHT = -12.0, 18.0, 1.0
 ORIGIN = np.array([0.0, 0.0, -4.0])  # of the ground
 REACH = 20.0  # m, by which observations are divided
-NO_WALL, SMALL_WALL = 0, 1  # of five configurations; the others are big walls
+SMALL_WALL = 1  # of five configurations: 0 has no wall, the others have big ones
 SMALL, BIG = 0, 1  # behaviours
 WALL_TAG, GOAL_TAG, BLOCK_TAG = range(3)
 SENSOR = RaySensor(tags=3, rays_per_direction=3, max_degrees=90, length=20)

@@ -39,7 +39,7 @@ def _plugin(machine: Machine, group: str, what: str, point: EntryPoint) -> Check
         return Check(subject, PROBLEM, owner, *_unloadable(point, found, lacks))
     if lacks:
         advice = f"it asks for what is not here: {'; '.join(each.text for each in lacks)}:"
-        return Check(subject, WARNING, owner, advice, tuple(_install_lacking(point, lacks)))
+        return Check(subject, WARNING, owner, advice, tuple(_install_lacking(lacks)))
     if unsettled := found.get("without_settings"):
         advice = f"it brings no settings for {', '.join(unsettled)}; tell its authors."
         return Check(subject, PROBLEM, owner, advice)
@@ -56,14 +56,14 @@ def _unloadable(point: EntryPoint, found: dict[str, Any], lacks: list[installed.
     why = f"it cannot be loaded, and mlagents-learn does without it: {found['error']}"
     missing = found.get("missing")
     if lacks:
-        return f"{why}. It asks for {'; '.join(each.text for each in lacks)}:", tuple(_install_lacking(point, lacks))
+        return f"{why}. It asks for {'; '.join(each.text for each in lacks)}:", tuple(_install_lacking(lacks))
     if missing and missing != point.value.partition(":")[0].partition(".")[0]:
         return f"{why}. Install what has the module {missing}:", tuple(remedies.install(missing))
     owner = installed.owner_name(point)
     return f"{why}. Install a version that works, or remove it:", (uninstall_command(owner),)
 
 
-def _install_lacking(point: EntryPoint, lacks: list[installed.Unmet]) -> list[str]:
+def _install_lacking(lacks: list[installed.Unmet]) -> list[str]:
     return remedies.install(*(installed.named(each.requirement) for each in lacks))
 
 

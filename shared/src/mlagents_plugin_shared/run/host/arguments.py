@@ -20,7 +20,7 @@ from mlagents.trainers.model_saver.torch_model_saver import DEFAULT_CHECKPOINT_N
 from mlagents.trainers.settings import EnvironmentSettings, RunOptions
 from mlagents.trainers.trainer import TrainerFactory
 
-from mlagents_plugin_shared.run.checkpoint_files import FORMER
+from mlagents_plugin_shared.run.checkpoint_files import saved_behaviors
 from mlagents_plugin_shared.run.host._command import replace_run_training
 from mlagents_plugin_shared.run.host.players import find_program
 
@@ -58,8 +58,7 @@ def _setup_init_path_or_name_those_that_are_there(behaviors: Any, init_dir: str)
         _setup_init_path(behaviors, init_dir)
     except UnityTrainerException:
         folder = Path(init_dir)
-        saved = (file.parent for file in folder.rglob(DEFAULT_CHECKPOINT_NAME) if file.parent.name != FORMER)
-        there = sorted(behavior.relative_to(folder).as_posix() for behavior in saved)
+        there = [behavior.relative_to(folder).as_posix() for behavior in saved_behaviors(folder)]
         files = {name: _file_to_begin_from(folder / name, each.init_path) for name, each in behaviors.items()}
         lines = [
             f"{name}: --initialize-from {folder.name}: there is no {file}; that run has checkpoints of "

@@ -1,6 +1,5 @@
 """Settings are what the user wrote: `run.config_file` and `run.reading` in the place of ML-Agents' readers."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -25,7 +24,7 @@ from mlagents_plugin_shared.run.config_file import (
     run_faults,
     trainer_type_of,
 )
-from mlagents_plugin_shared.run.reading import read_hyperparameter, read_value
+from mlagents_plugin_shared.run.reading import nearest, read_hyperparameter, read_value
 from mlagents_plugin_shared.run.settings import CheckedSettings
 
 logger = get_logger(__name__)
@@ -117,9 +116,8 @@ def _structure_missing(behaviors: Any, name: str) -> Any:
 
 def _or_meant(name: str, behaviors: Mapping[str, Any]) -> str:
     """The end of a sentence about the behaviours of a file, of which one may have been meant."""
-    words = {each.lower(): each for each in behaviors}
-    nearest = difflib.get_close_matches(name.lower(), list(words), n=1)
-    return f"; write {name} in place of {words[nearest[0]]}, if that was meant." if nearest else "."
+    meant = nearest(name, behaviors)
+    return f"; write {name} in place of {meant}, if that was meant." if meant else "."
 
 
 def _structure(own: Any, _type: Any, name: str | None = None) -> Any:
