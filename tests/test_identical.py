@@ -10,7 +10,7 @@ from mlagents.torch_utils import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from _fingerprint import PARTS, digest, leaves
+from _fingerprint import CONFIGURATIONS, PARTS, digest, leaves, trainer_of
 from identical import missing
 
 CHECKPOINT: dict[str, Any] = {
@@ -37,6 +37,11 @@ def gone(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[str]]:
     """What is missing, in the parts where anything is."""
     found = {part: missing(part, before, after) for part in PARTS}
     return {part: names for part, names in found.items() if names}
+
+
+def test_every_trainer_is_compared(plugins: list[Any]) -> None:
+    """A plugin without a configuration could change unseen."""
+    assert set(map(trainer_of, CONFIGURATIONS)) == {name for plugin in plugins for name in plugin.trainers}
 
 
 def test_rearranged_checkpoint_is_the_same() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from results import claims, page, records, suites, tables  # noqa: E402 - lies beside the packages, not in one
+from results import claims, learners, page, plots, records, suites, tables  # noqa: E402 - beside the packages
 
 
 def training(seed: int = 1, **changes: object) -> suites.Training:
@@ -51,6 +52,18 @@ def test_suite_without_a_file_for_a_learner_says_which(tmp_path: Path, monkeypat
     monkeypatch.setattr(suites, "SUITES", tmp_path)
     with pytest.raises(suites.SuiteError, match=r"configs/dqm nor peers/dqm has a file Basic\.yaml"):
         suites.load("odd")
+
+
+def test_suite_sets_keys_of_a_section_that_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may say `hyperparameters:` and nothing below it; a learner without settings keeps none."""
+    cell = {"scene": "Basic", "learners": ["dqn", "chance"], "seeds": [1], "set": {"hyperparameters.tau": 0.5}}
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump({"episodes": 1, "trainings": [cell]}), "utf-8")
+    written = {"dqn": {"behaviors": {"Basic": {"trainer_type": "dqn", "hyperparameters": None}}}, "chance": {}}
+    monkeypatch.setattr(suites, "SUITES", tmp_path)
+    monkeypatch.setattr(suites, "learner_config", lambda learner, scene: written[learner])
+    of_dqn, of_chance = suites.load("odd")
+    assert of_dqn.config == {"behaviors": {"Basic": {"trainer_type": "dqn", "hyperparameters": {"tau": 0.5}}}}
+    assert of_chance.config == {}
 
 
 def test_full_suite_has_at_least_three_seeds_of_everything() -> None:
@@ -96,6 +109,32 @@ def test_overview_shows_learners(learner: str, pictures: list[str]) -> None:
     drawn: page.Pictures = {}
     list(page._overview(tables.rows(found), {"Basic": {"goal": 0.93}}, drawn))
     assert [file.name for file in drawn] == pictures
+
+
+def test_bars_of_a_learner_without_a_name_or_colour_are_in_the_legend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind those that have them, which are in the order of their colours; who was not drawn is not there."""
+    shown: list[list[str]] = []
+    monkeypatch.setattr(Figure, "legend", lambda figure, handles, labels, **_: shown.append(labels))
+    found = [replace(record(1, 0.5), training=training(learner=each)) for each in ("mine", "a2c", "dqn")]
+    plots.bars([tables.rows(found)], tmp_path / "bars.png", {"Basic": (0.0, 1.0)})
+    assert shown == [["DQN", "A2C", "mine"]]
+
+
+def test_training_goes_on_from_its_newest_numbered_checkpoints(tmp_path: Path) -> None:
+    """Of the behaviour that is behind; the best checkpoint says no step, and what is not finished counts no more."""
+    files = {
+        "Big": ["Big-9", "Big-10", "Big-best", "checkpoint"],
+        "Small": ["Small-20", "checkpoint"],
+        "New": ["New-1"],
+    }
+    for behavior, stems in files.items():
+        (tmp_path / behavior).mkdir()
+        for stem in stems:
+            (tmp_path / behavior / f"{stem}.pt").touch()
+    assert learners._newest_step(tmp_path) == 10
+    assert learners._newest_step(tmp_path / "New") == 0
 
 
 def test_training_of_another_configuration_is_another_one() -> None:
@@ -209,10 +248,10 @@ def test_records_of_former_values_count_no_more() -> None:
     current = record(101, 0.9)
     own = suites.learner_config("dqn", "Basic")
     same = replace(current, training=replace(current.training, config=own))
-    (found,) = claims.current([current, same]).values()
+    (found,) = claims.by_file([current, same]).values()
     assert found == [same]
     named = replace(same, training=replace(same.training, variant="20k"))
-    assert list(claims.current([named]).values()) == [[named]], "a variant that is the file as it stands"
+    assert list(claims.by_file([named]).values()) == [[named]], "a variant that is the file as it stands"
 
 
 def test_records_of_a_former_scene_count_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,4 +281,4 @@ def test_page_leaves_out_what_no_suite_asks_for_any_more() -> None:
     asked = next(each for each in suites.load("full") if each.learner == "dqn")
     now = replace(record(101, 0.9), training=asked)
     former = replace(now, training=replace(asked, config={"behaviors": {"Basic": {"max_steps": 1}}}))
-    assert page.current([former, now]) == [now]
+    assert page.of_suites([former, now]) == [now]

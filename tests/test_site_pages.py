@@ -17,7 +17,7 @@ FOREIGN = (
     "ModuleNotFoundError: No module named",
     "AttributeError: module 'numpy' has no attribute 'float'.",
     "TypeError: Descriptors cannot be created directly.",
-    "ERROR: No matching distribution found for mlagents==1.1.0",
+    "ERROR: No matching distribution found for mlagents==1.1.*",
     "Failed to build grpcio==1.48.2",
     "mlagents-learn: command not found",
     "UserWarning: pkg_resources is deprecated as an API.",

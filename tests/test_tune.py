@@ -12,7 +12,8 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from results.learners import POINTS  # noqa: E402 - lies beside the packages, not in one
+from _settings import changed  # noqa: E402 - lies beside the packages, not in one
+from results.learners import POINTS  # noqa: E402
 from results.suites import Training  # noqa: E402
 from tune import space  # noqa: E402
 from tune.errors import TuneError  # noqa: E402
@@ -119,7 +120,7 @@ def test_changed_values_leave_the_file_as_it_was():
     """Sections that it does not have are made."""
     written = {"trainer_type": "dqn", "hyperparameters": {"batch_size": 64}, "network_settings": None}
     paths = {("hyperparameters", "batch_size"): 128, ("network_settings", "num_layers"): 1, ("max_steps",): 5}
-    assert space.changed(written, paths) == {
+    assert changed(written, paths) == {
         "trainer_type": "dqn",
         "hyperparameters": {"batch_size": 128},
         "network_settings": {"num_layers": 1},
@@ -289,8 +290,8 @@ def test_search_goes_on_as_it_began_or_not_at_all(tuned, monkeypatch, capsys):
     assert tuned(monkeypatch, BASIC, *SHORT) == 0
     assert tuned(monkeypatch, BASIC, *SHORT, "--seeds", "3") == 1
     assert "holds a search with another --seeds; give this one another name with --name" in capsys.readouterr().err
-    changed = yaml.safe_load(yaml.safe_dump(BASIC).replace("hidden_units: 32", "hidden_units: 64"))
-    assert tuned(monkeypatch, changed, *SHORT) == 1
+    other = yaml.safe_load(yaml.safe_dump(BASIC).replace("hidden_units: 32", "hidden_units: 64"))
+    assert tuned(monkeypatch, other, *SHORT) == 1
     assert "holds a search with another file; " in capsys.readouterr().err
 
 

@@ -1,11 +1,15 @@
 """What the design asks of every distribution, and of the repository as a whole."""
 
+import ast
 import re
 import shutil
 import subprocess
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+
+from mlagents_plugin_shared.run.published import TRAINERS
 
 try:
     import tomllib
@@ -98,6 +102,20 @@ def test_plugin_asks_for_one_minor_version_of_shared(plugin, packages):
     shared = next(package for package in packages if package.folder.name == "shared")
     _, minor, _ = shared.project["version"].split(".")
     assert f"{shared.name}>=0.{minor},<0.{int(minor) + 1}" in plugin.project["dependencies"]
+
+
+def test_template_refuses_the_names_of_all_trainers(root, plugins):
+    """Two plugins of one name replace each other, and one of ML-Agents' names replaces its trainer."""
+    questions = yaml.safe_load((root / "templates" / "plugin" / "copier.yml").read_text(encoding="utf-8"))
+    host, ours = map(ast.literal_eval, re.findall(r"name in (\[.*?\])", questions["name"]["validator"]))
+    assert host == ["ppo", "sac", "poca"]
+    assert ours == sorted(name for plugin in plugins for name in plugin.trainers)
+
+
+def test_released_trainer_is_offered_to_those_who_lack_it(plugin):
+    """A changelog with a day in it is of a package that can be installed."""
+    if re.search(r"^## \S+ - \d{4}-\d\d-\d\d$", plugin.text("CHANGELOG.md"), re.M):
+        assert plugin.trainers.keys() <= TRAINERS
 
 
 def test_ci_runs_the_test_line_of_the_readme(root):
