@@ -1,4 +1,4 @@
-"""Trains small configurations of dqn and a2c with the sources that are on the path, and notes what came of each.
+"""Trains small configurations of every trainer with the sources that are on the path, and notes what came of each.
 
 It must run with the sources of any version, so it knows ML-Agents' own interfaces and files only: trainers by the
 name in `trainer_type:`, the checkpoint, the replay file, the statistics that are reported. `identical` starts it.
@@ -14,7 +14,7 @@ import random
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,11 +50,31 @@ DEMO = "DEMO"
 """Stands for the path of a recorded demonstration."""
 
 
+class Base(NamedTuple):
+    """What all configurations of a trainer have in common.
+
+    Attributes:
+        max_steps: enough for `LEAST_UPDATES`.
+        hyperparameters: what stands under `hyperparameters:`, where a configuration has nothing else.
+    """
+
+    max_steps: int
+    hyperparameters: dict[str, Any]
+
+
+BASES = {
+    "dqn": Base(1000, {"buffer_size": 400, "batch_size": 32, "target_update_interval": 20, "save_replay_buffer": True}),
+    "a2c": Base(5500, {"buffer_size": 20}),
+    "flashsac": Base(1000, {"buffer_size": 400, "batch_size": 32, "steps_per_update": 4, "save_replay_buffer": True}),
+    "pqn": Base(2000, {"buffer_size": 40, "batch_size": 20}),
+}
+
+
 class Configuration(NamedTuple):
     """What is trained.
 
     Attributes:
-        hyperparameters: what stands under `hyperparameters:`, beside the defaults of `behavior`.
+        hyperparameters: what stands under `hyperparameters:`, beside those of the trainer's `Base`.
         task: arguments of `Wander`.
         network: what stands under `network_settings:`.
         others: what else stands under the behaviour's name.
@@ -159,10 +179,42 @@ A2C = {
     ),
     "self-play": Configuration(task={"teams": 2, "agents": 4}, others={"self_play": SELF_PLAY, "max_steps": 9000}),
 }
-CONFIGURATIONS = {
-    **{f"dqn: {name}": configuration for name, configuration in DQN.items()},
-    **{f"a2c: {name}": configuration for name, configuration in A2C.items()},
+FLASHSAC = {
+    "defaults": Configuration(resumed=True),
+    "continuous": Configuration(task=CONTINUOUS, network={"normalize": True}),
+    "discrete, masks": Configuration(task={"branches": (3, 2, 4), "masked": True}),
+    "hybrid": Configuration({"n_step": 3}, HYBRID),
+    "memory": Configuration({"burn_in": 2}, HYBRID, {**MEMORY, "normalize": True}, {}, True),
+    "sac": Configuration({"preset": "sac"}, HYBRID),
+    "crossq": Configuration({"preset": "crossq"}, CONTINUOUS),
+    "xqc": Configuration({"preset": "xqc"}, CONTINUOUS),
+    "flashsac, prioritized": Configuration({"preset": "flashsac", "prioritized_replay": True}, HYBRID),
+    "pictures, shared_encoder": Configuration({"shared_encoder": True}, {**PICTURE, **CONTINUOUS}),
+    "curiosity, rnd": Configuration({}, CONTINUOUS, {}, {"reward_signals": STREAMS}),
+    "demonstrations": Configuration({"demo_path": DEMO, "demo_pretraining_steps": 20}),
 }
+PQN = {
+    "defaults": Configuration(resumed=True),
+    "branches, masks": Configuration(task={"branches": (3, 2, 4), "masked": True}),
+    "memory": Configuration({}, TWO_BRANCHES, {**MEMORY, "normalize": True}, {}, True),
+    "memory, chrono_init off": Configuration({"chrono_init": False}, network=MEMORY),
+    "watkins, radam": Configuration({"traces": "watkins", "optimizer": "radam"}, TWO_BRANCHES),
+    "no layer_norm, lambd 0": Configuration({"layer_norm": False, "lambd": 0.0, "max_grad_norm": 0}),
+    "noisy": Configuration({"noisy": True}),
+    "ladder": Configuration({"exploration": "ladder"}),
+    "pictures": Configuration(task=PICTURE),
+    "curiosity, rnd": Configuration({}, TWO_BRANCHES, {}, {"reward_signals": STREAMS}),
+}
+CONFIGURATIONS = {
+    f"{trainer_type}: {name}": configuration
+    for trainer_type, own in {"dqn": DQN, "a2c": A2C, "flashsac": FLASHSAC, "pqn": PQN}.items()
+    for name, configuration in own.items()
+}
+
+
+def trainer_of(name: str) -> str:
+    """The `trainer_type` of a configuration, with which its name begins."""
+    return name.partition(":")[0]
 
 
 def behavior(name: str, demo: str) -> dict[str, Any]:
@@ -173,16 +225,15 @@ def behavior(name: str, demo: str) -> dict[str, Any]:
         demo: path of the demonstration.
     """
     configuration = CONFIGURATIONS[name]
-    base: dict[str, Any] = {"buffer_size": 20}
-    if name.startswith("dqn"):
-        base = {"buffer_size": 400, "batch_size": 32, "target_update_interval": 20, "save_replay_buffer": True}
+    trainer_type = trainer_of(name)
+    base = BASES[trainer_type]
     described = {
-        "trainer_type": name.partition(":")[0],
-        "max_steps": 1000 if name.startswith("dqn") else 5500,
+        "trainer_type": trainer_type,
+        "max_steps": base.max_steps,
         "time_horizon": 6,
         "summary_freq": 300,
         "checkpoint_interval": 10**6,
-        "hyperparameters": {"learning_rate": 1e-3, **base, **configuration.hyperparameters},
+        "hyperparameters": {"learning_rate": 1e-3, **base.hyperparameters, **configuration.hyperparameters},
         "network_settings": {"hidden_units": 16, "num_layers": 1, **configuration.network},
         **configuration.others,
     }
@@ -316,9 +367,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
-def check_sources(tree: Path) -> None:
-    """Raises RuntimeError unless the plugins were imported from a tree."""
-    for name in ("mlagents_plugin_dqn", "mlagents_plugin_a2c", "mlagents_plugin_shared"):
+def check_sources(tree: Path, names: Iterable[str]) -> None:
+    """Raises RuntimeError unless what the configurations of these names train is imported from a tree."""
+    for name in (f"mlagents_plugin_{part}" for part in sorted({"shared", *map(trainer_of, names)})):
         file = Path(str(importlib.import_module(name).__file__)).resolve()
         if tree.resolve() not in file.parents:
             raise RuntimeError(f"{name} would be tried from {file}, not from {tree}")
@@ -335,7 +386,7 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.ERROR)
     register_trainer_plugins()
-    check_sources(options.tree)
+    check_sources(options.tree, options.names)
     demo = record(options.folder / "wander.demo", decisions=60)
     os.chdir(options.folder)
     results: dict[str, Any] = {}

@@ -4,7 +4,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +22,6 @@ from mlagents_envs.side_channel.environment_parameters_channel import Environmen
 from mlagents_player import SceneEnvironment, scenes
 from mlagents_player.scenes.base import base_name, team
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 AREAS = 50
 """In which exported models play side by side: what is computed for all agents at once takes a quarter of the time."""
 
@@ -117,7 +115,7 @@ class Learned(NamedTuple):
 def learn(scene: str, config: Mapping[str, Any], seed: int, *, num_areas: int, episodes: int) -> dict[str, Learned]:
     """Trains, exports the models, and lets `mlagents-player watch` play them as Unity does by default: by chance.
 
-    Says on stderr how training goes. Where there are two teams, the model plays the first and chance the second.
+    Says on stderr how training goes.
 
     Args:
         scene: of the player.
@@ -135,11 +133,24 @@ def learn(scene: str, config: Mapping[str, Any], seed: int, *, num_areas: int, e
     with tempfile.TemporaryDirectory() as folder:
         for trainer in train(scene, config, Path(folder), seed, note, num_areas).values():
             trainer.save_model()
-        command = [SCRIPTS / "mlagents-player", "watch", folder, scene, "--stochastic", "--json"]
-        command += ["--episodes", episodes, "--areas", AREAS]
-        if any(team(name) for name in scenes.load(scene).behaviors):
-            command += ["--opponent", "random"]
-        played = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-    found = {name: numbers["return"] for name, numbers in json.loads(played.stdout)["behaviors"].items()}
-    own = {base_name(name): numbers for name, numbers in found.items() if team(name) == 0}
-    return {name: Learned(numbers["mean"], numbers["std"], curves.get(name, [])) for name, numbers in own.items()}
+        found = played(folder, scene, "--stochastic", "--episodes", episodes)
+    returns = {name: numbers["return"] for name, numbers in found.items()}
+    return {name: Learned(own["mean"], own["std"], curves.get(name, [])) for name, own in returns.items()}
+
+
+def played(model: str, scene: str, *options: object) -> dict[str, dict[str, Any]]:
+    """What `mlagents-player watch --json` says of each behaviour that a model plays.
+
+    Where there are two teams the model plays the first, and chance the second.
+
+    Args:
+        model: what `watch` plays: a folder of exported models, or `random`.
+        scene: of the player.
+        options: of `watch`.
+    """
+    command = [sys.executable, "-m", "mlagents_player", "watch", model, scene, "--json", "--areas", AREAS, *options]
+    if any(team(name) for name in scenes.load(scene).behaviors):
+        command += ["--opponent", "random"]
+    ran = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    found = json.loads(ran.stdout)["behaviors"]
+    return {base_name(name): numbers for name, numbers in found.items() if team(name) == 0}

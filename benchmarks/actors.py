@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from _player import SCRIPTS, Summary, training
-from learning import changed
+from _settings import assignments, changed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FILE = Path(__file__).parents[1] / "configs" / "dqn" / "CartPole-v1.yaml"
@@ -99,7 +99,7 @@ def with_actors(behaviors: dict[str, Any], **actors: Any) -> dict[str, Any]:
 def speed(options: argparse.Namespace) -> None:
     """Prints a line a repeat, and the medians."""
     changes = [f"max_steps={options.steps}", f"summary_freq={max(options.steps // 20, 1)}", *options.changes]
-    single = {name: changed(config, changes) for name, config in CONFIG["behaviors"].items()}
+    single = {name: changed(config, assignments(changes)) for name, config in CONFIG["behaviors"].items()}
     kinds = {"none": with_actors(single, count=0), "one": with_actors(single, count=1, learner_acts=False)}
     rates: dict[str, list[float]] = {name: [] for name in kinds}
     lags = []
@@ -118,7 +118,7 @@ def speed(options: argparse.Namespace) -> None:
 
 def learning(options: argparse.Namespace) -> None:
     """Prints a line a seed and kind, and the means."""
-    single = {name: changed(config, options.changes) for name, config in CONFIG["behaviors"].items()}
+    single = {name: changed(config, assignments(options.changes)) for name, config in CONFIG["behaviors"].items()}
     areas = CONFIG["env_settings"]["num_areas"]
     kinds = {"single process": single, "2 actors": with_actors(single, count=2)}
     means: dict[str, list[float]] = {name: [] for name in kinds}

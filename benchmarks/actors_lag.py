@@ -19,7 +19,7 @@ from unittest import mock
 import _in_process
 import numpy as np
 import yaml
-from learning import changed
+from _settings import assignments, changed
 
 from mlagents_player import SceneEnvironment, scenes
 from mlagents_plugin_shared.run import replay_trainer
@@ -62,7 +62,8 @@ def learn(file: Path, lag: int, seed: int, changes: list[str], episodes: int) ->
     content = yaml.safe_load(file.read_text("utf-8"))
     scene = file.stem if file.stem in scenes.names() else f"gym:{file.stem}"
     areas = content.get("env_settings", {}).get("num_areas", 1)
-    config = {**content, "behaviors": {name: changed(own, changes) for name, own in content["behaviors"].items()}}
+    values = assignments(changes)
+    config = {**content, "behaviors": {name: changed(own, values) for name, own in content["behaviors"].items()}}
 
     def create(settings: ActorSettings, behavior: str) -> Lagging:
         return Lagging(settings, lambda rank: SceneEnvironment(scene, num_areas=areas, seed=10_000 * seed + rank), lag)

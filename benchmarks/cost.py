@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import yaml
 from _player import free_port
 from _scene_variants import Variant
-from learning import changed
+from _settings import assignments, changed
 from mlagents.plugins import all_trainer_settings
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.settings import OffPolicyHyperparamSettings
@@ -177,7 +177,12 @@ def config_of(case: Case, changes: list[str]) -> dict[str, Any]:
             own.append(rest)
     behaviors = zip(case.variant.load().behaviors, config["behaviors"].values(), strict=True)
     areas = {**config.get("env_settings", {}), "num_areas": case.areas}
-    return {**config, "behaviors": {name: changed(values, own) for name, values in behaviors}, "env_settings": areas}
+    values = assignments(own)
+    return {
+        **config,
+        "behaviors": {name: changed(written, values) for name, written in behaviors},
+        "env_settings": areas,
+    }
 
 
 def _file_of(learner: str, scene: str) -> dict[str, Any]:

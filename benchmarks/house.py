@@ -13,9 +13,9 @@ SHARED = ROOT / "shared" / "src" / "mlagents_plugin_shared"
 
 
 def plugins() -> dict[str, list[Path]]:
-    """Sources of each trainer plugin, by the end of its name."""
-    folders = sorted(ROOT.glob("packages/mlagents-plugin-*"))
-    return {folder.name.rpartition("-")[2]: sorted(folder.glob("src/*/*.py")) for folder in folders}
+    """Sources of each plugin that has an algorithm, by the end of its name."""
+    folders = sorted(file.parent for file in ROOT.glob("packages/*/src/mlagents_plugin_*/optimizer.py"))
+    return {folder.name.removeprefix("mlagents_plugin_"): sorted(folder.glob("*.py")) for folder in folders}
 
 
 def lines(files: list[Path]) -> int:

@@ -1,6 +1,6 @@
 """Whether training is bit for bit what it was at another revision: `nox -s bench -- identical --against main`.
 
-Trains small configurations of dqn and a2c for 200 gradient updates and more, on the CPU with a fixed seed, and takes
+Trains small configurations of every trainer for 200 gradient updates and more, on the CPU with a fixed seed, and takes
 digests of all that comes of it: weights with normaliser statistics and target networks, moments, the replay or open
 rollout, what else is in the checkpoint (generators, returns, updates that are due), every reported number, and every
 action. Without --against it prints a digest of each.

@@ -8,7 +8,6 @@ reported, and the spread is that of the seeds. `--set` changes keys of the file:
 """
 
 import argparse
-import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,10 @@ import _in_process
 import numpy as np
 import yaml
 from _demonstrations import with_demonstrations
+from _settings import assignments, changed
 
 from mlagents_player import scenes
 from mlagents_player.arguments import count
-
-
-def changed(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """A configuration with some keys set, `a.b=value`."""
-    result = copy.deepcopy(config)
-    for change in changes:
-        path, _, value = change.partition("=")
-        *folders, key = path.split(".")
-        inner = result
-        for folder in folders:
-            inner = inner.setdefault(folder, {})
-        inner[key] = yaml.safe_load(value)
-    return result
 
 
 def learn(name: str, config: dict[str, Any], seed: int, areas: int, episodes: int) -> dict[str, _in_process.Learned]:
@@ -56,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for file in arguments.configs:
         content = yaml.safe_load(file.read_text("utf-8"))
-        behaviors = {name: changed(own, arguments.changes) for name, own in content["behaviors"].items()}
+        behaviors = {name: changed(own, assignments(arguments.changes)) for name, own in content["behaviors"].items()}
         config = with_demonstrations({**content, "behaviors": behaviors}, file.stem)
         areas = arguments.areas or content.get("env_settings", {}).get("num_areas", 1)
         means: dict[str, list[float]] = {name: [] for name in behaviors}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from learning import changed
+from _settings import assignments, changed
 
 from mlagents_player.arguments import count
 from mlagents_plugin_shared.testing import MemoryChain, train
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="keys to change")
     arguments = parser.parse_args()
-    config = changed(CONFIG, arguments.changes)
+    config = changed(CONFIG, assignments(arguments.changes))
     for length, seed in product(arguments.lengths, arguments.seeds):
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             mean, seconds = process.submit(remembered, length, seed, config).result()

@@ -27,7 +27,10 @@ from mlagents_plugin_shared.testing import Corridor, train
 SETTINGS: dict[str, dict[str, Any]] = {
     "dqn": {"batch_size": 16, "buffer_size": 500, "target_update_interval": 10**6},
     "a2c": {"buffer_size": 60},
+    "pqn": {"buffer_size": 60, "batch_size": 20},
+    "flashsac": {"batch_size": 16, "buffer_size": 500},
 }
+"""Of each algorithm, beside its defaults."""
 ROUND = ("_process_trajectory", "_update_policy")
 """What a trainer does with transitions: takes them in, and learns from them."""
 
@@ -98,8 +101,13 @@ def stations_of(trainer_type: str) -> Stations:
 def main() -> None:
     """Prints the stations of each algorithm."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trainer_types", nargs="*", default=list(SETTINGS), help="dqn, a2c")
+    parser.add_argument(
+        "trainer_types", nargs="*", default=list(SETTINGS), metavar="TRAINER_TYPE", help=", ".join(SETTINGS)
+    )
     options = parser.parse_args()
+    unknown = sorted({*options.trainer_types} - {*SETTINGS})
+    if unknown:
+        parser.error(f"no settings for {', '.join(unknown)}; there are: {', '.join(SETTINGS)}")
     register_trainer_plugins()
     for trainer_type in options.trainer_types:
         stations = stations_of(trainer_type)

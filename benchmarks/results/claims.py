@@ -30,7 +30,7 @@ _INDENT = 15
 _WIDTH = 120
 
 
-def current(found: Iterable[Record]) -> dict[Path, list[Record]]:
+def by_file(found: Iterable[Record]) -> dict[Path, list[Record]]:
     """The records of each file of configs/ as it is now, by rising seed.
 
     Args:
@@ -107,7 +107,7 @@ def table(learner: str, found: dict[Path, list[Record]], goals: dict) -> str:
         found: the records of each file.
         goals: of each behaviour.
     """
-    head = ["behavior", "agent steps", "goal", "exported model, each seed", "best actions", "training"]
+    head = ["behaviour", "agent steps", "goal", "exported model, each seed", "best actions", "training"]
     rows = [row for file in sorted(found) for row in _rows(learner, found[file], goals)]
     return "\n".join(map(_line, [[*head, "minutes of a core", "seeds"], ["---"] * 8, *rows]))
 
@@ -143,14 +143,14 @@ def front(rows: list[Row], goals: dict) -> str:
     bounds = page.bounds_of(rows, goals)
     bests = [best for best in tables.bests([row for row in rows if row.scores], OURS) if best.ours]
     solved = sum(_reaches_goal(best.ours, bounds.get(best.behavior)) for best in bests)
-    lines = [["behavior", "chance", "goal", "the best of ours", "the best of others"]]
+    lines = [["behaviour", "chance", "goal", "the best of ours", "the best of others"]]
     lines.append(["---"] * len(lines[0]))
     for best in bests:
         chance = tables.spread(best.chance.scores) if best.chance else "-"
         figures = [_figure(row, bounds.get(best.behavior)) for row in (best.ours, best.peer)]
         lines.append([best.behavior, chance, f"{goals[best.behavior]['goal']:g}", *figures])
     summary = (
-        f"Of {len(bests)} behaviors, ours reach the goal in {solved}: 99 percent of the way from chance to it, or "
+        f"Of {len(bests)} behaviours, ours reach the goal in {solved}: 99 percent of the way from chance to it, or "
         "further, in the mean of three seeds or more. Figures that do are in **bold**."
     )
     return "\n".join([summary, "", *map(_line, lines)])
@@ -189,7 +189,7 @@ def times(found: dict[Path, list[Record]], rows: list[Row]) -> str:
         found: the records of each file.
         rows: of all records.
     """
-    tuned = {tables.rows(own)[0]: file for file, own in found.items() if len(own) >= LEAST_SEEDS and _is_tuned(file)}
+    tuned = {tables.rows(own)[0]: file for file, own in found.items() if len(own) >= LEAST_SEEDS and is_tuned(file)}
     scenes = {row.scene for row in tuned}
     stock = [
         row for row in rows if row.learner in tables.STOCK and row.scene in scenes and len(row.seeds) >= LEAST_SEEDS
@@ -215,21 +215,26 @@ def _linked(file: Path, row: Row) -> str:
     return f"[`{name}`](../configs/{name})" + (", with demonstrations" if row.demonstrations else "")
 
 
-def _is_tuned(file: Path) -> bool:
+def is_tuned(file: Path) -> bool:
+    """Whether a configuration's header says so.
+
+    Args:
+        file: of configs/.
+    """
     return re.search(r"^# Status: +tuned$", file.read_text("utf-8"), re.MULTILINE) is not None
 
 
 def written() -> dict[Path, str]:
     """What each README and configuration of which there are records should say: its whole text."""
     known = records.load()
-    found = current(known)
+    found = by_file(known)
     goals = suites.goals()
     texts = {file: header(file.read_text("utf-8"), own) for file, own in found.items()}
     for readme in sorted(ROOT.glob("packages/*/README.md")):
         text = readme.read_text("utf-8")
         for learner in re.findall(r"<!-- results: (\S+) -->", text):
             texts[readme] = text = _with_table(text, learner, table(learner, found, goals))
-    rows = tables.rows(page.current(known))
+    rows = tables.rows(page.of_suites(known))
     of_all = front(rows, goals)
     texts[CHOICE_PAGE] = _with_table(CHOICE_PAGE.read_text("utf-8"), "minutes", times(found, rows))
     texts.update({file: _with_table(file.read_text("utf-8"), "all", of_all) for file in FRONT_PAGES})

@@ -4,10 +4,7 @@ Each function trains to the end and returns what lets the trained model play; it
 """
 
 import copy
-import json
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +14,7 @@ from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers.settings import OffPolicyHyperparamSettings
 from mlagents.trainers.trainer import Trainer
 
-from mlagents_player import scenes
-from mlagents_player.scenes.base import base_name, team
+from mlagents_player.scenes.base import base_name
 from results.records import Played
 from results.suites import Training
 
@@ -107,12 +103,14 @@ def _keeps_replay(trainer_type: str) -> bool:
 
 def _newest_step(checkpoints: Path) -> int:
     """The least step of all behaviours' newest checkpoints; 0 where there is none to go on from."""
-    newest = [
-        max((int(file.stem.rpartition("-")[2]) for file in behavior.glob("*-*.pt")), default=0)
-        for behavior in checkpoints.glob("*/")
-        if (behavior / "checkpoint.pt").is_file()
-    ]
-    return min(newest, default=0)
+    behaviors = [folder for folder in checkpoints.glob("*/") if (folder / "checkpoint.pt").is_file()]
+    return min((max(_steps(folder), default=0) for folder in behaviors), default=0)
+
+
+def _steps(behavior: Path) -> Iterator[int]:
+    """At which a behaviour's checkpoints were taken; `<behavior>-best.pt` does not say."""
+    ends = (file.stem.rpartition("-")[2] for file in behavior.glob("*-*.pt"))
+    return (int(end) for end in ends if end.isdecimal())
 
 
 def _kinds(training: Training, models: Path) -> dict[str, Kinds]:
@@ -122,22 +120,9 @@ def _kinds(training: Training, models: Path) -> dict[str, Kinds]:
 
 
 def _watch(training: Training, model: str, *options: str) -> dict[str, Played]:
-    command = [sys.executable, "-m", "mlagents_player", "watch", model, training.scene, "--json", *options]
     # Starts that training has not seen: its scene was seeded with the small numbers of the suite.
-    command += [
-        "--episodes",
-        str(training.episodes),
-        "--seed",
-        str(1_000_000 + training.seed),
-        "--areas",
-        str(_in_process.AREAS),
-    ]
-    if any(team(name) for name in scenes.load(training.scene).behaviors):
-        command += ["--opponent", "random"]
-    played = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = {
-        base_name(name): numbers for name, numbers in json.loads(played.stdout)["behaviors"].items() if team(name) == 0
-    }
+    seed = 1_000_000 + training.seed
+    found = _in_process.played(model, training.scene, "--episodes", training.episodes, "--seed", seed, *options)
     return {
         name: Played(**numbers["return"], episodes=numbers["episodes"], games=numbers.get("games"))
         for name, numbers in found.items()

@@ -64,7 +64,7 @@ def make() -> list[Path]:
 
 def written() -> tuple[str, Pictures]:
     """The page as the records have it, and the pictures that it shows."""
-    found = current(records.load())
+    found = of_suites(records.load())
     rows = tables.rows(found)
     goals = suites.goals()
     pictures: Pictures = {}
@@ -78,7 +78,7 @@ def written() -> tuple[str, Pictures]:
     return "\n".join(text), pictures
 
 
-def current(found: Iterable[Record]) -> list[Record]:
+def of_suites(found: Iterable[Record]) -> list[Record]:
     """The records of what the suites ask for now: those of former values of a file count no more.
 
     Args:
@@ -91,7 +91,7 @@ def current(found: Iterable[Record]) -> list[Record]:
 def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]:
     bounds = bounds_of(rows, goals)
     learned = [row for row in rows if row.behavior in bounds and row.learner != CHANCE and row.scores]
-    shown = [row for row in learned if row.variant in _first(rows, row)]
+    shown = [row for row in learned if row.variant == _first(rows, row)]
     panels = [[row for row in shown if row.scene.startswith(GYMNASIUM) == is_in] for is_in in (False, True)]
     panels = [panel for panel in panels if panel]
     if panels:
@@ -108,10 +108,10 @@ def _overview(rows: list[Row], goals: dict, pictures: Pictures) -> Iterator[str]
     yield ""
 
 
-def _first(rows: list[Row], row: Row) -> set[str]:
+def _first(rows: list[Row], row: Row) -> str:
     """The variant with which a learner is shown where there is room for one: the one with the fewest steps."""
     own = [each for each in rows if (each.behavior, each.learner) == (row.behavior, row.learner)]
-    return {min(own, key=lambda each: each.steps).variant}
+    return min(own, key=lambda each: each.steps).variant
 
 
 def _cell(row: Row | None) -> str:

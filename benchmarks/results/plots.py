@@ -27,6 +27,8 @@ COLOURS = {
     "sb3-tqc": "#b5838d",
 }
 """Ours are strong, peers are pale; the same on every picture."""
+OTHER_COLOUR = "#6f4e37"
+"""Of a learner that has none of its own."""
 STYLES = ("-", "--", ":", "-.")
 LOWEST, TALLEST = -0.3, 1.25
 """Of a bar, where chance is 0 and the goal is 1."""
@@ -79,7 +81,7 @@ def _bands(axes: plt.Axes, learners: list[tuple[Row, list[Curve]]]) -> None:
         seen[row.learner] += 1
         steps = np.linspace(max(curve[0][0] for curve in found), min(curve[-1][0] for curve in found), 200)
         values = np.array([np.interp(steps, *zip(*curve, strict=True)) for curve in found])
-        colour = COLOURS.get(row.learner)
+        colour = _colour(row.learner)
         axes.plot(steps, values.mean(0), style, color=colour, label=f"{row.label}, {tables.counted(len(found))}")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
 
@@ -98,7 +100,8 @@ def bars(panels: list[list[Row]], file: Path, bounds: dict[str, tuple[float, flo
     for axes, rows in zip(stacked[:, 0], panels, strict=True):
         _bars(axes, rows, bounds)
     found = dict(pair[::-1] for axes in stacked[:, 0] for pair in zip(*axes.get_legend_handles_labels(), strict=True))
-    labels = [tables.NAMES[learner] for learner in COLOURS if tables.NAMES[learner] in found]
+    order = [tables.name_of(learner) for learner in COLOURS]
+    labels = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
     handles = [found[label] for label in labels]
     figure.legend(handles, labels, loc="outside upper center", fontsize=8, ncols=4, frameon=False)
     _save(figure, file)
@@ -117,8 +120,8 @@ def _bars(axes: plt.Axes, rows: list[Row], bounds: dict[str, tuple[float, float]
                 at,
                 min(share.mean(), TALLEST),
                 0.9 * slot,
-                color=COLOURS.get(row.learner),
-                label=tables.NAMES[row.learner],
+                color=_colour(row.learner),
+                label=tables.name_of(row.learner),
                 hatch="//" if row.demonstrations else None,
                 edgecolor="white",
                 linewidth=0,
@@ -154,10 +157,10 @@ def compared(scores: dict[str, np.ndarray], file: Path, repetitions: int = 2000)
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 3.8), layout="constrained")
     for place, learner in enumerate(learners):
         low, high = intervals[learner][:, 0]
-        left.barh(place, high - low, left=low, color=COLOURS.get(learner), alpha=0.6)
+        left.barh(place, high - low, left=low, color=_colour(learner), alpha=0.6)
         left.plot([means[learner][0]] * 2, [place - 0.35, place + 0.35], "k-")
-        middle.plot(thresholds, profiles[learner], color=COLOURS.get(learner), label=learner)
-        middle.fill_between(thresholds, *bands[learner], color=COLOURS.get(learner), alpha=0.15, linewidth=0)
+        middle.plot(thresholds, profiles[learner], color=_colour(learner), label=learner)
+        middle.fill_between(thresholds, *bands[learner], color=_colour(learner), alpha=0.15, linewidth=0)
     left.set_yticks(range(len(learners)), learners)
     left.set(xlabel="interquartile mean, with its 95 % interval", title="0: chance, 1: goal")
     middle.set(xlabel="score τ", ylabel="share of runs above τ", title="performance profile")
@@ -168,12 +171,16 @@ def compared(scores: dict[str, np.ndarray], file: Path, repetitions: int = 2000)
     chances, ranges = library.get_interval_estimates(pairs, metrics.probability_of_improvement, reps=repetitions)
     for place, pair in enumerate(pairs):
         low, high = np.ravel(ranges[pair])
-        right.barh(place, high - low, left=low, color=COLOURS.get(pair.split(",")[0]), alpha=0.6)
+        right.barh(place, high - low, left=low, color=_colour(pair.split(",")[0]), alpha=0.6)
         right.plot([np.ravel(chances[pair])[0]] * 2, [place - 0.35, place + 0.35], "k-")
     right.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
     right.set_yticks(range(len(pairs)), [pair.replace(",", " > ") for pair in pairs], fontsize=8)
     right.set(xlabel="probability of improvement", xlim=(0, 1))
     _save(figure, file)
+
+
+def _colour(learner: str) -> str:
+    return COLOURS.get(learner, OTHER_COLOUR)
 
 
 def _save(figure: plt.Figure, file: Path) -> None:

@@ -1,6 +1,5 @@
 """The models that come with the player: of every tuned configuration the best seed's, with its settings and card."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from results.suites import CONFIGS, ROOT
 from results.training import folder_of
 
 FOLDER = ROOT / "packages" / "mlagents-player" / "src" / "mlagents_player" / "pretrained"
-_LEAST_SEEDS = 3
 
 _CARD = """---
 library_name: ml-agents
@@ -48,17 +46,13 @@ def update() -> Iterator[Path]:
     Yields:
         The folders that were written.
     """
-    for file, found in claims.current(records.load()).items():
-        if len(found) < _LEAST_SEEDS or not _is_tuned(file):
+    for file, found in claims.by_file(records.load()).items():
+        if len(found) < claims.LEAST_SEEDS or not claims.is_tuned(file):
             continue
         best = max(found, key=_score)
         models = folder_of(best.training) / "models"
         if models.is_dir():
             yield _write(FOLDER / file.relative_to(CONFIGS).with_suffix(""), models, best, found)
-
-
-def _is_tuned(file: Path) -> bool:
-    return re.search(r"^# Status: +tuned$", file.read_text("utf-8"), flags=re.MULTILINE) is not None
 
 
 def _score(record: Record) -> float:

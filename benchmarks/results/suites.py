@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from _settings import assign, path_of
 
 from mlagents_player.scenes import GYMNASIUM, names
 
@@ -122,7 +123,8 @@ def _trainings(cell: dict[str, Any], learner: str, episodes: int) -> Iterator[Tr
     scene = cell["scene"]
     config = learner_config(learner, scene)
     for path, value in cell.get("set", {}).items():
-        _set(config, path, value, learner)
+        for settings in _settings_of(config, learner):
+            assign(settings, path_of(path), value)
     variant = "" if learner == CHANCE else cell.get("variant", "")
     for seed in cell["seeds"]:
         yield Training(learner, scene, variant, config, seed, cell.get("episodes", episodes))
@@ -151,11 +153,6 @@ def learner_config(learner: str, scene: str) -> dict[str, Any]:
     raise SuiteError(f"neither configs/{learner} nor peers/{learner} has a file {stem}.yaml")
 
 
-def _set(config: dict[str, Any], path: str, value: Any, learner: str) -> None:
-    """Sets a key in every behaviour, `hyperparameters.beta`; for Stable-Baselines3 in its arguments."""
-    sections = [config] if learner.startswith(STABLE_BASELINES) else list(config.get("behaviors", {}).values())
-    *folders, key = path.split(".")
-    for section in sections:
-        for folder in folders:
-            section = section.setdefault(folder, {})
-        section[key] = value
+def _settings_of(config: dict[str, Any], learner: str) -> list[dict[str, Any]]:
+    """What holds a learner's keys: its behaviours; for Stable-Baselines3 its arguments."""
+    return [config] if learner.startswith(STABLE_BASELINES) else list(config.get("behaviors", {}).values())

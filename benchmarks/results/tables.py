@@ -26,6 +26,11 @@ STOCK = ("ppo", "sac", "poca")
 """ML-Agents' own trainers."""
 
 
+def name_of(learner: str) -> str:
+    """How a learner is called in a sentence; by its own name where `NAMES` has none."""
+    return NAMES.get(learner, learner)
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """A learner on a behaviour of a scene, with one outcome a seed.
@@ -62,7 +67,7 @@ class Row:
     @property
     def name(self) -> str:
         """Of the learner, as a sentence has it."""
-        return f"{NAMES.get(self.learner, self.learner)} {self._teacher}".strip()
+        return f"{name_of(self.learner)} {self._teacher}".strip()
 
     @property
     def _teacher(self) -> str:

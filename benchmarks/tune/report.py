@@ -7,12 +7,12 @@ from typing import Any
 
 import optuna
 import yaml
+from _settings import changed
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
 from mlagents_player.scenes import GYMNASIUM
-from tune.space import changed
 from tune.tuning import FINAL, Tuning
 
 _MOST, _WIDTH = 8, 11

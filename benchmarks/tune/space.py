@@ -1,4 +1,4 @@
-"""Which keys of a behaviour are searched, and where; and a configuration with other values of them.
+"""Which keys of a behaviour are searched, and where; and the settings that a configuration gives.
 
 Plugins say it beside their settings, in `mlagents_plugin_shared.run.search`; ML-Agents' own trainers say nothing, and
 have a table here. Values of the file that lie outside of a range widen it: the file itself is the first trial.
@@ -107,24 +107,6 @@ def keys(settings: host.TrainerSettings, steps: int, only: Iterable[str] = ()) -
             held[key.name] = drawn
     chosen = _chosen(found, list(only))
     return chosen, {key.name: held[key.name] for key in chosen}
-
-
-def changed(written: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """What stands under a behaviour's name, with other values of some keys.
-
-    Args:
-        written: the mapping of a YAML.
-        values: by path.
-    """
-    result = copy.deepcopy(dict(written))
-    for path, value in values.items():
-        inner = result
-        for section in path[:-1]:
-            if not isinstance(inner.get(section), dict):
-                inner[section] = {}
-            inner = inner[section]
-        inner[path[-1]] = value
-    return result
 
 
 def read(behaviors: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> dict[str, host.TrainerSettings]:

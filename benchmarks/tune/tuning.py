@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from _settings import changed
 from filelock import FileLock, Timeout
 from mlagents.trainers.settings import TrainerSettings
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlagents_plugin_shared.run.search import Choice
 from tune.errors import TuneError
-from tune.space import Key, changed, keys, read
+from tune.space import Key, keys, read
 from tune.trial import Trial, reports
 
 FINAL, WHOLE = "final", "whole"
