@@ -193,9 +193,9 @@ def test_front_page_has_the_best_of_ours_beside_the_best_of_others() -> None:
         return claims.front(tables.rows(found), {"Basic": {"goal": 0.93}}).splitlines()
 
     peer = "0.800 (ML-Agents' PPO, 100 steps; 1 seed)"
-    assert lines(3)[0].startswith("Of 1 behaviors, ours reach the goal in 1:")
+    assert lines(3)[0].startswith("Of 1 behaviours, ours reach the goal in 1:")
     assert lines(3)[-1] == f"| Basic | 0.100 | 0.93 | **0.930** (DQN, 100 steps; 3 seeds) | {peer} |"
-    assert lines(2)[0].startswith("Of 1 behaviors, ours reach the goal in 0:")
+    assert lines(2)[0].startswith("Of 1 behaviours, ours reach the goal in 0:")
     assert lines(2)[-1] == f"| Basic | 0.100 | 0.93 | 0.930 (DQN, 100 steps; 2 seeds) | {peer} |"
 
 
