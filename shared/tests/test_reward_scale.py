@@ -56,13 +56,14 @@ def test_sums_of_endless_streams_go_on_behind_terminal_states() -> None:
     assert scale._lived.most.tolist() == pytest.approx([1.0, 10.0], rel=0.01)
 
 
-def test_environment_that_is_reset_begins_all_sums_anew() -> None:
-    """Those that were passed on too: as after a terminal state."""
-    reset, ended = RewardScale({"extrinsic": 0.9}, 5.0), added({"a": [4.0], "b": [1.0]}, gamma=0.9)
-    reset.add("a", {"extrinsic": np.array([4.0])}, interrupted=True)
-    reset.clear()
-    reset.add("b", {"extrinsic": np.array([1.0])}, terminated=True)
-    assert torch.equal(reset.scale, ended.scale)
+def test_sums_that_were_passed_on_survive_a_resume() -> None:
+    """The next episode begins with them, as it would have."""
+    scale, resumed = RewardScale({"extrinsic": 0.9}, 5.0), RewardScale({"extrinsic": 0.9}, 5.0)
+    scale.add("a", {"extrinsic": np.array([4.0])}, interrupted=True)
+    resumed.load_state_dict(scale.state_dict())
+    for each in (scale, resumed):
+        each.add("b", {"extrinsic": np.array([1.0])}, terminated=True)
+    assert resumed._lived.most.item() == scale._lived.most.item() == pytest.approx(4.6)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])

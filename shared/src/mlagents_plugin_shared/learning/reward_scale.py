@@ -187,10 +187,9 @@ class RewardScale:
     def clear(self) -> None:
         """Drops the running sums of all agents."""
         self._sums.clear()
-        self._passed_on.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """The statistics. Running sums are not among it: with a resume all episodes begin anew."""
+        """The statistics, and what was passed on. Sums of open episodes are not among it: a resume begins them anew."""
         return {
             "streams": list(self._discounts),
             "discounts": list(self._discounts.values()),
@@ -199,6 +198,7 @@ class RewardScale:
             "largest_scale": self.scale.max().item(),
             **self._lived.state_dict(),
             "demonstrated": self._demonstrated.state_dict(),
+            "passed_on": [sums.tolist() for sums in self._passed_on],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -219,6 +219,7 @@ class RewardScale:
         strengths = np.array(state.get("strengths", self._strengths))
         change = np.divide(self._strengths, strengths, out=np.zeros_like(self._strengths), where=strengths != 0)
         self._lived = _Statistics.of_state(state).times(change)
+        self._passed_on.extend(np.array(sums) * change for sums in state.get("passed_on", []))
         demonstrated = state.get("demonstrated")
         if demonstrated is not None and demonstrated["count"] == self._demonstrated.count:
             self._demonstrated = _Statistics.of_state(demonstrated).times(change)
