@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mlagents_plugin_shared.maths.distributional import categorical_target, quantile_midpoints, quantile_target
+from mlagents_plugin_shared.learning.return_heads import CUT_OFF_INTERVAL, CategoricalReturn
+from mlagents_plugin_shared.maths.distributional import (
+    categorical_target,
+    mass_outside,
+    quantile_midpoints,
+    quantile_target,
+)
 
 SUPPORT = torch.tensor([0.0, 1.0, 2.0])
 
@@ -96,6 +102,27 @@ def test_categorical_target_refuses_other_shapes(probs, reward, support) -> None
     """Shapes that would broadcast, and supports that are no N >= 2 atoms."""
     with pytest.raises(ValueError, match=r"one shape|must hold"):
         categorical_target(probs, reward, reward, support)
+
+
+def test_mass_outside_golden() -> None:
+    """The atoms 0, 1 and 2, with probabilities 0.2, 0.3 and 0.5, become 0.6, 1.6 and 2.6: the last lies outside."""
+    probs, reward, discount = torch.tensor([[0.2, 0.3, 0.5]]), torch.tensor([0.6]), torch.tensor([1.0])
+    assert mass_outside(probs, reward, discount, SUPPORT).item() == 0.5
+    assert mass_outside(probs, -reward, discount, SUPPORT).item() == pytest.approx(0.2)
+    assert mass_outside(probs, torch.tensor([2.4]), 0 * discount, SUPPORT).item() == 0.0
+    assert mass_outside(probs, torch.tensor([2.6]), 0 * discount, SUPPORT).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("reward", "said"), [(1.0, True), (-1.0, True), (0.05, False)])
+def test_returns_that_no_atom_can_tell_are_spoken_of_once(
+    reward: float, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reward of 1 a step comes to 100 with a discount of 0.99, where atoms end at 10; 0.05, the control, to 5."""
+    head = CategoricalReturn(4, [2], 1, num_atoms=51, v_min=-10.0, v_max=10.0)
+    probs = torch.full((8, 1, 51), 1 / 51)
+    for _ in range(3 * CUT_OFF_INTERVAL):
+        probs = head.target(probs, torch.full((8, 1), reward), torch.full((8, 1), 0.99))
+    assert caplog.text.count("outside of v_min: -10 to v_max: 10 and are cut off,") == said
 
 
 def test_quantile_target_golden() -> None:

@@ -23,13 +23,26 @@ from collections.abc import Callable, Sequence
 
 from mlagents.torch_utils import torch
 from mlagents.trainers.torch_entities.layers import Initialization, linear_layer
+from mlagents_envs.logging_util import get_logger
 from torch import nn
 
 from mlagents_plugin_shared.learning.networks import NoisyLinear
-from mlagents_plugin_shared.maths.distributional import categorical_target, quantile_midpoints, quantile_target
+from mlagents_plugin_shared.maths.distributional import (
+    categorical_target,
+    mass_outside,
+    quantile_midpoints,
+    quantile_target,
+)
 from mlagents_plugin_shared.maths.losses import categorical_error, huber, quantile_huber_error, td_error
 from mlagents_plugin_shared.maths.rescaling import signed_hyperbolic, signed_parabolic
 from mlagents_plugin_shared.maths.targets import td_target
+
+logger = get_logger(__name__)
+
+CUT_OFF_INTERVAL = 1000
+"""Batches of targets between two looks at how many returns no atom can tell."""
+MOST_CUT_OFF = 0.5
+"""Share of them from which on that is said."""
 
 
 class ReturnHead(nn.Module):
@@ -174,6 +187,8 @@ class CategoricalReturn(ReturnHead):
     """
 
     support: torch.Tensor
+    targets = 0
+    """How many batches of targets were asked for."""
 
     def __init__(
         self,
@@ -193,6 +208,7 @@ class CategoricalReturn(ReturnHead):
         )
         self.register_buffer("support", torch.linspace(v_min, v_max, num_atoms))
         self._ends = v_min, v_max
+        self._is_told = False
 
     def restore_atoms(self) -> bool:
         """Puts the atoms back where they were made, where a checkpoint has moved them; gives whether it had."""
@@ -218,7 +234,17 @@ class CategoricalReturn(ReturnHead):
         return self.mean(prediction.exp())
 
     def target(self, return_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
-        """Probabilities, projected onto the atoms."""
+        """Probabilities, projected onto the atoms; says once if most of them are cut off at an end."""
+        self.targets += 1
+        if self.targets % CUT_OFF_INTERVAL == 0 and not self._is_told:
+            share = mass_outside(return_t, r_t, discount_t, self.support).item()
+            if share > MOST_CUT_OFF:
+                self._is_told = True
+                low, high = self._ends
+                logger.warning(
+                    f"{share:.0%} of the returns lie outside of v_min: {low:g} to v_max: {high:g} and are cut off, so "
+                    "that actions can hardly be told apart: widen the range, or lower gamma or the rewards."
+                )
         return categorical_target(return_t, r_t, discount_t, self.support)
 
     def error(

@@ -47,6 +47,26 @@ def categorical_target(
         return projected.scatter_add(-1, index + 1, upper)
 
 
+def mass_outside(
+    probs_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor, support: torch.Tensor
+) -> torch.Tensor:
+    """Share of the probability of r + γ Z that `categorical_target` moves to an end, from half a step beyond it on.
+
+    Args:
+        probs_t: [..., N] probabilities of the next state's return.
+        r_t: [...] rewards received after acting in s_{t-1}.
+        discount_t: [...] γ, 0 where the episode terminated.
+        support: [N] atoms, rising in equal steps, N >= 2.
+
+    Returns:
+        [] the share, 0 to 1.
+    """
+    moved = r_t.unsqueeze(-1) + discount_t.unsqueeze(-1) * support  # [..., N]
+    half = (support[1] - support[0]) / 2
+    outside = (moved > support[-1] + half) | (moved < support[0] - half)
+    return (probs_t * outside).sum() / max(r_t.numel(), 1)
+
+
 def quantile_target(quantiles_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
     """Quantiles of r + γ Z: each of them moved.
 
