@@ -25,7 +25,7 @@ class RolloutValues(NamedTuple):
     memories: np.ndarray | None = None  # [N, M] the critic's memory at the start of the step's sequence
 
 
-class Sequence(NamedTuple):
+class SequenceOfSegment(NamedTuple):
     """Steps `start` up to `stop` of segment `k`."""
 
     k: int
@@ -104,7 +104,7 @@ def stored_state_values(network: Critic, rollout: RolloutBuffer) -> RolloutValue
     stops = np.cumsum(rollout.lengths)
     values: dict[int, torch.Tensor] = {}
     ends: dict[int, torch.Tensor] = {}
-    groups: dict[int, list[Sequence]] = defaultdict(list)
+    groups: dict[int, list[SequenceOfSegment]] = defaultdict(list)
     for sequence in chain.from_iterable(lockstep(rollout)):
         groups[sequence.stop - sequence.start].append(sequence)
     for length, group in groups.items():
@@ -121,7 +121,7 @@ def stored_state_values(network: Critic, rollout: RolloutBuffer) -> RolloutValue
     return RolloutValues(*map(ModelUtils.to_numpy, (in_order, last_values)))
 
 
-def lockstep(rollout: RolloutBuffer) -> list[list[Sequence]]:
+def lockstep(rollout: RolloutBuffer) -> list[list[SequenceOfSegment]]:
     """Sequences of a rollout in groups that can be computed at once: of different agents, and of one length.
 
     The groups are in such an order that an agent's sequences follow each other.
@@ -129,14 +129,14 @@ def lockstep(rollout: RolloutBuffer) -> list[list[Sequence]]:
     Args:
         rollout: segments; those of an agent in the order of time.
     """
-    groups: dict[tuple[int, int], list[Sequence]] = defaultdict(list)
+    groups: dict[tuple[int, int], list[SequenceOfSegment]] = defaultdict(list)
     rounds: dict[str, int] = defaultdict(int)
     start = 0
     for k, (agent, segment_length) in enumerate(zip(rollout.agent_ids, rollout.lengths.tolist(), strict=True)):
         stop = start + segment_length
         for first in range(start, stop, rollout.sequence_length):
             last = min(first + rollout.sequence_length, stop)
-            groups[rounds[agent], last - first].append(Sequence(k, first, last))
+            groups[rounds[agent], last - first].append(SequenceOfSegment(k, first, last))
             rounds[agent] += 1
         start = stop
     return [groups[key] for key in sorted(groups)]
