@@ -44,6 +44,13 @@ def test_files_that_the_system_keeps_in_memory_are_free(groups):
     assert memory.free_memory() == 4200
 
 
+def test_group_without_statistics_bounds_all_the_same(groups, tmp_path):
+    """Some sandboxes show limit and use alone."""
+    groups("/", 5000, 4800)
+    (tmp_path / "cgroup" / "memory.stat").unlink()
+    assert memory.free_memory() == 200
+
+
 def test_a_batch_job_is_bounded_by_its_own_group_and_those_above(groups):
     """Slurm and systemd put a job into a group below the root, and bound it there or further up."""
     groups("/slurm/job_1", "max", 100)

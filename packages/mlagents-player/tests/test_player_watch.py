@@ -348,6 +348,18 @@ def test_watch_of_a_scene_that_raises_is_one_line(
     assert "Traceback" not in said
 
 
+def test_watch_says_what_failed_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scene that broke may fail to close, too."""
+
+    def fail(self: Scene, *arguments: object) -> None:
+        raise ValueError("my own bug")
+
+    monkeypatch.setattr(Basic, "simulate", fail)
+    monkeypatch.setattr(Basic, "close", fail)
+    assert cli.main(["watch", "random", "Basic", "--episodes", "1"]) == 1
+    assert "in simulate (" in capsys.readouterr().err
+
+
 def test_watch_closes_its_scenes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

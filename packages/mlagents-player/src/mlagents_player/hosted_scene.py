@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -106,8 +106,11 @@ def opened(scene_type: type[Scene], areas: int, rng: np.random.Generator) -> Ite
     scene = _built(scene_type, areas, rng, EnvironmentParameters())
     try:
         yield scene
-    finally:
-        _close(scene)
+    except BaseException:
+        with suppress(PlayerError):  # what came first is what to say
+            _close(scene)
+        raise
+    _close(scene)
 
 
 def _built(scene_type: type[Scene], areas: int, rng: np.random.Generator, parameters: EnvironmentParameters) -> Scene:
