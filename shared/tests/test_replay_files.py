@@ -4,6 +4,7 @@ import _thread
 import errno
 import gc
 import io
+import signal
 import threading
 import time
 import tracemalloc
@@ -115,6 +116,15 @@ def test_replay_buffer_on_a_full_disk_is_an_error_and_no_crash():
     buffer.save_to_file(SmallDisk(2 * whole))
 
 
+@pytest.fixture
+def heard_interrupts():
+    """Ctrl+C counts, also in a job in the background, which shells let ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 def test_replay_buffer_interrupted_while_it_is_saved_does_not_crash():
     """Ctrl+C at any moment is a KeyboardInterrupt, once HDF5 has let go of the file."""
     buffer, interrupted = wrapped(), 0
