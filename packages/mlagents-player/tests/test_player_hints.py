@@ -28,10 +28,10 @@ def has_pip(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
 @pytest.mark.parametrize("has_pip", [True], indirect=True)
 def test_install_command_is_of_this_python(has_pip: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By its short name where that calls it, by its path where another one would be called."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shutil, "which", lambda name: str(Path(sys.executable).with_name("python")))
     assert hints.install_command("onnxruntime") == f"python -m pip install onnxruntime {PINS}"
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.chdir(tmp_path)
     assert hints.install_command("onnxruntime") == f"{hints.quoted(sys.executable)} -m pip install onnxruntime {PINS}"
 
 
