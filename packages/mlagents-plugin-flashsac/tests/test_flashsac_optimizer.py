@@ -206,6 +206,17 @@ def test_streams_keep_their_strengths() -> None:
     assert made.optimizer.guard.skipped == 0
 
 
+@pytest.mark.parametrize(("ending", "largest"), [("interrupted", 100.0), ("terminated", 9.56)])
+def test_returns_fit_the_atoms_where_episodes_are_interrupted(ending: str, largest: float) -> None:
+    """1 a step for ever is worth 1 / (1 - 0.99), 10 steps of it 9.56: the last atom, 5, stands for that."""
+    made = trainer(CONTINUOUS)
+    for i in range(100):
+        made.store(segment(CONTINUOUS, 10, seed=i, **{ending: True}), {"extrinsic": np.ones(10, np.float32)})
+    seen = made.optimizer.reward_scale._lived.most.item()
+    assert seen == pytest.approx(largest, rel=0.01)
+    assert made.optimizer.reward_scale.scale.item() >= seen / 5.0
+
+
 @pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize("preset", ["light", "xqc", "flashsac"])
 def test_padding_changes_nothing_that_is_learned(monkeypatch: pytest.MonkeyPatch, preset: str, counts: bool) -> None:
