@@ -214,7 +214,7 @@ def test_returns_fit_the_atoms_where_episodes_are_interrupted(ending: str, large
         made.store(segment(CONTINUOUS, 10, seed=i, **{ending: True}), {"extrinsic": np.ones(10, np.float32)})
     seen = made.optimizer.reward_scale._lived.most.item()
     assert seen == pytest.approx(largest, rel=0.01)
-    assert made.optimizer.reward_scale.scale.item() >= seen / 5.0
+    assert made.optimizer.reward_scale.scale.item() * 5.0 >= seen * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("counts", [False, True])
