@@ -235,7 +235,7 @@ def test_statistic_that_is_not_there_is_answered_with_those_that_are(
     assert complaint(capsys) == f"{run} has no statistic 'Reward'; it has: {REWARD}"
     write_events(tmp_path / "young" / "Basic", [(100, 1.0, {"Losses/Value Loss": 1.0})])
     main([str(tmp_path / "young"), "--output", str(tmp_path / "picture.png")])
-    assert "no reward: no episode ended before a summary" in complaint(capsys)
+    assert "has no reward yet: it comes with a summary" in complaint(capsys)
 
 
 def test_run_with_nothing_yet_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

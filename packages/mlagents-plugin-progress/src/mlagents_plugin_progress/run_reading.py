@@ -139,7 +139,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def _no_curve(run: Run, tag: str | None) -> str:
     if tag is None:
-        return f"{run.folder} has no reward: no episode ended before a summary; --tag draws another statistic"
+        return f"{run.folder} has no reward yet: it comes with a summary, once an episode has ended (summary_freq)"
     there = sorted({each for folder in run.behaviors.values() for each in tags_of(folder)})
     return f"{run.folder} has no statistic {tag!r}; it has: {', '.join(there) or 'none'}"
 

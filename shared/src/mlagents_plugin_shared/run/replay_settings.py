@@ -221,8 +221,12 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             size = within(origin.max_steps / 3, SMALLEST_REPLAY, _CONVERTED_REPLAY)
             yield Change("hyperparameters: buffer_size", size, "a replay keeps what a rollout drops")
         if not has_replay or _makes_many_updates(origin.hyperparameters.steps_per_update, origin.max_steps):
-            why = f"agent steps to each update: some {MANY_UPDATES:,} updates in the whole run, if it is not very long"
-            yield Change("hyperparameters: steps_per_update", _converted_steps(origin), why)
+            steps = _converted_steps(origin)
+            why = f"agent steps to each update, some {origin.max_steps // steps:,} of them in the whole run"
+            yield Change("hyperparameters: steps_per_update", steps, why)
+        summary_freq = within(origin.max_steps / 100, 1_000, 10_000)
+        if origin.summary_freq > summary_freq:
+            yield Change("summary_freq", summary_freq, "a replay learns in few steps: the first reward is seen early")
         memory = origin.network_settings.memory
         if memory is not None:
             size = max(128, 4 * memory.sequence_length)
@@ -259,7 +263,8 @@ class ReplaySettings(CheckedSettings, OffPolicyHyperparamSettings):
             because = ", ".join(f"{key} {show(getattr(self, key))}" for key in keys)
             yield Conflict(
                 "max_steps",
-                f"nothing would be learned: the first update comes after {first:g} steps ({because})",
+                f"nothing would be learned: the first update comes after {first:g} steps ({because}); set it "
+                "higher, or these lower",
                 tuple(f"hyperparameters: {key}" for key in keys),
                 behavior.max_steps,
             )
