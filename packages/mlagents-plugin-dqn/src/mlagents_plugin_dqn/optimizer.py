@@ -206,7 +206,7 @@ class DQNOptimizer(PluginOptimizer):
         self.updates = state["updates"]
 
     def begin_from(self, state: dict[str, Any]) -> None:
-        """Says too where the values are in another scale."""
+        """Says too where the values are in another scale, and drops the moments, which are of the former one."""
         super().begin_from(state)
         if state.get("value_rescaling", False) != self.hyperparameters.value_rescaling:
             self.descent.optimizer.state.clear()

@@ -77,8 +77,9 @@ class FlashSACTrainer(ReplayTrainer):
 
     def store(self, segment: Segment, rewards: dict[str, np.ndarray]) -> None:
         """Takes a segment into the replay, and its rewards into their scale."""
-        ends = {"terminated": segment.terminated, "interrupted": segment.interrupted}
-        self.optimizer.reward_scale.add(segment.agent_id, rewards, **ends)
+        self.optimizer.reward_scale.add(
+            segment.agent_id, rewards, terminated=segment.terminated, interrupted=segment.interrupted
+        )
         super().store(segment, rewards)
 
     def add_demonstration(self, segment: Segment) -> None:

@@ -187,8 +187,6 @@ class CategoricalReturn(ReturnHead):
     """
 
     support: torch.Tensor
-    targets = 0
-    """How many batches of targets were asked for."""
 
     def __init__(
         self,
@@ -208,6 +206,7 @@ class CategoricalReturn(ReturnHead):
         )
         self.register_buffer("support", torch.linspace(v_min, v_max, num_atoms))
         self._ends = v_min, v_max
+        self._targets = 0
         self._is_told = False
 
     def restore_atoms(self) -> bool:
@@ -235,17 +234,21 @@ class CategoricalReturn(ReturnHead):
 
     def target(self, return_t: torch.Tensor, r_t: torch.Tensor, discount_t: torch.Tensor) -> torch.Tensor:
         """Probabilities, projected onto the atoms; says once if most of them are cut off at an end."""
-        self.targets += 1
-        if self.targets % CUT_OFF_INTERVAL == 0 and not self._is_told:
-            share = mass_outside(return_t, r_t, discount_t, self.support).item()
-            if share > MOST_CUT_OFF:
-                self._is_told = True
-                low, high = self._ends
-                logger.warning(
-                    f"{share:.0%} of the returns lie outside of v_min: {low:g} to v_max: {high:g} and are cut off, so "
-                    "that actions can hardly be told apart: widen the range, or lower gamma or the rewards."
-                )
+        self._targets += 1
+        if self._targets % CUT_OFF_INTERVAL == 0 and not self._is_told:
+            self._look_for_cut_off(mass_outside(return_t, r_t, discount_t, self.support).item())
         return categorical_target(return_t, r_t, discount_t, self.support)
+
+    def _look_for_cut_off(self, share: float) -> None:
+        """Says if too large a share of the returns lies outside of the atoms."""
+        if share <= MOST_CUT_OFF:
+            return
+        self._is_told = True
+        low, high = self._ends
+        logger.warning(
+            f"{share:.0%} of the returns lie outside of v_min: {low:g} to v_max: {high:g} and are cut off, so that "
+            "actions can hardly be told apart: widen the range, or lower gamma or the rewards."
+        )
 
     def error(
         self, prediction_tm1: torch.Tensor, taus_tm1: torch.Tensor | None, target_t: torch.Tensor

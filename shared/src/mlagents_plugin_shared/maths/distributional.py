@@ -52,6 +52,8 @@ def mass_outside(
 ) -> torch.Tensor:
     """Share of the probability of r + γ Z that `categorical_target` moves to an end, from half a step beyond it on.
 
+    Σ_j [r_t + γ_t z_j outside of z_1 - Δz / 2 to z_N + Δz / 2] p_j, what is clipped in Bellemare et al. (2017), eq. 7
+
     Args:
         probs_t: [..., N] probabilities of the next state's return.
         r_t: [...] rewards received after acting in s_{t-1}.

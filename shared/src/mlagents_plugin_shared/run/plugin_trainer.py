@@ -127,7 +127,7 @@ class PluginTrainer(RLTrainer):
             if self.load:
                 self._resume()
             elif self.model_saver.origin.trainer_type == self.trainer_settings.trainer_type:
-                self.optimizer.begin_from(self.model_saver.origin.states["optimizer"])
+                self.optimizer.begin_from(self.model_saver.origin.states.get("optimizer", {}))
             self.optimizer.anneal_imitation()
         self.chance.note()
 
