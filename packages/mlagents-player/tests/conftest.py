@@ -1,5 +1,6 @@
 """Fixtures of the player's tests: built launchers, and ML-Agents' own environment on them."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from mlagents_envs.environment import UnityEnvironment
 
 from mlagents_player import launcher
 from player_testing import free_port
+
+# A test run in the background ignores Ctrl+C, and so would the processes that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import numpy as np
@@ -31,6 +30,7 @@ from mlagents_player.parameters import EnvironmentParameters
 from mlagents_player.scenes.base import Actions, Scene
 
 Infos = dict[str, list[AgentInfos]]
+Server = TypeVar("Server", bound="FakeServer")
 
 
 def free_port() -> int:
@@ -50,8 +50,6 @@ def player_process(*arguments: str, **variables: str) -> Iterator[subprocess.Pop
         text=True,
         errors="replace",
         env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
-        # A test run in the background ignores Ctrl+C, and so would its children.
-        preexec_fn=None if os.name == "nt" else partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process
@@ -61,27 +59,36 @@ def player_process(*arguments: str, **variables: str) -> Iterator[subprocess.Pop
         process.communicate()
 
 
-class FakeTrainer(UnityToExternalProtoServicer):
-    """A gRPC server that gives scripted answers, the last one again and again."""
+class FakeServer:
+    """A gRPC server on a port of this machine, without a service; its threads end with it."""
 
-    def __init__(self, *answers: Callable[[UnityMessageProto], UnityMessageProto]) -> None:
-        self.answers = list(answers)
-        self.received: list[UnityMessageProto] = []
-        self.server = grpc.server(ThreadPoolExecutor(2))
-        add_UnityToExternalProtoServicer_to_server(self, self.server)
-        self.port = self.server.add_insecure_port("localhost:0")
+    def __init__(self, port: int = 0) -> None:
+        self._pool = ThreadPoolExecutor(2)
+        self.server = grpc.server(self._pool)
+        self.port = self.server.add_insecure_port(f"localhost:{port}")
 
-    def Exchange(self, request: UnityMessageProto, context: object) -> UnityMessageProto:
-        self.received.append(request)
-        answer = self.answers[min(len(self.received), len(self.answers)) - 1]
-        return answer(request)
-
-    def __enter__(self) -> FakeTrainer:
+    def __enter__(self: Server) -> Server:
         self.server.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.server.stop(None).wait()
+        self._pool.shutdown(wait=False)  # an answer may still wait for something
+
+
+class FakeTrainer(FakeServer, UnityToExternalProtoServicer):
+    """Gives scripted answers, the last one again and again."""
+
+    def __init__(self, *answers: Callable[[UnityMessageProto], UnityMessageProto], port: int = 0) -> None:
+        super().__init__(port)
+        self.answers = list(answers)
+        self.received: list[UnityMessageProto] = []
+        add_UnityToExternalProtoServicer_to_server(self, self.server)
+
+    def Exchange(self, request: UnityMessageProto, context: object) -> UnityMessageProto:
+        self.received.append(request)
+        answer = self.answers[min(len(self.received), len(self.answers)) - 1]
+        return answer(request)
 
 
 def message(status: int = 200, version: str = "1.5.0", **rl_input: object) -> UnityMessageProto:

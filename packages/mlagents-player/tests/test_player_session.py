@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -28,7 +28,7 @@ from mlagents_player.errors import PlayerError
 from mlagents_player.scenes.base import Actions
 from mlagents_player.scenes.basic import Basic
 from mlagents_player.scenes.gridworld import GridWorld
-from player_testing import FakeTrainer, free_port, in_editor, message, player_process, wait_until
+from player_testing import FakeServer, FakeTrainer, free_port, in_editor, message, player_process, wait_until
 
 TRAINER = """
 import sys
@@ -179,17 +179,18 @@ def test_a_trainer_that_stops_in_a_call_has_closed() -> None:
 
 def test_a_trainer_that_stops_between_two_calls_has_closed() -> None:
     """The player computes while the trainer stops; no second trainer on the port gets the next message."""
-    with FakeTrainer(answering()) as trainer, FakeTrainer(answering(status=400)) as second:
+    second: list[FakeTrainer] = []
+    with FakeTrainer(answering()) as trainer, ExitStack() as opened:
 
         def restart() -> None:
             trainer.server.stop(None).wait()
-            second.server.add_insecure_port(f"localhost:{trainer.port}")
+            second.append(opened.enter_context(FakeTrainer(answering(status=400), port=trainer.port)))
 
         with Connection(trainer.port) as connection:
             assert connection.wait(60)
             ended = play(connection, interrupted_by(restart))
     assert "the trainer closed the connection" in ended
-    assert not second.received
+    assert not second[0].received
 
 
 def test_a_trainer_that_is_killed_between_two_calls_is_lost() -> None:
@@ -234,14 +235,10 @@ def play_on(port: int) -> str:
 
 def test_play_says_what_listens_is_no_trainer() -> None:
     """A gRPC server without the service is an error, not an end."""
-    server = grpc.server(ThreadPoolExecutor(1))
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    with Connection(port) as connection:
+    with FakeServer() as server, Connection(server.port) as connection:
         assert connection.wait(60)
         with pytest.raises(PlayerError, match="no ML-Agents trainer"):
             play(connection, Basic)
-    server.stop(None).wait()
 
 
 def test_player_ends_when_the_trainer_is_killed(players: Path, tmp_path: Path) -> None:
@@ -381,16 +378,13 @@ def test_garbage_on_the_port_is_one_line(garbage: bytes) -> None:
         "communicator_objects.UnityToExternalProto",
         {"Exchange": grpc.unary_unary_rpc_method_handler(lambda request, context: garbage)},
     )
-    server = grpc.server(ThreadPoolExecutor(1))
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    with player_process("play", "Basic", "--port", str(port)) as process:
+    other = FakeServer()
+    other.server.add_generic_rpc_handlers((handler,))
+    with other, player_process("play", "Basic", "--port", str(other.port)) as process:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert errors.count("\n") == 1
         assert "cannot be read as an ML-Agents trainer's" in errors
-    server.stop(None).wait()
 
 
 def test_raw_pictures() -> None:
