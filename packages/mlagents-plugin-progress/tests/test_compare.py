@@ -155,6 +155,22 @@ def test_runs_are_grouped_by_all_but_their_seed(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_behaviors_whose_names_have_dots_are_grouped_and_compared(tmp_path: Path) -> None:
+    """`My.Agent`: what does not belong to an experiment is left out of it, and what differs is found."""
+    of = {"behaviors": ["My.Agent"]}
+    folders = [
+        write_run(tmp_path / "v1", UP, settings={"keep_checkpoints": 1}, seed=1, **of),
+        write_run(tmp_path / "v2", UP, settings={"keep_checkpoints": 2}, seed=2, **of),
+        write_run(tmp_path / "w", UP, settings={"keep_checkpoints": 3, "max_steps": 9}, **of),
+        write_run(tmp_path / "x", UP, settings={"max_steps": 8}, behaviors=["My.Agent", "Other"]),
+    ]
+    assert [len(group.runs) for group in grouped(runs(*folders))] == [2, 1, 1]
+    assert differing(runs(*folders[:3])) == {"behavior.max_steps": [None, None, 9]}
+    assert short_keys(['behaviors."My.Agent".max_steps', "behaviors.Other.max_steps"]) == {
+        'behaviors."My.Agent".max_steps': '"My.Agent".max_steps', "behaviors.Other.max_steps": "Other.max_steps"
+    }  # fmt: skip
+
+
 def test_groups_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Runs of different results folders may be called alike."""
     folders = [
@@ -220,5 +236,6 @@ def test_short_keys_are_as_long_as_they_must_be() -> None:
 
 
 def test_flat_settings_have_dotted_keys() -> None:
-    """An empty mapping is a value."""
+    """An empty mapping is a value; a name that has a dot is told from two names."""
+    assert flat({"My.Agent": {"b": 1}}) == {'"My.Agent".b': 1}
     assert flat({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}

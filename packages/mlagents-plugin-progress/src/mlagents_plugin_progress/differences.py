@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 from mlagents_plugin_progress.run_reading import Run
 
+PART = r'(?:"[^"]*"|[^.]+)'
+"""One part of a dotted key: a name that has dots itself is in quotation marks."""
+
 ASIDE = re.compile(
     r"env_settings\.(seed|base_port|timeout_wait|max_lifetime_restarts|restarts_rate_limit_\w+)"
     r"|checkpoint_settings\.(run_id|results_dir|resume|force|load_model|train_model|inference)"
-    r"|engine_settings\.no_graphics(_monitor)?|debug|behaviors?\.([^.]+\.)?(init_path|keep_checkpoints|summary_freq)"
+    r"|engine_settings\.no_graphics(_monitor)?|debug"
+    rf"|behaviors?\.({PART}\.)?(init_path|keep_checkpoints|summary_freq)"
 )
 """Keys that say where, how often, and by which seed a run runs, and not what is learnt."""
 
@@ -76,7 +80,7 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     return {
         key: [settings.get(key) for settings in all_settings]
         for key in keys
-        if (not key.startswith("behaviors.") or key.split(".")[1] in shared) and _differs(key, known)
+        if (not key.startswith("behaviors.") or parts(key)[1] in shared) and _differs(key, known)
     }
 
 
@@ -96,7 +100,7 @@ def of_unknown_settings(runs: Sequence[Run]) -> str | None:
 def _differs(key: str, known: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a setting differs; that other trainers have no such key is no difference."""
     having = [settings for settings in known if key in settings]
-    trainer = re.sub(r"^(behaviors\.[^.]+|behavior)\..*", r"\1.trainer_type", key)
+    trainer = re.sub(rf"^(behaviors\.{PART}|behavior)\..*", r"\1.trainer_type", key)
     trainers = {settings.get(trainer) for settings in having}
     is_common = ".network_settings." in key or ".reward_signals." in key
     lacking = [each for each in known if key not in each and (is_common or each.get(trainer) in trainers)]
@@ -108,16 +112,25 @@ def _comparable(run: Run) -> dict[str, Any]:
     behaviors = _behaviors(settings)
     if len(behaviors) != 1:
         return settings
-    return {re.sub(r"^behaviors\.[^.]+\.", "behavior.", key): value for key, value in settings.items()}
+    return {re.sub(rf"^behaviors\.{PART}\.", "behavior.", key): value for key, value in settings.items()}
 
 
 def _behaviors(settings: Mapping[str, Any]) -> set[str]:
-    return {key.split(".")[1] for key in settings if key.startswith("behaviors.")}
+    return {parts(key)[1] for key in settings if key.startswith("behaviors.")}
 
 
 def _behaviors_of_several(known: Sequence[Mapping[str, Any]]) -> set[str]:
     behaviors = [behavior for settings in known for behavior in _behaviors(settings)]
     return {behavior for behavior in behaviors if behaviors.count(behavior) > 1}
+
+
+def parts(key: str) -> list[str]:
+    """The names that a dotted key is made of, outermost first.
+
+    Args:
+        key: of flat settings.
+    """
+    return re.findall(PART, key)
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
@@ -128,8 +141,8 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
     """
     found = {}
     for key in keys:
-        parts = key.split(".")
-        ends = (".".join(parts[-words:]) for words in range(1, len(parts) + 1))
+        every = parts(key)
+        ends = (".".join(every[-words:]) for words in range(1, len(every) + 1))
         found[key] = next(end for end in ends if sum(_ends_with(other, end) for other in keys) == 1 or end == key)
     return found
 

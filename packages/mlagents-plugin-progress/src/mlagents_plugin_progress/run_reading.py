@@ -155,6 +155,9 @@ def _settings(folder: Path) -> dict[str, Any] | None:
 def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, by dotted keys.
 
+    `{"behaviors": {"My.Agent": {"max_steps": 5}}}` gives `{'behaviors."My.Agent".max_steps': 5}`: a name that has a
+    dot itself is in quotation marks.
+
     Args:
         settings: the mapping.
         prefix: that all keys get.
@@ -163,5 +166,6 @@ def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: settings}
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+        part = f'"{key}"' if "." in str(key) else str(key)
+        found |= flat(value, f"{prefix}.{part}" if prefix else part)
     return found
