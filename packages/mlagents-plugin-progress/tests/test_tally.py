@@ -56,6 +56,22 @@ def test_speed_is_that_of_the_last_minute(tally: Tally, clock: Clock) -> None:
     assert tally.mean_steps_per_second == pytest.approx(680 / 122)
 
 
+def test_time_left_is_not_that_of_the_steps_before_the_first_update(clock: Clock) -> None:
+    """100 steps a second while the replay fills, and 2 from then on: 6 minutes, and not a few seconds."""
+    tally = Tally("Basic", {"max_steps": 1000, "hyperparameters": {"buffer_init_steps": 250}}, clock)
+    tally.begin(0)
+    for step in (100, 200):
+        clock.now += 1
+        tally.set_step(step)
+        assert tally.steps_per_second == 100
+        assert tally.seconds_left is None
+    for step in (260, 262, 264):
+        clock.now += 1
+        tally.set_step(step)
+    assert tally.seconds_left == pytest.approx((1000 - 264) / 2)
+    assert tally.mean_steps_per_second == pytest.approx(264 / 5)
+
+
 def test_resumed_run_begins_where_it_stood(tally: Tally, clock: Clock) -> None:
     """What was done before is done, and does not count as speed."""
     tally.begin(600)

@@ -25,6 +25,7 @@ class Tally:
     Attributes:
         behavior: its name.
         max_steps: how far it is to go.
+        first_update: before this step nothing is learnt, and steps are quick; 0 where a trainer learns at once.
         self_play: whether its score is an Elo.
         step: the last step that was reported; None before the first.
         scores: of every report that had one.
@@ -40,6 +41,7 @@ class Tally:
     def __init__(self, behavior: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
         self.behavior = behavior
         self.max_steps = int(settings.get("max_steps") or 0)
+        self.first_update = int((settings.get("hyperparameters") or {}).get("buffer_init_steps") or 0)
         self.self_play = settings.get("self_play") is not None
         self.step: int | None = None
         self.scores: list[Score] = []
@@ -65,11 +67,13 @@ class Tally:
 
     def set_step(self, step: int) -> None:
         """Takes note of a step; this is called for every trajectory."""
+        if self.step is not None and self.step < self.first_update <= step:
+            self._recent.clear()
         self.step = step
         now = self._clock()
         if self._recent and now - self._recent[-1][0] < WINDOW / 60:
             return
-        if not self._recent:
+        if self._began is None:
             self._began = Score(step, now)
         self._recent.append((now, step))
         while now - self._recent[0][0] > WINDOW and len(self._recent) > 2:
@@ -118,9 +122,9 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until `max_steps` at the speed of the last minute; None where that says nothing."""
+        """Until `max_steps` at the speed of the last minute; None where that says nothing: before the first update."""
         speed = self.steps_per_second
-        if self.step is None or not speed or not self.is_training or self.is_done:
+        if self.step is None or self.step < self.first_update or not speed or not self.is_training or self.is_done:
             return None
         return (self.max_steps - self.step) / speed
 
