@@ -91,9 +91,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)
 def types(session: nox.Session) -> None:
-    """Check the sources of every package with mypy, and strictly what its users write against the wheels."""
+    """Check the sources of every package and the benchmarks with mypy, and strictly what users write, by the wheels."""
     install_all(session, *group(ROOT, "types"))
     session.run("mypy", *(str(folder / "src") for folder in PACKAGES.values()))
+    with session.chdir(ROOT / "benchmarks"):
+        session.run("mypy", f"--config-file={ROOT / 'pyproject.toml'}", ".")
     strict = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.virtualenv.location}/mypy"]
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
         session.run("mypy", *strict, *map(str, sorted(ROOT.glob("tests/typing/*.py"))))

@@ -32,9 +32,10 @@ class GymTask(ToyEnv):
         super().__init__(num_agents, seed=seed)
         self.copies = [gymnasium.make(environment) for _ in range(num_agents)]
         self.seeds: list[int | None] = self.rng.integers(2**31, size=num_agents).tolist()
-        space, self.box = self.copies[0].observation_space, None
-        self.observation_shapes = [space.shape]
-        self.current = np.zeros((num_agents, *space.shape), np.float32)
+        self.box: gymnasium.spaces.Box | None = None
+        shape = self.copies[0].observation_space.shape
+        self.observation_shapes = [shape]
+        self.current = np.zeros((num_agents, *shape), np.float32)
         actions = self.copies[0].action_space
         if isinstance(actions, gymnasium.spaces.Box):
             self.box = actions

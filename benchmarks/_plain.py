@@ -14,7 +14,7 @@ def hide_plugins() -> None:
         if selected:  # not ML-Agents, which takes all of them and chooses
             return found(**selected)
         by_group = found()
-        others = {
+        others: Any = {
             group: [each for each in points if not each.value.startswith(OURS)] for group, points in by_group.items()
         }
         return type(by_group)(others)

@@ -143,7 +143,7 @@ class Wander(BaseEnv):
         """[rows, *shape] for each sensor: the position, over and over, between 0 and 1 in a picture."""
         position = self._position[rows]
         seen = [np.resize(position, (len(rows), *spec.shape)) for spec in self._spec.observation_specs]
-        return [np.float32(1 / (1 + np.exp(-values)) if values.ndim == 4 else values) for values in seen]
+        return [(1 / (1 + np.exp(-values)) if values.ndim == 4 else values).astype(np.float32) for values in seen]
 
 
 def _sensor(index: int, shape: tuple[int, ...]) -> ObservationSpec:
@@ -168,7 +168,8 @@ def record(path: Path, *, decisions: int, branches: Sequence[int] = (3,)) -> str
     """
     env = Wander(0, branches=branches, agents=1)
     (name,) = env.behavior_specs
-    pairs, episode, choices = [], 0, [0] * len(branches)
+    pairs: list[AgentInfoActionPairProto] = []
+    episode, choices = 0, [0] * len(branches)
     while len(pairs) < decisions:
         steps, ends = env.get_steps(name)
         for i in range(len(ends)):  # the end of an episode repeats the last actions

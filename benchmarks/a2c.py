@@ -13,7 +13,6 @@ A row is a trainer with its file. The trajectories have the file's time_horizon,
 import argparse
 import itertools
 import logging
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -163,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

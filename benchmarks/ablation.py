@@ -11,12 +11,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from _gym import learn
 from _in_process import Learned
 
-matplotlib.use("Agg")
+mpl.use("Agg")
 from matplotlib import pyplot
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -98,7 +98,7 @@ def draw(results: dict[tuple[str, str], list[Learned]], steps: dict[str, int], p
         for i, variant in enumerate(VARIANTS):
             curves = [np.interp(grid, *np.array(result.curve).T) for result in results[name, variant]]
             style = {
-                "color": pyplot.cm.tab20(i % 20),
+                "color": mpl.colormaps["tab20"](i % 20),
                 "linewidth": 2.5 if variant.startswith(("dqn", "preset")) else 1.3,
             }
             panel.plot(grid, np.mean(curves, axis=0), label=variant, **style)

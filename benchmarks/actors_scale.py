@@ -5,6 +5,7 @@ from it where 8, 64 and 512 actors saturate the learner, the network or Ray. No 
 """
 
 import argparse
+import logging
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -133,9 +134,9 @@ def ray_costs(weights: dict[str, Any]) -> tuple[float, float]:
     """Seconds of the processor that a call with its delivery, and a copy of the weights, take the learner."""
     import ray
 
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     sent = bytes(200 * 50)
-    actor = ray.remote(num_cpus=1)(Echo).remote(sent)
+    actor: Any = ray.remote(num_cpus=1)(Echo).remote(sent)
     ray.get(actor.give.remote())
     fetched = processor_seconds(lambda: ray.get(actor.give.remote()), 1000)
     published = processor_seconds(lambda: ray.put(weights), 200)

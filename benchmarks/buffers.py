@@ -19,7 +19,6 @@ import gc
 import itertools
 import multiprocessing
 import os
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -101,7 +100,8 @@ def prioritized(kind: str, capacity: int, repeats: int) -> list[Line]:
             peer.sample()
             peer.update(next(errors))
     sample = medians({peer.name: peer.sample for peer in peers}, repeats, each=3)
-    update = medians({peer.name: lambda peer=peer: peer.update(next(errors)) for peer in peers}, repeats, each=3)
+    updates = {peer.name: partial(lambda of: of.update(next(errors)), peer) for peer in peers}
+    update = medians(updates, repeats, each=3)
     both = {name: sample[name] + update[name] for name in sample}
     return [
         Line(f"prioritised sample {BATCH}, {kind}", "us", sample),
@@ -220,4 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

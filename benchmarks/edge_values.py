@@ -49,6 +49,7 @@ def learned(twins: TwinCritic, normalizes: bool, updates: int, batch_size: int, 
     """Trains, and gives the share of the largest returns that is learned."""
     weights = [*twins.trunk.parameters(), *twins.head.parameters()]
     optimizer = adam(weights, learning_rate)
+    assert isinstance(twins.head, CategoricalReturn)
     certain = torch.zeros(batch_size, 1, ATOMS)
     certain[..., ATOMS // 2] = 1.0
     for _ in range(updates):

@@ -11,7 +11,6 @@ updates.
 import argparse
 import itertools
 import logging
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -185,4 +184,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,7 +11,6 @@ summary first reached the benchmark, or the best one with its step.
 
 import argparse
 import functools
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -45,7 +44,7 @@ def published() -> dict[str, float]:
 
 def learn(scene: str, folder: Path, seed: int, minutes: float, num_areas: int) -> list[Summary]:
     """Train for some minutes; the summaries, printed as they come."""
-    found = []
+    found: list[Summary] = []
     start = time.perf_counter()
 
     def note(summary: Summary) -> None:
@@ -64,7 +63,7 @@ def report(summaries: list[Summary]) -> None:
     goals = published()
     print(f"\n{'behaviour':15}  {'Unity':>6}  {'reached at step':>15}  {'best':>7}  {'at step':>9}  {'steps':>9}")
     for behavior in dict.fromkeys(summary.behavior for summary in summaries):
-        curve = [(step, reward) for name, step, reward in summaries if name == behavior]
+        curve = [(each.step, each.reward) for each in summaries if each.behavior == behavior]
         goal = goals[behavior]
         reached = next((f"{step:,}" for step, reward in curve if reward >= goal), "-")
         best_step, best = max(curve, key=lambda point: point[1])
@@ -92,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         starts = prepare(folder, options.trainers, plain=options.plain)
-        times = {each: [] for each in starts}
+        times: dict[str, list[dict[str, float]]] = {each: [] for each in starts}
         for repeat in range(options.repeats + 1):
             for each, (config, without) in starts.items():
                 found, _ = start(folder, config, without=without)
@@ -79,8 +79,8 @@ def main() -> None:
                     times[each].append(found)
         print("| trainer | seconds | CPU seconds | CPU seconds beside it |")
         print("|---|---|---|---|")
-        for each, found in times.items():
-            middle = [statistics.median(one[key] for one in found) for key in ("seconds", "cpu", "beside")]
+        for each, measured in times.items():
+            middle = [statistics.median(one[key] for one in measured) for key in ("seconds", "cpu", "beside")]
             print(f"| {each} | {' | '.join(f'{number:.2f}' for number in middle)} |")
         print()
         print_imports({each: imports(folder, *arguments) for each, arguments in starts.items()}, options.imports)
@@ -114,23 +114,23 @@ def start(folder: Path, config: Path, *options: str, without: bool = False) -> t
     return json.loads(times.read_text(encoding="utf-8")), ran.stderr
 
 
-def imports(folder: Path, config: Path, without: bool) -> Counter:
-    """Milliseconds of the modules of each package, without those that they import in turn."""
+def imports(folder: Path, config: Path, without: bool) -> Counter[str]:
+    """Microseconds of the modules of each package, without those that they import in turn."""
     _, said = start(folder, config, "-X", "importtime", without=without)
-    found: Counter = Counter()
+    found: Counter[str] = Counter()
     for microseconds, module in IMPORT.findall(said):
-        found[module.partition(".")[0]] += int(microseconds) / 1000
+        found[module.partition(".")[0]] += int(microseconds)
     return found
 
 
-def print_imports(found: dict[str, Counter], count: int) -> None:
+def print_imports(found: dict[str, Counter[str]], count: int) -> None:
     """A table of the packages that cost most, and of all together."""
-    most = sum(found.values(), Counter()).most_common(count)
+    most = sum(found.values(), Counter[str]()).most_common(count)
     print(f"| imports, ms | {' | '.join(found)} |")
     print(f"|---|{'---|' * len(found)}")
     for package, _ in most:
-        print(f"| {package} | {' | '.join(f'{each[package]:.0f}' for each in found.values())} |")
-    print(f"| all | {' | '.join(f'{sum(each.values()):.0f}' for each in found.values())} |")
+        print(f"| {package} | {' | '.join(f'{each[package] / 1000:.0f}' for each in found.values())} |")
+    print(f"| all | {' | '.join(f'{each.total() / 1000:.0f}' for each in found.values())} |")
 
 
 if __name__ == "__main__":

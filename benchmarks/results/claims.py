@@ -142,7 +142,7 @@ def front(rows: list[Row], goals: dict) -> str:
     """
     bounds = page.bounds_of(rows, goals)
     bests = [best for best in tables.bests([row for row in rows if row.scores], OURS) if best.ours]
-    solved = sum(_reaches_goal(best.ours, bounds.get(best.behavior)) for best in bests)
+    solved = sum(_reaches_goal(best.ours, bounds.get(best.behavior)) for best in bests if best.ours)
     lines = [["behaviour", "chance", "goal", "the best of ours", "the best of others"]]
     lines.append(["---"] * len(lines[0]))
     for best in bests:

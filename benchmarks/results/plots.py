@@ -1,6 +1,7 @@
 """Pictures of records: learning curves with bands, and how often one learner beats another."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +12,8 @@ from results.tables import Row
 
 mpl.use("agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 COLOURS = {
     "dqn": "#d1495b",
@@ -33,7 +36,7 @@ STYLES = ("-", "--", ":", "-.")
 LOWEST, TALLEST = -0.3, 1.25
 """Of a bar, where chance is 0 and the goal is 1."""
 Curve = list[tuple[int, float]]
-ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
+ABOVE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
 
 
 def curves(rows: list[Row], file: Path, goal: float | None) -> None:
@@ -48,7 +51,7 @@ def curves(rows: list[Row], file: Path, goal: float | None) -> None:
     _bands(axes, [(row, [outcome.curve for outcome in row.outcomes]) for row in rows if row.learner != CHANCE])
     for row in rows:
         if row.learner == CHANCE:
-            axes.axhline(np.mean(row.scores), color="#999999", linewidth=1, linestyle=":", label="chance")
+            axes.axhline(float(np.mean(row.scores)), color="#999999", linewidth=1, linestyle=":", label="chance")
     if goal is not None:
         axes.axhline(goal, color="black", linewidth=0.8, linestyle="--", label=f"goal {goal:g}")
     axes.set(xlabel="agent steps", ylabel="mean return of training episodes", title=rows[0].behavior)
@@ -70,7 +73,7 @@ def ratings(rows: list[Row], file: Path) -> None:
     _save(figure, file)
 
 
-def _bands(axes: plt.Axes, learners: list[tuple[Row, list[Curve]]]) -> None:
+def _bands(axes: Axes, learners: list[tuple[Row, list[Curve]]]) -> None:
     """A line and a band for each learner that has a curve."""
     seen: dict[str, int] = {}
     for row, every in learners:
@@ -80,7 +83,7 @@ def _bands(axes: plt.Axes, learners: list[tuple[Row, list[Curve]]]) -> None:
         style = STYLES[seen.setdefault(row.learner, 0) % len(STYLES)]
         seen[row.learner] += 1
         steps = np.linspace(max(curve[0][0] for curve in found), min(curve[-1][0] for curve in found), 200)
-        values = np.array([np.interp(steps, *zip(*curve, strict=True)) for curve in found])
+        values = np.array([np.interp(steps, *np.array(curve).T) for curve in found])
         colour = _colour(row.learner)
         axes.plot(steps, values.mean(0), style, color=colour, label=f"{row.label}, {tables.counted(len(found))}")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
@@ -107,7 +110,7 @@ def bars(panels: list[list[Row]], file: Path, bounds: dict[str, tuple[float, flo
     _save(figure, file)
 
 
-def _bars(axes: plt.Axes, rows: list[Row], bounds: dict[str, tuple[float, float]]) -> None:
+def _bars(axes: Axes, rows: list[Row], bounds: dict[str, tuple[float, float]]) -> None:
     behaviors = [name for name in bounds if any(row.behavior == name for row in rows)]
     for place, behavior in enumerate(behaviors):
         low, high = bounds[behavior]
@@ -183,7 +186,7 @@ def _colour(learner: str) -> str:
     return COLOURS.get(learner, OTHER_COLOUR)
 
 
-def _save(figure: plt.Figure, file: Path) -> None:
+def _save(figure: Figure, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     # Without a date and a version in it the same records give the same file.
     figure.savefig(file, dpi=110, metadata={"Software": None})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from results import records
 from results.suites import Training
@@ -36,7 +36,7 @@ class Running:
     folder: Path
     process: subprocess.Popen
     log: IO[str]
-    row: int
+    row: TaskID
 
     def step(self) -> int:
         """The last step that it noted."""
@@ -81,7 +81,8 @@ def run(trainings: list[Training], at_a_time: int | None = None) -> int:
         How many failed.
     """
     at_a_time = at_a_time or max((os.cpu_count() or 1) - 1, 1)
-    waiting, running, failed = pending(trainings), [], 0
+    waiting, failed = pending(trainings), 0
+    running: list[Running] = []
     console = Console(stderr=True)
     console.print(describe(trainings, waiting, at_a_time), soft_wrap=True)
     columns = [TextColumn("{task.description:40}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]

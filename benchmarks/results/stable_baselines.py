@@ -96,4 +96,5 @@ def _play(model: Any, trained_on: VecEnv, env: VecEnv, episodes: int, *, determi
         env.obs_rms = trained_on.obs_rms
     returns, _ = evaluate_policy(model, env, episodes, deterministic, return_episode_rewards=True)
     values = np.array(returns)
-    return Played(*(float(value) for value in (values.mean(), values.std(), values.min(), values.max())), len(values))
+    mean, std, least, most = (float(value) for value in (values.mean(), values.std(), values.min(), values.max()))
+    return Played(mean, std, least, most, len(values))

@@ -20,7 +20,7 @@ from mlagents_plugin_shared.run.search import Choice, Interval, Search, search_s
 from mlagents_plugin_shared.run.settings import entries
 from tune.errors import TuneError
 
-_PPO = {
+_PPO: dict[str, Search] = {
     "beta": Interval(1e-4, 3e-2, log=True),
     "epsilon": Interval(0.1, 0.3),
     "lambd": Interval(0.9, 0.99),
@@ -136,7 +136,7 @@ def _ranges(settings: host.TrainerSettings) -> dict[tuple[str, ...], Search]:
         found.update(STOCK.get(ancestor, {}))
     found.update(search_space(kind))
     idle = {key for entry in entries(kind, "idle") if entry.when(hyperparameters, settings) for key in entry.keys}
-    own = {
+    own: dict[tuple[str, ...], Search] = {
         ("hyperparameters", key): search
         for key, search in found.items()
         if search is not None and key not in idle and (search.when is None or search.when(hyperparameters))

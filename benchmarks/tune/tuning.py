@@ -204,7 +204,7 @@ class Tuning:
         frozen = asked._get_latest_trial()
         result = {}
         for name, written in self.request.config["behaviors"].items():
-            steps = {("max_steps",): self.steps[name]}
+            steps: dict[tuple[str, ...], Any] = {("max_steps",): self.steps[name]}
             own = self.values(frozen, self.steps[name]) if name in self.behaviors else {}
             result[name] = changed(written, {**steps, **own})
         return result
