@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent, load no code, and export on the torch at hand."""
 
 import io
+import itertools
 import os
 import pickle
 import signal
@@ -31,6 +32,7 @@ from mlagents_plugin_shared.run import checkpoints
 from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, read_checkpoint
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.run.files import remove_unfinished
+from mlagents_plugin_shared.run.taking_up import take_up
 
 HYBRID = ActionSpec(2, (3, 2))
 MEMORY = NetworkSettings.MemorySettings(sequence_length=4, memory_size=8)
@@ -228,12 +230,39 @@ def test_checkpoint_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
     assert not list(folder.glob(".*"))
 
 
-def test_checkpoint_of_another_network_starts_anew(tmp_path: Path) -> None:
-    """Other actions: what does not fit keeps its fresh weights, with a warning."""
+def test_checkpoint_of_another_network_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Other actions: what does not fit keeps its fresh weights, with one warning that says what and what to do."""
     saver(tmp_path, policy()).save_checkpoint("Toy", 1)
     other = policy(ActionSpec(3, ()))
-    saver(tmp_path, other, load=True).initialize_or_load()
+    with caplog.at_level("WARNING"):
+        saver(tmp_path, other, load=True).initialize_or_load()
     assert torch.isfinite(weights(other)).all()
+    (warned,) = caplog.messages
+    assert warned.startswith(
+        f"{tmp_path.name}: checkpoint.pt does not fit this configuration, and what differs starts anew: Policy: "
+    )
+    assert warned.endswith(" To go on from all of it, use the settings that it was trained with.")
+
+
+def test_what_does_not_fit_is_named_in_short() -> None:
+    """Of a network of another width one weight, and how many more; of another depth what one of the two lacks."""
+
+    def network(*widths: int) -> torch.nn.Module:
+        return torch.nn.Sequential(*(torch.nn.Linear(*pair) for pair in itertools.pairwise(widths)))
+
+    made = network(3, 5, 2)
+    assert take_up(made, network(3, 5, 2).state_dict()) is None
+    before = made.state_dict()["1.bias"].clone()
+    saved = network(3, 4, 2).state_dict()
+    assert take_up(made, saved) == "0.weight is 4x3 in the checkpoint and 5x3 here, and 2 more differ"
+    assert torch.equal(made.state_dict()["1.bias"], saved["1.bias"])
+    assert not torch.equal(before, saved["1.bias"])
+    assert take_up(made, network(3, 5).state_dict()) == "1.weight and 1 more are not in the checkpoint"
+    assert take_up(made, network(3, 5, 2, 2).state_dict()) == "2.weight and 1 more are only there"
+    assert take_up(made, network(3, 5, 1).state_dict() | {"7.bias": before}) == (
+        "1.weight is 1x5 in the checkpoint and 2x5 here, and 1 more differ, 7.bias is only there"
+    )
+    assert take_up(made, None) == "the checkpoint holds none"
 
 
 @pytest.mark.parametrize("actions", [ActionSpec(2, ()), ActionSpec(0, (3, 2)), ActionSpec(2, (3, 2))])
@@ -282,7 +311,7 @@ def test_optimizer_keeps_its_own_kernel(size: int) -> None:
     saved.step()
     state = saved.state_dict()
     state["param_groups"][0]["fused"] = True
-    assert checkpoints._load_module("Optimizer", resumed, {"Optimizer": state}) == (size == 2)
+    assert (take_up(resumed, state) is None) == (size == 2)
     assert resumed.param_groups[0]["foreach"]
     assert not resumed.param_groups[0]["fused"]
     assert bool(resumed.state) == (size == 2)
@@ -320,15 +349,13 @@ def stepped(kind: type, steps: int = 1, **options) -> torch.optim.Optimizer:
     ],
 )
 def test_moments_of_another_optimizer_begin_anew(
-    first: tuple[type, dict], second: tuple[type, dict], fits: bool, caplog: pytest.LogCaptureFixture
+    first: tuple[type, dict], second: tuple[type, dict], fits: bool
 ) -> None:
     """Also those of the same class with other options; the options are this run's, and the next steps can be taken."""
     saved, resumed = stepped(first[0], **first[1]).state_dict(), stepped(second[0], steps=0, **second[1])
     options = [{name: group[name] for name in resumed.defaults} for group in resumed.param_groups]
-    with caplog.at_level("WARNING"):
-        assert checkpoints._load_module("Optimizer", resumed, {"Optimizer": saved}) == fits
+    assert (take_up(resumed, saved) is None) == fits
     assert bool(resumed.state) == fits
-    assert ("does not fit" in caplog.text) != fits
     assert [{name: group[name] for name in resumed.defaults} for group in resumed.param_groups] == options
     before = [parameter.clone() for parameter in resumed.param_groups[0]["params"]]
     for parameter in resumed.param_groups[0]["params"]:
@@ -341,7 +368,7 @@ def test_moments_go_on_where_they_were() -> None:
     """Two steps, and one step saved and one more after it, lead to the same moments."""
     whole, half = stepped(ADAM, steps=2), stepped(ADAM, steps=1)
     resumed = stepped(ADAM, steps=0)
-    assert checkpoints._load_module("Optimizer", resumed, {"Optimizer": half.state_dict()})
+    assert take_up(resumed, half.state_dict()) is None
     for parameter in resumed.param_groups[0]["params"]:
         parameter.grad = torch.ones_like(parameter)
     resumed.step()

@@ -1,6 +1,5 @@
 """Checkpoints: atomic .pt files, and .onnx files beside them."""
 
-import copy
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePath
@@ -18,22 +17,12 @@ from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, newest_
 from mlagents_plugin_shared.run.export import OnnxExporter
 from mlagents_plugin_shared.run.files import replacing
 from mlagents_plugin_shared.run.parts import SavedParts, read_parts
+from mlagents_plugin_shared.run.taking_up import take_up
 
 logger = get_logger(__name__)
 
 TRAINER_STATE = "Trainer"
 """Name in a checkpoint of what only a resumed run takes up again."""
-
-# What a network says of itself in a model. ML-Agents keeps it among the weights.
-_ACTIONS = "discrete_act_size_vector"
-_DESCRIPTION = (
-    _ACTIONS,
-    "continuous_act_size_vector",
-    "act_size_vector_deprecated",
-    "is_continuous_int_deprecated",
-    "memory_size_vector",
-    "version_number",
-)
 
 
 class CheckpointSaver(TorchModelSaver):
@@ -164,7 +153,9 @@ class CheckpointSaver(TorchModelSaver):
             raise TrainerConfigError(self._describe_missing(load_path, error)) from None
         target = policy if policy is not None else self.policy
         modules = policy.get_modules() if policy is not None else self.modules
-        whole = {name for name, module in modules.items() if _load_module(name, module, saved)}
+        misfits = {name: take_up(module, saved.get(name)) for name, module in modules.items()}
+        whole = {name for name, why in misfits.items() if why is None}
+        self._tell_of_misfits(misfits, path.name)
         self.fits &= all(name in whole for name, module in modules.items() if isinstance(module, torch.nn.Module))
         if policy is None:
             self.on_loaded(whole)
@@ -174,6 +165,19 @@ class CheckpointSaver(TorchModelSaver):
             logger.info(f"Starting training from step 0 and saving to {self.model_path}.")
         else:
             logger.info(f"Resuming training from step {target.get_current_step()}, read from {path.name}.")
+
+    def _tell_of_misfits(self, misfits: dict[str, str | None], file: str) -> None:
+        """One warning of all that does not fit: a policy and its target network have the same reason."""
+        names: dict[str, list[str]] = {}
+        for name, why in misfits.items():
+            if why is not None:
+                names.setdefault(why, []).append(name)
+        if names:
+            reasons = "; ".join(f"{', '.join(of)}: {why}" for why, of in names.items())
+            logger.warning(
+                f"{self.behavior_name}: {file} does not fit this configuration, and what differs starts anew: "
+                f"{reasons}. To go on from all of it, use the settings that it was trained with."
+            )
 
     def _describe_missing(self, load_path: str, error: CheckpointError) -> str:
         if self.initialize_path is not None:
@@ -219,81 +223,3 @@ def _tensors(state: Any) -> Iterator[torch.Tensor]:
     elif isinstance(state, dict):
         for part in state.values():
             yield from _tensors(part)
-
-
-def _load_module(name: str, module: Any, saved: dict[str, Any]) -> bool:
-    """Loads what fits, and says whether all did; what does not starts anew, with a warning, as in ML-Agents."""
-    if name not in saved:
-        logger.warning(f"The checkpoint holds no {name}: it starts anew.")
-        return False
-    try:
-        if not isinstance(module, torch.nn.Module):
-            _load_optimizer(module, saved[name])
-            return True
-        missing, unexpected = module.load_state_dict(_of_this_network(module, saved[name]), strict=False)
-    except (KeyError, ValueError, RuntimeError) as error:
-        why = " ".join(str(error).split())
-        logger.warning(f"{name} of the checkpoint does not fit this configuration; what differs starts anew: {why}")
-        return False
-    if missing or unexpected:
-        logger.warning(f"{name} of the checkpoint lacks {missing} and has {unexpected} too many.")
-        return False
-    if _have_other_actions(module, saved[name]):
-        logger.warning(
-            f"{name} of the checkpoint is of other discrete actions: what it has learned of them is mixed up."
-        )
-        return False
-    return True
-
-
-def _of_this_network(module: torch.nn.Module, saved: dict[str, Any]) -> dict[str, Any]:
-    """What was saved of a network, with this one's own description: memory and actions are not learned."""
-    return {
-        **saved,
-        **{name: own for name, own in module.state_dict().items() if name in _DESCRIPTION and name in saved},
-    }
-
-
-def _have_other_actions(module: torch.nn.Module, saved: dict[str, Any]) -> bool:
-    """Whether the same outputs stand for other actions: 3 and 2 of two branches are as many as 2 and 3."""
-    own = module.state_dict()
-    return _ACTIONS in own and _ACTIONS in saved and own[_ACTIONS].tolist() != saved[_ACTIONS].tolist()
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Loads moments, if they are of such an optimizer; its options are those of this run's settings.
-
-    Raises:
-        ValueError: it is the state of another optimizer or of other parameters, which PyTorch would notice at the first
-            step only.
-    """
-    groups, own_groups = saved["param_groups"], optimizer.param_groups
-    sizes, own_sizes = [len(group["params"]) for group in groups], [len(group["params"]) for group in own_groups]
-    if sizes != own_sizes:
-        raise ValueError(f"it is of {sizes} parameters, and should be of {own_sizes}")
-    kept = (index for group in groups for index in group["params"])
-    for index, own_moments in zip(kept, _moments_after_a_step(optimizer), strict=True):
-        moments = _shapes(saved["state"].get(index, own_moments))
-        if moments != _shapes(own_moments):
-            raise ValueError(f"its moments are {_describe(moments)}, and should be {_describe(_shapes(own_moments))}")
-    merged = [{**own, "params": group["params"]} for group, own in zip(groups, own_groups, strict=True)]
-    optimizer.load_state_dict({**saved, "param_groups": merged})
-
-
-def _moments_after_a_step(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """What an optimizer of this class and these options keeps of each parameter, found out on a copy."""
-    twin = copy.deepcopy(optimizer)
-    parameters = [parameter for group in twin.param_groups for parameter in group["params"]]
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    twin.step()
-    return [twin.state[parameter] for parameter in parameters]
-
-
-def _shapes(moments: dict[str, Any]) -> dict[str, list[int]]:
-    """Shapes by name; a count has none, be it a number or a tensor."""
-    return {name: list(getattr(value, "shape", ())) for name, value in moments.items()}
-
-
-def _describe(moments: dict[str, list[int]]) -> str:
-    return ", ".join(f"{name} {shape or ''}".rstrip() for name, shape in sorted(moments.items())) or "none"
