@@ -94,11 +94,11 @@ def types(session: nox.Session) -> None:
     """Check the sources of every package and the benchmarks with mypy, and strictly what users write, by the wheels."""
     install_all(session, *group(ROOT, "types"))
     session.run("mypy", *(str(folder / "src") for folder in PACKAGES.values()))
+    elsewhere = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.virtualenv.location}/mypy"]
     with session.chdir(ROOT / "benchmarks"):
-        session.run("mypy", f"--config-file={ROOT / 'pyproject.toml'}", ".")
-    strict = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={session.virtualenv.location}/mypy"]
+        session.run("mypy", *elsewhere, ".")
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
-        session.run("mypy", *strict, *map(str, sorted(ROOT.glob("tests/typing/*.py"))))
+        session.run("mypy", "--strict", *elsewhere, *map(str, sorted(ROOT.glob("tests/typing/*.py"))))
 
 
 @nox.session(python=ONE_PYTHON, reuse_venv=True)

@@ -273,6 +273,21 @@ def test_run_may_begin_from_one_with_other_actions(
     assert re.search(warnings.get(trainer_type, f"Policy.*: {OTHER_ACTIONS}"), caplog.text)
 
 
+@pytest.mark.parametrize("mode", ["resume", "initialize"])
+def test_checkpoint_of_a_newer_format_is_refused(tmp_path: Path, mode: str) -> None:
+    """One of a later release: nothing of it is taken up, and no file changes."""
+    start(tmp_path, {"Toy": settings("dqn")}, Alone())
+    file = checkpoint(tmp_path)
+    saved = torch.load(file, weights_only=True)
+    saved["Trainer"]["format"] += 1
+    torch.save(saved, file)
+    before = files(tmp_path)
+    place = {"initialize_from": "x", "run_id": "y"} if mode == "initialize" else {}
+    with pytest.raises(TrainerConfigError, match=r"^Toy: the checkpoint is of format \d+, "):
+        start(tmp_path, {"Toy": settings("dqn")}, Alone(), "first" if place else "resume", **place)
+    assert files(tmp_path) == before
+
+
 @pytest.mark.parametrize("name", ["/Agent", "../Agent"])
 def test_behavior_whose_files_would_lie_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     """An absolute path as a name would lead out of the run's folder."""
