@@ -4,10 +4,13 @@ import io
 import itertools
 import os
 import pickle
+import re
 import signal
 import struct
 import time
 import zipfile
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,11 @@ import pytest
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
+from mlagents.trainers.policy.checkpoint_manager import ModelCheckpoint, ModelCheckpointManager
 from mlagents.trainers.policy.torch_policy import TorchPolicy
 from mlagents.trainers.settings import NetworkSettings, TrainerSettings
 from mlagents.trainers.torch_entities.networks import SimpleActor
+from mlagents.trainers.training_status import GlobalTrainingStatus
 from mlagents_envs.base_env import (
     ActionSpec,
     BehaviorSpec,
@@ -32,6 +37,7 @@ from mlagents_plugin_shared.run import checkpoints
 from mlagents_plugin_shared.run.checkpoint_files import CheckpointError, read_checkpoint
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.run.files import remove_unfinished
+from mlagents_plugin_shared.run.host import old_checkpoints
 from mlagents_plugin_shared.run.taking_up import take_up
 
 HYBRID = ActionSpec(2, (3, 2))
@@ -228,6 +234,34 @@ def test_checkpoint_survives_a_kill_at_any_instant(tmp_path: Path) -> None:
             onnx.checker.check_model(onnx.load(file))
     remove_unfinished(folder)
     assert not list(folder.glob(".*"))
+
+
+def test_old_checkpoint_in_use_is_no_fault_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ML-Agents deletes it when a new one is there: what can be deleted is, and the rest is named."""
+    monkeypatch.setattr(GlobalTrainingStatus, "saved_state", defaultdict(dict))
+    for step in (1, 2):
+        export, others = saver(tmp_path, policy()).save_checkpoint("Toy", step)
+        if step == 2:
+            monkeypatch.setattr(old_checkpoints, "delete", deleting_all_but(".onnx"))
+        new = ModelCheckpoint(step, export, None, 0.0, auxillary_file_paths=others)
+        ModelCheckpointManager.add_checkpoint("Toy", new, keep_checkpoints=1)
+    assert {file.name for file in tmp_path.iterdir()} == {"Toy-1.onnx", "Toy-2.onnx", "Toy-2.pt", "checkpoint.pt"}
+    assert [listed["steps"] for listed in ModelCheckpointManager.get_checkpoints("Toy")] == [2]
+    (warned,) = caplog.messages
+    assert re.search(r"Toy-1\.onnx, of an older checkpoint, could not be deleted: it is in use\. Delete it ", warned)
+
+
+def deleting_all_but(suffix: str) -> Callable[[str], None]:
+    """Deletes files, but none of a suffix: another program has those open."""
+
+    def delete(path: str) -> None:
+        if path.endswith(suffix):
+            raise PermissionError(13, "it is in use", path)
+        Path(path).unlink()
+
+    return delete
 
 
 def test_checkpoint_of_another_network_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,8 @@
 """Files that are whole or absent."""
 
+import contextlib
 import errno
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from mlagents_plugin_shared.run import files
-from mlagents_plugin_shared.run.files import FolderCopy, FolderInUse, check_writable, hold_folder, replacing
+from mlagents_plugin_shared.run.files import (
+    FolderCopy,
+    FolderInUse,
+    check_writable,
+    hold_folder,
+    remove_unfinished,
+    replacing,
+)
 
 
 def test_replacing_writes_the_new_file(tmp_path: Path) -> None:
@@ -37,11 +46,72 @@ def test_replacing_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
+class InUse:
+    """Denies a method of paths some times, as Windows does while another program has the file open."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, method: str, times: int) -> None:
+        self.times = times
+        own = getattr(Path, method)
+
+        def denied(path: Path, *arguments: object, **options: object) -> object:
+            if self.times:
+                self.times -= 1
+                raise PermissionError(errno.EACCES, "The process cannot access the file", str(path))
+            return own(path, *arguments, **options)
+
+        patch.setattr(Path, method, denied)
+        patch.setattr(files, "_PAUSE", 0.001)
+        patch.setattr(files, "_PATIENCE", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("is_windows", "times", "is_written"), [(True, 3, True), (True, 10**9, False), (False, 1, False)]
+)
+def test_file_in_use_is_tried_again_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_windows: bool, times: int, is_written: bool
+) -> None:
+    """For a while; elsewhere what is denied stays denied. The old file is whole all the time."""
+    path = tmp_path / "model.pt"
+    path.write_text("old")
+    monkeypatch.setattr(files, "_IS_WINDOWS", is_windows)
+    InUse(monkeypatch, "replace", times)
+    with contextlib.ExitStack() as raised:
+        if not is_written:
+            raised.enter_context(pytest.raises(PermissionError, match="cannot access"))
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+    assert path.read_text() == ("new" if is_written else "old")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_file_in_use_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays for the next run to remove, which does not end where it cannot either."""
+    InUse(monkeypatch, "unlink", 2)
+
+    def fail() -> None:
+        with replacing(tmp_path / "model.pt") as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    remove_unfinished(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_replacing_keeps_the_suffix(tmp_path: Path) -> None:
     """Exporters look at it."""
     with replacing(tmp_path / "a.b.onnx") as temporary:
         temporary.write_bytes(b"")
         assert temporary.suffix == ".onnx"
+
+
+def on_windows(error: OSError, code: int) -> OSError:
+    """The error with the number that Windows gives it."""
+    error.winerror = code  # type: ignore[attr-defined]
+    return error
 
 
 HOLDER = "import sys, time; from mlagents_plugin_shared.run.files import hold_folder; held = hold_folder(sys.argv[1]); "
@@ -82,6 +152,8 @@ def test_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     [
         (OSError(errno.ENOLCK, "No locks available"), False),
         (NotImplementedError("flock"), False),
+        (on_windows(OSError(errno.EINVAL, "Incorrect function"), 1), False),
+        (on_windows(OSError(errno.EINVAL, "The parameter is incorrect"), 87), True),
         (OSError(errno.EIO, "Input/output error"), True),
     ],
 )
@@ -97,7 +169,7 @@ def test_folder_without_locks_is_said_to_be_so(
     monkeypatch.setattr(files.FileLock, "acquire", acquire)
     monkeypatch.setattr(files.logger, "warning", said.append)
     if is_fatal:
-        with pytest.raises(OSError, match="Input/output error"):
+        with pytest.raises(OSError, match=re.escape(str(answer))):
             hold_folder(tmp_path)
     else:
         hold_folder(tmp_path)

@@ -6,9 +6,11 @@ import filecmp
 import os
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 from mlagents_envs.logging_util import get_logger
@@ -20,9 +22,14 @@ LOCK = ".lock"
 
 # What a file system answers that knows no locks, as some network drives.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+_NO_LOCKS_ON_WINDOWS = {1, 50}  # ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED
 
 # How the names of files begin that are being written.
 _UNFINISHED = ".unfinished-"
+
+_IS_WINDOWS = os.name == "nt"
+_PATIENCE, _PAUSE = 10.0, 0.05
+"""Seconds for which a file that is in use is tried again, and between two tries."""
 
 
 @contextlib.contextmanager
@@ -30,7 +37,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` to write to, and moves the file into place when the block ends well.
 
     At every instant `path` is the whole old file or the whole new one. When the block raises, the old file stays
-    and the temporary one is removed.
+    and the temporary one is removed. Windows denies the move while another program, as a virus scanner, reads one of
+    the two; it is then tried again for some seconds.
 
     Args:
         path: final place; its folder is created if need be.
@@ -45,9 +53,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        temporary.replace(path)
+        _patiently(lambda: temporary.replace(path))
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # `remove_unfinished` does it later
+            temporary.unlink(missing_ok=True)
+
+
+def delete(path: str | Path) -> None:
+    """Deletes a file, if it is there, as soon as no other program has it open.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    _patiently(lambda: Path(path).unlink(missing_ok=True))
+
+
+def _patiently(act: Callable[[], Any]) -> None:
+    """Does what Windows denies while another program has a file open, as soon as it can be done."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            act()
+            return
+        except PermissionError:
+            if not _IS_WINDOWS or time.monotonic() > end:  # elsewhere it stays denied
+                raise
+            time.sleep(_PAUSE)
 
 
 def remove_unfinished(folder: str | Path) -> None:
@@ -57,7 +91,8 @@ def remove_unfinished(folder: str | Path) -> None:
         folder: where it wrote; nothing else may be writing there now.
     """
     for file in Path(folder).glob(f"{_UNFINISHED}*"):
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 class FolderInUse(Exception):
@@ -88,10 +123,14 @@ def hold_folder(folder: str | Path) -> BaseFileLock:
     except Timeout as error:
         raise FolderInUse(f"another process writes to {folder}") from error
     except (NotImplementedError, OSError) as error:  # which of them depends on the release of filelock
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+        if isinstance(error, OSError) and not _is_of_no_locks(error):
             raise
         logger.warning(f"{folder} lies on a file system without locks: do not start a second run of the same name.")
     return lock
+
+
+def _is_of_no_locks(error: OSError) -> bool:
+    return error.errno in _NO_LOCKS or getattr(error, "winerror", None) in _NO_LOCKS_ON_WINDOWS
 
 
 def check_writable(folder: str | Path) -> None:

@@ -3,6 +3,7 @@
 Importing the package does it, for every trainer of the process. Each module mends one thing, `compiler` in PyTorch:
 
 * `training_status`: `run_logs/training_status.json` is whole or absent, and a damaged one ends no run.
+* `old_checkpoints`: an old checkpoint that cannot be deleted spoils no new one.
 * `final_saving`: at the end every behaviour is saved, whatever fails; the reason stays, and no file is half written.
 * `run_folder`: a start that is refused leaves no trace in the run's folder, and a run holds it.
 * `reasons`: the reason of a run's end is the last line, without a traceback.
@@ -36,6 +37,7 @@ _MENDED = (
     "executable",
     "handover",
     "messages",
+    "old_checkpoints",
     "players",
     "reasons",
     "restarts",
