@@ -348,3 +348,16 @@ def test_any_numbers_of_ppo_and_sac_become_a_file_that_starts_without_a_warning(
         convert(yaml.safe_dump({"behaviors": {"Car": own}}), trainer_type)
 
     try_numbers()
+
+
+@pytest.mark.parametrize("saved_as", ["utf-8", "utf-8-sig", "utf-16"])
+def test_file_is_checked_and_converted_however_it_was_saved(saved_as: str, tmp_path: Path) -> None:
+    """`mlagents-doctor FILE --convert-to pqn > pqn.yaml` writes UTF-16 in Windows PowerShell."""
+    file = tmp_path / "a.yaml"
+    text = "behaviors:\n  Gegner_ä: # ä\n    {trainer_type: pqn, hyperparameters: {batch_size: 0}}\n"
+    file.write_bytes(text.encode(saved_as))
+    (fault,) = check_file(file).faults
+    assert (fault.line, "Gegner_ä: hyperparameters: batch_size" in fault.text) == (3, True)
+    file.write_bytes(text.replace("batch_size: 0", "").encode(saved_as))
+    assert not check_file(file).faults
+    assert list(yaml.safe_load(converted(file, "a2c"))["behaviors"]) == ["Gegner_ä"]

@@ -12,7 +12,8 @@ from mlagents.torch_utils import torch
 from mlagents.trainers.exception import TrainerConfigError
 from starting import STEPS, TRAINERS, Alone, TwoBehaviors, files, settings, start, step_of
 
-from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint
+from mlagents_plugin_shared.run import checkpoint_files
+from mlagents_plugin_shared.run.checkpoint_files import read_checkpoint, run_folder_of
 from mlagents_plugin_shared.run.checkpoints import CheckpointSaver
 from mlagents_plugin_shared.testing import Match
 
@@ -294,6 +295,19 @@ def test_behavior_whose_files_would_lie_elsewhere_is_refused(tmp_path: Path, nam
     with pytest.raises(TrainerConfigError, match=r"outside of the run's folder; choose another Behavior Name"):
         start(tmp_path, {name: settings("dqn")}, Alone(f"{name}?team=0"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["Agent:1", "aux", "Group/Con.v2", "Walker?", "Team*", "Agent.", "Group /Agent"])
+def test_behavior_whose_folder_windows_forbids_is_refused_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A training that can save nothing does not begin; elsewhere the name is as good as another."""
+    own = tmp_path / "results" / "x" / name
+    assert run_folder_of(name, own) == tmp_path / "results" / "x"
+    monkeypatch.setattr(checkpoint_files, "_IS_WINDOWS", True)
+    assert run_folder_of("Group/Agent", tmp_path / "Group" / "Agent") == tmp_path
+    with pytest.raises(TrainerConfigError, match=r"which Windows does not allow; choose another Behavior Name"):
+        run_folder_of(name, own)
 
 
 @pytest.mark.parametrize("trainer_type", TRAINERS)

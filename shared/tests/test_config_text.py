@@ -1,13 +1,16 @@
 """The text of a configuration file: mistakes in its YAML are one line each, with what to do."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from mlagents.plugins import all_trainer_settings, all_trainer_types
 from mlagents.plugins.trainer_type import register_trainer_plugins
+from mlagents.trainers import cli_utils
 from mlagents.trainers.cli_utils import load_config
 from mlagents.trainers.exception import TrainerConfigError
 
+from mlagents_plugin_shared.run import config_text
 from mlagents_plugin_shared.run.replay_settings import ReplaySettings
 
 
@@ -109,3 +112,25 @@ def test_alias_inside_of_itself_is_one_line(tmp_path: Path) -> None:
     """YAML reads it as a mapping without an end."""
     with pytest.raises(TrainerConfigError, match=r"car\.yaml: an alias"):
         load_config(write(tmp_path, "behaviors:\n  Car: &car\n    trainer_type: fake\n    hyperparameters: *car\n"))
+
+
+@pytest.mark.parametrize("opened_as", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("saved_as", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+def test_file_says_the_same_however_it_was_saved(
+    saved_as: str, opened_as: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which editor or shell, and on whichever machine ML-Agents opens it: a name with an umlaut stays what it is."""
+    monkeypatch.setattr(cli_utils, "open", partial(open, encoding=opened_as), raising=False)
+    monkeypatch.setattr(config_text.locale, "getpreferredencoding", lambda do_setlocale: "cp1252")
+    mark = "\ufeff" if saved_as == "utf-16-be" else ""  # the others write it themselves, or have none
+    file = tmp_path / "car.yaml"
+    file.write_bytes((mark + "behaviors:\r\n  Gegner_ä:\r\n    trainer_type: fake # “car”\r\n").encode(saved_as))
+    assert load_config(str(file)) == {"behaviors": {"Gegner_ä": {"trainer_type": "fake"}}}
+
+
+def test_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """Neither UTF-8 nor what this machine writes."""
+    file = tmp_path / "car.yaml"
+    file.write_bytes(b"behaviors: \xff\xfe\x81")
+    with pytest.raises(TrainerConfigError, match=r"error decoding .*car\.yaml"):
+        load_config(str(file))

@@ -20,7 +20,7 @@ from mlagents.trainers.settings import RunOptions, TrainerSettings
 
 from mlagents_plugin_shared.doctor.machine import remedies
 from mlagents_plugin_shared.run.config_file import DEFAULTS, all_faults
-from mlagents_plugin_shared.run.config_text import doubled_keys
+from mlagents_plugin_shared.run.config_text import decoded, doubled_keys
 from mlagents_plugin_shared.run.reading import number_of
 
 _UNKNOWN_TRAINER = re.compile(r"Invalid trainer type ([A-Za-z][\w-]*) was found")
@@ -126,7 +126,7 @@ def _loaded(text: str) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError):
         return ""
 

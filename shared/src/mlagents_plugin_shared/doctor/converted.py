@@ -24,6 +24,7 @@ from mlagents.trainers.settings import (
 from mlagents_plugin_shared.doctor.comments import comments_of
 from mlagents_plugin_shared.doctor.config_check import options_of
 from mlagents_plugin_shared.run.config_file import DEFAULTS, merged
+from mlagents_plugin_shared.run.config_text import decoded
 from mlagents_plugin_shared.run.conversion import Change
 from mlagents_plugin_shared.run.reading import HYPERPARAMETERS, Reading, did_you_mean, holds, number_of, read_behavior
 from mlagents_plugin_shared.run.settings import CheckedSettings
@@ -60,7 +61,7 @@ def converted(path: Path, trainer_type: str) -> str:
         )
     if not options.behaviors and options.default_settings is None:
         raise NotConverted(f"there is nothing for a trainer in it; behaviors or {DEFAULTS} are expected.")
-    text = path.read_text(encoding="utf-8-sig")
+    text = decoded(path.read_bytes())
     whole = yaml.safe_load(text)
     kept = comments_of(text)
     lines = _sections(whole, options, trainer_type, kept)

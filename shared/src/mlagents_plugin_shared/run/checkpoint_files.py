@@ -1,10 +1,11 @@
 """Checkpoints on the disk: where they lie, and reading them: whole ones only, and none that carries code."""
 
+import os
 import pickle
 import re
 import shutil
 import zipfile
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from mlagents.torch_utils import torch
@@ -18,6 +19,9 @@ logger = get_logger(__name__)
 
 FORMER = "former"
 """Folder in a behaviour's own, with what a run left there that `--force` began anew."""
+
+_IS_WINDOWS = os.name == "nt"
+_FORBIDDEN_ON_WINDOWS = '<>:"|?*'
 
 
 class CheckpointError(UnityTrainerException):
@@ -103,15 +107,25 @@ def run_folder_of(behavior: str, folder: Path) -> Path:
         folder: `results/<run>/<behavior>`.
 
     Raises:
-        TrainerConfigError: by its name it would lie elsewhere.
+        TrainerConfigError: by its name it would lie elsewhere, or cannot be made on Windows.
     """
     name = PurePath(behavior)
     if name.is_absolute() or name.drive or ".." in name.parts or not name.parts:
-        raise TrainerConfigError(
-            f"Behavior {behavior!r}: its files would lie outside of the run's folder; choose another Behavior Name in "
-            "the agent's Behavior Parameters."
-        )
-    return folder.parents[len(name.parts) - 1]
+        why = "its files would lie outside of the run's folder"
+    elif _IS_WINDOWS and any(_is_forbidden_on_windows(part) for part in name.parts):
+        why = "its files would lie in a folder of this name, which Windows does not allow"
+    else:
+        return folder.parents[len(name.parts) - 1]
+    raise TrainerConfigError(
+        f"Behavior {behavior!r}: {why}; choose another Behavior Name in the agent's Behavior Parameters."
+    )
+
+
+def _is_forbidden_on_windows(part: str) -> bool:
+    """Whether a folder cannot be called so: `Agent:1`, `aux`, `Walker?`, or with a space or a dot at its end."""
+    is_cut_off = part.endswith((" ", "."))
+    has_forbidden = any(each in _FORBIDDEN_ON_WINDOWS or ord(each) < ord(" ") for each in part)
+    return is_cut_off or has_forbidden or PureWindowsPath(part).is_reserved()
 
 
 def is_new_in_run(folder: Path, run_folder: Path) -> bool:

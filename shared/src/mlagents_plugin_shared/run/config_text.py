@@ -1,5 +1,7 @@
 """The text of a configuration file: YAML with the mistakes that people make in it, each with its line."""
 
+import codecs
+import locale
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
@@ -31,8 +33,9 @@ def load(file: TextIO) -> Any:
     Raises:
         TrainerConfigError: it is none, or has sections that nobody has; or, in a file with a behaviour of ours, a key
             stands twice, or its outline is not one into which ML-Agents can put the arguments of the command line.
+        UnicodeDecodeError: it is no text.
     """
-    text = file.read()
+    text = decoded(file.buffer.read()) if hasattr(file, "buffer") else file.read()
     name = getattr(file, "name", "the file")
     try:
         loaded = yaml.safe_load(text)
@@ -65,6 +68,29 @@ def load(file: TextIO) -> Any:
     if unknown := [f"{name}: {misplaced_section(key, value)}" for key, value in loaded.items() if key not in known]:
         raise TrainerConfigError("\n".join(unknown))
     return loaded
+
+
+def decoded(content: bytes) -> str:
+    """The text of a file, however it was saved.
+
+    That is UTF-8, with or without a mark at its beginning; the UTF-16 that `>` of Windows PowerShell writes; or else
+    the encoding of this machine, as of older editors. ML-Agents would take this last one for all files, so on Windows
+    a behaviour called `Gegner_ä`, in UTF-8, would be another one.
+
+    Args:
+        content: of the file.
+
+    Raises:
+        UnicodeDecodeError: it is none of these.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode(locale.getpreferredencoding(do_setlocale=False))
+    return text.replace("\r\n", "\n")
 
 
 def _has_outline(options: Mapping[str, Any]) -> bool:
