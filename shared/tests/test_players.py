@@ -242,3 +242,11 @@ def test_only_what_has_learned_is_played(begun: list, checkpoints: dict, behavio
         with pytest.raises(UnityTrainerException, match=r"^--inference .* Add --resume"):
             learn.run_training(0, options, 1)
     assert len(begun) == begins
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(3, "3"), (-9, "-9 (SIGKILL)"), (3221225477, "0xc0000005"), (-999, "-999")]
+)
+def test_return_code_is_worded_as_the_operating_system_does(code: int, words: str) -> None:
+    """Signals by their names, and what Windows ends a program with as its documentation has it."""
+    assert players._in_words(code) == words

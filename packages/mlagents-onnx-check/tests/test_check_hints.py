@@ -1,5 +1,6 @@
 """The commands that are printed for the user to type."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,18 @@ def test_hints_need_no_onnx() -> None:
     """They are for those on whose machine it cannot be imported."""
     code = "import sys; sys.modules['onnx'] = sys.modules['numpy'] = None; import mlagents_onnx_check.hints"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("system", "variables", "is_powershell"),
+    [("nt", {}, True), ("nt", {"PROMPT": "$P$G"}, False), ("nt", {"MSYSTEM": "MINGW64"}, False), ("posix", {}, False)],
+)
+def test_program_in_quotes_is_called_in_powershell_too(
+    system: str, variables: dict[str, str], is_powershell: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it takes an `&`, which would be an error in cmd.exe."""
+    monkeypatch.setattr(os, "environ", variables)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "name", system)
+        called = hints.program(r"C:\Users\Max Muster\python.exe"), hints.program(r"C:\python.exe")
+    assert called == (("& " if is_powershell else "") + r'"C:\Users\Max Muster\python.exe"', r"C:\python.exe")

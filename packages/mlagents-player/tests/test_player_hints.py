@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -86,3 +87,18 @@ def test_environment_that_needs_an_extra_names_the_command(extra: str, monkeypat
         gymnasium_env.make("Some-v0")
     command = hints.install_command(f"gymnasium[{extra}]")
     assert str(failure.value) == f"gym:Some-v0 needs gymnasium[{extra}]; install it with: {command}"
+
+
+@pytest.mark.parametrize(
+    ("system", "variables", "is_powershell"),
+    [("nt", {}, True), ("nt", {"PROMPT": "$P$G"}, False), ("nt", {"MSYSTEM": "MINGW64"}, False), ("posix", {}, False)],
+)
+def test_program_in_quotes_is_called_in_powershell_too(
+    system: str, variables: dict[str, str], is_powershell: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it takes an `&`, which would be an error in cmd.exe."""
+    monkeypatch.setattr(os, "environ", variables)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "name", system)
+        called = hints._program(r"C:\Users\Max Muster\python.exe"), hints._program(r"C:\python.exe")
+    assert called == (("& " if is_powershell else "") + r'"C:\Users\Max Muster\python.exe"', r"C:\python.exe")

@@ -184,6 +184,7 @@ def test_a_trainer_that_stops_between_two_calls_has_closed() -> None:
 
         def restart() -> None:
             trainer.server.stop(None).wait()
+            assert wait_until(connection._watch_ended.is_set)  # no trainer starts as soon as a farewell arrives
             second.append(opened.enter_context(FakeTrainer(answering(status=400), port=trainer.port)))
 
         with Connection(trainer.port) as connection:

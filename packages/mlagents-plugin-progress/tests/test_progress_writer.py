@@ -10,6 +10,7 @@ import pytest
 
 import simulated_run
 from mlagents_plugin_progress import progress_writer  # noqa: F401 - so that each run need not import it
+from mlagents_plugin_progress.closing import command_line
 from terminal import Shown, in_pipe, in_terminal, of_process
 
 SCRIPT = Path(__file__).with_name("simulated_run.py")
@@ -167,6 +168,16 @@ def test_model_and_commands_follow_the_table(tmp_path: Path) -> None:
     assert "mlagents-plot" in said.splitlines()[-1]
     said = piped(tmp_path / "run", MLAGENTS_PROGRESS_COMMANDS="off").text
     assert said.splitlines()[-1].startswith("Model of Basic: ")
+
+
+def test_commands_are_quoted_for_the_shells_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In cmd.exe an `&` begins another command, in PowerShell parentheses and `;` do more than they say."""
+    words = [r"C:\R&D\a.yaml", "O'Brien.yaml", "cfg(1).yaml", "a;b", "plain", r"C:\x\y.yaml"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "name", "nt")
+        typed = command_line(["mlagents-learn", *words])
+    quoted = r'"C:\R&D\a.yaml"', '"O\'Brien.yaml"', '"cfg(1).yaml"', '"a;b"', "plain", r"C:\x\y.yaml"
+    assert typed == " ".join(["mlagents-learn", *quoted])
 
 
 @pytest.mark.parametrize(("max_steps", "steps"), [(500, "500"), (1000, "500 of 1,000")])

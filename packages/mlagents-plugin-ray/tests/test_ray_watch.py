@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -54,6 +55,17 @@ def test_nothing_is_lost_while_both_are_there(listeners: list[Listener]):
         line.close()
         for _ in range(3):
             assert own.lost() == ""
+
+
+def test_node_that_is_killed_on_windows_is_lost_at_once(listeners: list[Listener]):
+    """There its connections are not closed but reset."""
+    with watching(listeners) as own:
+        assert own.lost() == ""
+        line = listeners[1].accept()
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        listeners[1].end()
+        line.close()
+        wait_until(lambda: own.lost() == "Ray's node on this machine")
 
 
 def test_node_that_ends_is_lost_at_once(listeners: list[Listener]):

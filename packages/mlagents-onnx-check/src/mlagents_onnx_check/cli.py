@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: mlagents-onnx-check results/ppo/Car.onnx --observations 20 3x84x84 --actions discrete:3,2",
     )
     command.add_argument(
-        "models", nargs="+", metavar="MODEL", help="an .onnx file, or a pattern of several: 'results/*/*.onnx'"
+        "models", nargs="+", metavar="MODEL", help='an .onnx file, or a pattern of several: "results/*/*.onnx"'
     )
     command.add_argument(
         "--observations",

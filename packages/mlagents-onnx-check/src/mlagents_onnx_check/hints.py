@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -45,7 +46,22 @@ def _pip(command: str, *requirements: str) -> str:
 def quoted(argument: object) -> str:
     """In double quotes if need be, which POSIX shells, cmd.exe and PowerShell all take."""
     text = str(argument)
-    return text if text and not set(text) & set(" '()[]<>=&;|*?!$`~{}#") else f'"{text}"'
+    return text if text and not set(text) & set(" '()[]<>=&;,|*?!$`~{}#^%@") else f'"{text}"'
+
+
+def program(path: object) -> str:
+    """A program as it is called, by its path; to PowerShell what stands in quotes alone is a text.
+
+    Args:
+        path: of the program.
+    """
+    text = quoted(path)
+    return f"& {text}" if text.startswith('"') and _is_in_powershell() else text
+
+
+def _is_in_powershell() -> bool:
+    """Whether the command that is printed will be typed there: cmd.exe sets PROMPT, and Git's bash MSYSTEM."""
+    return os.name == "nt" and not {"PROMPT", "MSYSTEM"} & set(os.environ)
 
 
 def script(name: str) -> str:
@@ -72,8 +88,8 @@ def callable_as(name: str, path: Path) -> str:
     """
     here = Path.cwd()
     if here in path.parents:
-        return quoted(path.relative_to(here))
+        return program(path.relative_to(here))
     found = shutil.which(name)
     # Folders, since the program itself may be a link to one that does not know this environment's packages.
     is_found = found is not None and Path(found).parent.samefile(path.parent)
-    return name if is_found else quoted(path)
+    return name if is_found else program(path)

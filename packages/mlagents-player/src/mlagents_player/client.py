@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ CHANNEL_OPTIONS = (
 NOT_A_TRAINER = "What listens on this port is no ML-Agents trainer"
 FAREWELL = "Cancelling all calls"  # gRPC's own words to every open call of a server that stops; a killed one has none
 GOODBYE_SECONDS = 1.0
+HEEDS_CTRL_C = 0.5  # seconds; Windows does not interrupt a wait
 
 
 class Connection:
@@ -78,11 +80,14 @@ class Connection:
 
     def wait(self, seconds: float) -> bool:
         """Wait until the trainer listens; True once it does, False after `seconds`."""
-        try:
-            self._ready.result(timeout=seconds)
-        except grpc.FutureTimeoutError:
-            return False
-        return True
+        end = time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            with contextlib.suppress(grpc.FutureTimeoutError):
+                self._ready.result(timeout=min(left, HEEDS_CTRL_C))
+                return True
+            if left <= HEEDS_CTRL_C:
+                return False
 
     def watch(self) -> None:
         """From now on know a trainer that stops, in a call or between two, from one that is lost.

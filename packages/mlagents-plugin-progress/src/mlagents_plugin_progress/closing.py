@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlagents_onnx_check.hints import script
+from mlagents_onnx_check.hints import quoted, script
 from mlagents_plugin_progress.glyphs import UNFOLDED, count, duration, encodable, encoding_of, number, speed
 from mlagents_plugin_progress.tally import Tally
 
@@ -112,8 +112,12 @@ def without(options: dict[str, bool], arguments: Sequence[str]) -> list[str]:
 def command_line(words: Sequence[str]) -> str:
     """The words as they are typed in this operating system's shell; the first is already a command."""
     program, *others = words
-    quoted = subprocess.list2cmdline(others) if os.name == "nt" else shlex.join(others)
-    return f"{program} {quoted}".rstrip()
+    typed = " ".join(map(_in_windows, others)) if os.name == "nt" else shlex.join(others)
+    return f"{program} {typed}".rstrip()
+
+
+def _in_windows(word: str) -> str:
+    return subprocess.list2cmdline([word]) if '"' in word else quoted(word)
 
 
 def say(

@@ -188,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="mlagents-compare",
         description="Compare runs: last and best reward, steps to a threshold, speed, and the settings that differ.",
-        epilog="Example: mlagents-compare 'results/basic-*' results/ppo --threshold 0.9",
+        epilog='Example: mlagents-compare "results/basic-*" results/ppo --threshold 0.9',
     )
     command.add_argument(
         "runs", nargs="+", metavar="RUN", help="folder of a run, results/<run-id>, or a pattern of them"

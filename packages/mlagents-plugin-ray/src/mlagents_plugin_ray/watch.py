@@ -5,13 +5,12 @@ the node of this machine it does so at the next object that is stored or fetched
 since the last checkpoint along, so a run looks by itself first.
 """
 
-import contextlib
 import socket
 import threading
 import time
 
-# Seconds between two looks at the head, and for each.
-_PERIOD = 1.0
+# Seconds between two looks at the head, and for each: Windows takes two to say that nobody listens.
+_PERIOD, _DIAL = 1.0, 3.0
 
 # Refused connections in a row after which the head is given up: its process has ended, and what it knew with it.
 _REFUSALS = 3
@@ -51,7 +50,7 @@ class Watch:
         heard, refusals = time.monotonic(), 0
         while self._has_head and not self._left.wait(_PERIOD):
             try:
-                dial(self.head, _PERIOD).close()
+                dial(self.head, _DIAL).close()
                 heard, refusals = time.monotonic(), 0
             except ConnectionRefusedError:  # its machine is there, and nobody listens
                 refusals += 1
@@ -81,7 +80,7 @@ class _Line:
         if self._socket is not None:
             self._socket.close()
         try:
-            self._socket = dial(self._address, _PERIOD)
+            self._socket = dial(self._address, _DIAL)
         except OSError:
             self._socket = None
             return False
@@ -90,11 +89,14 @@ class _Line:
 
 
 def _is_open(line: socket.socket) -> bool:
-    with contextlib.suppress(BlockingIOError):
+    try:
         while line.recv(4096):  # a greeting, which nobody answers
             pass
+    except BlockingIOError:
+        return True
+    except OSError:  # a process that is killed on Windows resets its connections
         return False
-    return True
+    return False
 
 
 def dial(address: str, timeout: float) -> socket.socket:

@@ -99,7 +99,7 @@ def _export_error(arguments: dict[str, Any]) -> str | None:
 
     network = torch.nn.Linear(2, 1)
     names: dict[str, Any] = {"input_names": ["obs_0"], "output_names": ["out"], "dynamic_axes": {"obs_0": {0: "batch"}}}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder) / "network.onnx")
         try:
             torch.onnx.export(network, (torch.zeros(1, 2),), path, opset_version=9, **names, **arguments)

@@ -285,7 +285,7 @@ def acting_trainer(behavior: ActingBehavior, place: Place, name: str) -> Any:
     seed = derived_seed(behavior.seed, behavior.behavior_id, "actor", name) % 2**31
     identifiers = BehaviorIdentifiers.from_name_behavior_id(behavior.behavior_id)
     trainer_class = all_trainer_types[behavior.settings.trainer_type]
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, torch.random.fork_rng(devices=[]):
         trainer = trainer_class(identifiers.brain_name, 1, behavior.settings, True, False, seed, folder)
         trainer.policy = trainer.create_policy(identifiers, behavior.spec)
     if isinstance(trainer.policy, ExploringPolicy):

@@ -68,7 +68,7 @@ class OnnxExporter(ModelSerializer):
             raise ExportError(
                 f"the policy's network does not work for these agents, so nothing was trained: {_first_line(error)}."
             ) from error
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "rehearsal.onnx"
             try:
                 self._write(path)

@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mlagents_onnx_check.hints import MLAGENTS_PINS, callable_as, install_command
+from mlagents_onnx_check.hints import MLAGENTS_PINS, install_command, script
 from mlagents_plugin_shared.doctor.machine import installed, remedies
 from mlagents_plugin_shared.doctor.machine.evidence import IMPORTS, Machine, gathered
 from mlagents_plugin_shared.doctor.machine.plugin_checks import plugin_checks
@@ -228,9 +228,9 @@ def _ports(_: Machine) -> Iterator[Check]:
             yield Check(f"port {port}", OK, "free")
         else:
             other = next(each for each in range(port + 101, 65536) if is_free(each))
-            learn = callable_as("mlagents-learn", Path(sys.executable).with_name("mlagents-learn"))
             advice = f"{what}, and another program has it, maybe another training. End that, or take another port:"
-            yield Check(f"port {port}", WARNING, "in use", advice, (f"{learn} CONFIG.yaml --base-port {other}",))
+            command = f"{script('mlagents-learn')} CONFIG.yaml --base-port {other}"
+            yield Check(f"port {port}", WARNING, "in use", advice, (command,))
 
 
 def is_free(port: int) -> bool:

@@ -38,7 +38,7 @@ def tried(steps: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _run(steps: Sequence[str]) -> tuple[str | None, dict[str, dict[str, Any]], str]:
     """Runs a child: the step that it last began, what it found by step, and how it ended."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         record = Path(folder) / "record"
         command = [sys.executable, "-W", "ignore", "-c", _CHILD, str(record), *steps]
         try:

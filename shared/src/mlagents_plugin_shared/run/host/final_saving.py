@@ -76,7 +76,7 @@ def _replacing_files(write: Callable[..., None]) -> Callable[..., None]:
         if not Path(folder).is_dir():
             write(folder, *arguments)  # which says so
             return
-        with tempfile.TemporaryDirectory(prefix="mlagents-") as elsewhere:
+        with tempfile.TemporaryDirectory(prefix="mlagents-", ignore_cleanup_errors=True) as elsewhere:
             write(elsewhere, *arguments)
             for file in Path(elsewhere).iterdir():
                 with replacing(Path(folder) / file.name) as temporary:

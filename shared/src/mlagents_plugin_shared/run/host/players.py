@@ -39,6 +39,8 @@ _TAIL = 65536
 
 _LONGEST_REASON = 500
 
+_LARGEST_OF_A_PROGRAM = 255  # return code; larger ones are those with which Windows ends it
+
 # How a line of Python's logging begins, as in the logs of `mlagents-player`.
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\S* (?P<level>[A-Z]+) (?P<text>.*)")
 
@@ -91,7 +93,7 @@ class _Player(subprocess.Popen):
 
     def describe_end(self) -> str:
         """Its return code and last words, in one line."""
-        code = f"{self.returncode}{_signal_name(self.returncode)}"
+        code = _in_words(self.returncode)
         log = self._log if _stamp(self._log) != self._former_log else None
         where = f" (its log: {log.name})" if log else ""  # a start that is refused moves its logs elsewhere
         reason = find_reason(_read_tail(log)) if log else ""
@@ -156,12 +158,14 @@ def _read_tail(file: Path) -> str:
         return ""
 
 
-def _signal_name(code: int) -> str:
-    """Of a code that the operating system gives to a process that a signal has ended."""
+def _in_words(code: int) -> str:
+    """A return code, with the signal that ended the process on POSIX; as Windows writes it where that ended it."""
+    if code > _LARGEST_OF_A_PROGRAM:
+        return f"{code:#010x}"
     try:
-        return f" ({signal.Signals(-code).name})"
+        return f"{code} ({signal.Signals(-code).name})"
     except ValueError:
-        return ""
+        return str(code)
 
 
 _players: list[_Player] = []

@@ -103,7 +103,7 @@ class Run:
         """
         if self._former_logs is None:
             return
-        with contextlib.suppress(OSError, FolderInUse):
+        try:
             lock = self._lock or hold_folder(self.folder)
             if isinstance(failure, UnityException):
                 _keep(self._former_logs.changed())
@@ -113,6 +113,11 @@ class Run:
                 (self.folder / LOCK).unlink(missing_ok=True)
             for path in filter(Path.exists, self._new_folders):
                 path.rmdir()
+        except FolderInUse:
+            pass
+        except OSError as error:  # on Windows a player that has just ended may still have its log open
+            logger.warning(f"Nothing was trained; not all that was written to {self.folder} could be removed: {error}.")
+            return
         logger.info(f"Nothing was trained, and nothing was written to {self.folder}.")
 
     # From then on
