@@ -112,11 +112,11 @@ def without(options: dict[str, bool], arguments: Sequence[str]) -> list[str]:
 def command_line(words: Sequence[str]) -> str:
     """The words as they are typed in this operating system's shell; the first is already a command."""
     program, *others = words
-    typed = " ".join(map(_in_windows, others)) if os.name == "nt" else shlex.join(others)
+    typed = " ".join(map(_quoted_on_windows, others)) if os.name == "nt" else shlex.join(others)
     return f"{program} {typed}".rstrip()
 
 
-def _in_windows(word: str) -> str:
+def _quoted_on_windows(word: str) -> str:
     return subprocess.list2cmdline([word]) if '"' in word else quoted(word)
 
 
