@@ -308,6 +308,9 @@ def test_behavior_whose_folder_windows_forbids_is_refused_there(
     assert run_folder_of("Group/Agent", tmp_path / "Group" / "Agent") == tmp_path
     with pytest.raises(TrainerConfigError, match=r"which Windows does not allow; choose another Behavior Name"):
         run_folder_of(name, own)
+    with pytest.raises(TrainerConfigError, match=r"Behavior 'aux': .* which Windows does not allow"):
+        start(tmp_path, {"aux": settings("dqn")}, Alone("aux?team=0"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("trainer_type", TRAINERS)

@@ -278,6 +278,24 @@ def test_checkpoint_of_another_network_starts_anew(tmp_path: Path, caplog: pytes
     assert warned.endswith(" To go on from all of it, use the settings that it was trained with.")
 
 
+def test_extra_state_of_an_authors_network_is_taken_up() -> None:
+    """It has no shape, and is the network's own matter."""
+
+    class Counting(torch.nn.Linear):
+        count = 0
+
+        def get_extra_state(self) -> dict[str, int]:
+            return {"count": self.count}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            self.count = state["count"]
+
+    saved, resumed = Counting(2, 1), Counting(2, 1)
+    saved.count = 3
+    assert take_up(resumed, saved.state_dict()) is None
+    assert resumed.count == 3
+
+
 def test_what_does_not_fit_is_named_in_short() -> None:
     """Of a network of another width one weight, and how many more; of another depth what one of the two lacks."""
 

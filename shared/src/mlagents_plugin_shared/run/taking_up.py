@@ -44,7 +44,7 @@ def _load_network(network: torch.nn.Module, saved: dict[str, Any]) -> str | None
     """
     own = network.state_dict()
     kept = {**saved, **{name: own[name] for name in _DESCRIPTION if name in own and name in saved}}
-    other_shapes = [name for name in own if name in kept and own[name].shape != kept[name].shape]
+    other_shapes = [name for name in own if name in kept and _size(own[name]) != _size(kept[name])]
     fitting = {name: value for name, value in kept.items() if name not in other_shapes}
     lacking, unexpected = network.load_state_dict(fitting, strict=False)
     missing = [name for name in lacking if name not in other_shapes]
@@ -62,8 +62,13 @@ def _of_shapes(names: list[str], saved: dict[str, Any], own: dict[str, Any]) -> 
     return f"{first} is {_shape(saved[first])} in the checkpoint and {_shape(own[first])} here{more}"
 
 
-def _shape(value: torch.Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "one number"
+def _size(value: Any) -> tuple[int, ...]:
+    """Shape of a weight; that of a network's `get_extra_state` has none."""
+    return tuple(getattr(value, "shape", ()))
+
+
+def _shape(value: Any) -> str:
+    return "x".join(map(str, _size(value))) or "one number"
 
 
 def _some(names: Iterable[str]) -> str:
